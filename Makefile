@@ -1,0 +1,45 @@
+# Two commands do everything on a fresh machine with Python 3.11:
+#   make demo    a real discovery campaign in a quarter of an hour
+#   make test    the test suite
+.PHONY: demo test setup lint clean help
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+help:
+	@echo "make demo    set up, then run a real discovery campaign (embedded database, machine-learned potential)"
+	@echo "make test    set up, then run the test suite"
+	@echo "make lint    ruff and mypy"
+	@echo "make clean   remove the virtual environment"
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found: install Python 3.11, or name yours: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "== setting up $(VENV): about 2.5 GB, two to five minutes the first time"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
+	  || { echo "no venv module: 'apt-get install python3.11-venv' (Debian), then again" >&2; rm -rf $(VENV); exit 1; }
+	@echo "== installing torch"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	@echo "== installing gnome-torch and what it stands on"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[embedded,chgnet,dev]"
+	@$(BIN)/python -m pip check
+	@touch $@
+
+demo: setup
+	@echo "== a discovery campaign; Ctrl-C stops it, 'make demo' goes on from there"
+	@$(BIN)/gnome demo
+
+test: setup
+	@echo "== the tests"
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV)

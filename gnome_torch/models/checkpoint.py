@@ -1,0 +1,155 @@
+"""A saved model: one directory with its configuration, weights and metrics. No pickle, no half-written directory."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, cast
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from gnome_torch import __version__
+from gnome_torch.models.structure import StructureNetwork, StructureNetworkConfig
+
+FORMAT_VERSION = 1
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "weights.safetensors"
+METRICS_FILE = "metrics.json"
+
+# a new network is added here: name -> network, its configuration
+ARCHITECTURES: dict[str, tuple[type[nn.Module], type[Any]]] = {
+    "StructureNetwork": (StructureNetwork, StructureNetworkConfig),
+}
+
+
+class CheckpointError(Exception):
+    """A model directory that cannot be read; the message names it and says what to do."""
+
+
+def write_model(folder: Path, model: nn.Module, metrics: Mapping[str, Any]) -> None:
+    """Write the three files of a model into a folder that exists; `save_model` makes the folder safely.
+
+    Args:
+        folder: where.
+        model: a network of `ARCHITECTURES`, on any device.
+        metrics: JSON content, finite numbers only.
+    """
+    name = type(model).__name__
+    if name not in ARCHITECTURES:
+        raise ValueError(f"{name} is not one of the networks that can be saved: {', '.join(sorted(ARCHITECTURES))}")
+    config = {
+        "format_version": FORMAT_VERSION,
+        "code_version": __version__,
+        "class": name,
+        "config": dataclasses.asdict(cast(Any, model.config)),
+    }
+    weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    save_file(weights, folder / WEIGHTS_FILE)
+    (folder / METRICS_FILE).write_text(json.dumps(dict(metrics), indent=2, allow_nan=False) + "\n")
+    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2, allow_nan=False) + "\n")
+
+
+def save_model(directory: str | Path, model: nn.Module, metrics: Mapping[str, Any]) -> None:
+    """Save a model; what was in the directory before is replaced as a whole.
+
+    Args:
+        directory: the model's own directory.
+        model: a network of `ARCHITECTURES`.
+        metrics: JSON content, finite numbers only.
+    """
+    with replacing_directory(directory) as folder:
+        write_model(folder, model, metrics)
+
+
+def load_model(directory: str | Path) -> nn.Module:
+    """Read a model, on the CPU and in evaluation mode.
+
+    Args:
+        directory: a directory of `save_model`.
+
+    Raises:
+        CheckpointError: if it is missing, broken or of another format.
+    """
+    directory = Path(directory)
+    content = _read_json(directory, CONFIG_FILE)
+    version = content.get("format_version")
+    if version != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{directory}: model of format {version}, this code (gnome-torch {__version__}) reads format "
+            f"{FORMAT_VERSION}; load it with gnome-torch {content.get('code_version')} or train it again"
+        )
+    if content.get("class") not in ARCHITECTURES:
+        raise CheckpointError(
+            f"{directory}: unknown network {content.get('class')!r}; this code has {', '.join(sorted(ARCHITECTURES))}: "
+            "update gnome-torch or train again"
+        )
+    network, config = ARCHITECTURES[content["class"]]
+    try:
+        model = network(config(**content["config"]))
+        model.load_state_dict(load_file(directory / WEIGHTS_FILE))
+    except (OSError, SafetensorError, RuntimeError, TypeError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"{directory}: broken model ({reason[:200]}); delete it and train again") from error
+    return model.eval()
+
+
+def load_metrics(directory: str | Path) -> dict[str, Any]:
+    """Metrics saved with a model.
+
+    Raises:
+        CheckpointError: if they are missing or broken.
+    """
+    return _read_json(Path(directory), METRICS_FILE)
+
+
+@contextmanager
+def replacing_directory(directory: str | Path) -> Iterator[Path]:
+    """A new folder beside `directory` that takes its place when the block ends, and vanishes if the block raises.
+
+    Args:
+        directory: final place; its parents are made.
+    """
+    directory = Path(directory)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    tag = uuid.uuid4().hex[:12]
+    temporary = directory.with_name(f".{directory.name}.new-{tag}")
+    old = directory.with_name(f".{directory.name}.old-{tag}")
+    temporary.mkdir()
+    try:
+        yield temporary
+        for _ in range(10):
+            try:
+                os.rename(temporary, directory)
+                return
+            except OSError as error:
+                # a directory cannot be renamed onto a full one: move that away, then try again
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+            shutil.rmtree(old, ignore_errors=True)
+            with suppress(FileNotFoundError):  # another process has just moved it
+                os.rename(directory, old)
+        raise FileExistsError(f"{directory}: other processes keep writing it; run one at a time")
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _read_json(directory: Path, name: str) -> dict[str, Any]:
+    try:
+        content = json.loads((directory / name).read_text())
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{directory}: no {name} there, so no model; check the path or train one") from error
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{directory}: {name} cannot be read ({error}); delete it and train again") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{directory}: {name} is no JSON object; delete it and train again")
+    return content

@@ -1,0 +1,186 @@
+"""Frozen dataclasses that pass between the stages of the loop.
+
+Units everywhere: eV, eV/atom, angstrom, cubic angstrom. Nothing here imports torch, FireWorks or MongoDB.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pymatgen.core import Composition, Structure
+
+
+def content_hash(content: Mapping[str, Any]) -> str:
+    """Key of a record: the first 24 hex digits of the SHA-256 of its canonical JSON."""
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:24]
+
+
+def structure_key(structure: Structure) -> str:
+    """Content hash of a crystal as it is written: cell and coordinates to 1e-5, species in their order.
+
+    Two descriptions of one crystal (another cell, another order of sites) have different keys: this names a
+    calculation's input, it does not compare crystals.
+    """
+    return content_hash(
+        {
+            # + 0.0 turns -0.0 into 0.0, which JSON would write differently
+            "lattice": (structure.lattice.matrix.round(5) + 0.0).tolist(),
+            "frac_coords": (structure.frac_coords.round(5) % 1.0 + 0.0).tolist(),
+            "species": [site.species_string for site in structure],
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """Where a crystal comes from.
+
+    Attributes:
+        source: how it was made: "prototype", "element", "file", "substitution" or "saps".
+        parent_id: entry or prototype whose geometry it has; None for a crystal read from outside.
+        substitution: human-readable replacement, for instance "Ca->Mg; Ti->Al".
+        round: round of the campaign that proposed it; 0 for its first data.
+        model_id: ensemble whose prediction selected it; None for first data.
+    """
+
+    source: str
+    parent_id: str | None = None
+    substitution: str = ""
+    round: int = 0
+    model_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A crystal that has been proposed and not yet computed: its parent's geometry with other species.
+
+    Attributes:
+        id: content hash of parent, species and volume.
+        parent_id: key of the parent crystal.
+        species: element symbol on each site of the parent, in the parent's order.
+        volume: reference volume of the cell, cubic angstrom.
+        lineage: where it comes from.
+        probability: substitution probability (between 0 and 1) that proposed it.
+        contact: shortest distance at the reference volume, in units of the sum of the two covalent radii.
+    """
+
+    id: str
+    parent_id: str
+    species: tuple[str, ...]
+    volume: float
+    lineage: Lineage
+    probability: float = 1.0
+    contact: float = 1.0
+
+    @property
+    def reduced_formula(self) -> str:
+        return Composition(self.counts).reduced_formula
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Atoms of each element in the cell."""
+        counts: dict[str, int] = {}
+        for symbol in self.species:
+            counts[symbol] = counts.get(symbol, 0) + 1
+        return counts
+
+    def structure(self, parent: Structure) -> Structure:
+        """The crystal itself, at its reference volume.
+
+        Args:
+            parent: the crystal named by `parent_id`.
+        """
+        crystal = Structure(parent.lattice, list(self.species), parent.frac_coords)
+        crystal.scale_lattice(self.volume)
+        return crystal
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What an ensemble says of one candidate.
+
+    Attributes:
+        candidate_id: the candidate.
+        energy_per_atom: formation energy, eV/atom: median over the members of the minimum over the volumes.
+        iqr: inter-quartile range over the members, eV/atom.
+        volume_scale: volume of the minimum as a fraction of the reference volume (median over the members).
+    """
+
+    candidate_id: str
+    energy_per_atom: float
+    iqr: float
+    volume_scale: float
+
+
+@dataclass(frozen=True)
+class Relaxation:
+    """Result of one relaxation.
+
+    Attributes:
+        structure: relaxed crystal.
+        energy: total energy of the cell, eV, uncorrected.
+        converged: whether forces and cell reached the tolerance.
+        steps: ionic steps taken, when known.
+    """
+
+    structure: Structure
+    energy: float
+    converged: bool
+    steps: int | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One relaxed crystal with its energy at one level of theory.
+
+    Attributes:
+        id: content hash of what was computed (input crystal and theory), so that a repeated run has the same key.
+        structure: relaxed crystal.
+        energy: total energy of the cell, eV, uncorrected.
+        correction: total correction of the cell, eV, added to `energy` before any hull.
+        theory: level of theory and its settings; entries of different theories are never compared.
+        lineage: where it comes from.
+    """
+
+    id: str
+    structure: Structure
+    energy: float
+    correction: float
+    theory: str
+    lineage: Lineage = field(default_factory=lambda: Lineage("file"))
+
+    @property
+    def composition(self) -> Composition:
+        return self.structure.composition
+
+    @property
+    def reduced_formula(self) -> str:
+        return str(self.structure.composition.reduced_formula)
+
+    @property
+    def energy_per_atom(self) -> float:
+        """Corrected energy, eV/atom."""
+        return (self.energy + self.correction) / len(self.structure)
+
+
+@dataclass(frozen=True)
+class HullPoint:
+    """Stability of one composition at one energy.
+
+    Attributes:
+        formation_energy: eV/atom, from the lowest entry of each element.
+        e_above_hull: distance to the convex hull, eV/atom; 0 on the hull.
+        phase_separation_energy: energy against the hull without any entry of this composition, eV/atom;
+            negative for a stable compound. None for an element (nothing is left to separate into).
+        decomposition: entry id -> fraction of atoms, on the hull of all entries.
+    """
+
+    formation_energy: float
+    e_above_hull: float
+    phase_separation_energy: float | None
+    decomposition: Mapping[str, float]

@@ -1,0 +1,36 @@
+"""Relaxations that must not become entries."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from pymatgen.core import Lattice, Structure
+
+from gnome_torch.records import Relaxation
+from gnome_torch.stability.plausibility import implausible
+
+SALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+
+
+def molecule(symbol: str, distance: float) -> Structure:
+    return Structure(Lattice.cubic(4.5), [symbol] * 2, [[0, 0, 0], [distance / 4.5, 0, 0]])
+
+
+@pytest.mark.parametrize("structure", [SALT, molecule("H", 0.74), molecule("O", 1.21), molecule("N", 1.10)])
+def test_real_crystals_and_molecules_pass(structure: Structure) -> None:
+    assert implausible(Relaxation(structure, -10.0, converged=True)) is None
+
+
+@pytest.mark.parametrize(
+    ("relaxation", "reason"),
+    [
+        (Relaxation(SALT, math.nan, True), "energy is nan"),
+        (Relaxation(SALT, -10.0, False, 202), "not converged after 202 steps"),
+        (Relaxation(SALT.copy().scale_lattice(SALT.volume * 10) or SALT, -10.0, True), "blown apart"),
+        (Relaxation(molecule("O", 0.6), -500.0, True), "collapsed: two atoms 0.60 angstrom apart"),
+        (Relaxation(Structure(Lattice.cubic(1.2), ["Mg"], [[0, 0, 0]]), -90.0, True), "collapsed"),
+    ],
+)
+def test_the_others_are_refused_with_the_reason(relaxation: Relaxation, reason: str) -> None:
+    assert (implausible(relaxation) or "").startswith(reason)

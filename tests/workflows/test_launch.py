@@ -1,0 +1,54 @@
+"""Adding workflows once, and finding what was lost."""
+
+from __future__ import annotations
+
+from fireworks import Firework, FWorker, LaunchPad, Workflow
+
+from workflows.firetasks.start import StartCampaign
+from workflows.launch import add_once, prepare_launchpad, rerun_lost
+
+
+def workflow(key: str) -> Workflow:
+    first = Firework(StartCampaign(), name=f"{key} a")
+    second = Firework(StartCampaign(), name=f"{key} b", parents=[first])
+    return Workflow([first, second], name=key, metadata={"gnome_key": key})
+
+
+def names(launchpad: LaunchPad) -> list[str]:
+    return sorted(document["name"] for document in launchpad.fireworks.find({}, {"name": 1}))
+
+
+def test_workflows_are_added_once(launchpad: LaunchPad) -> None:
+    assert add_once(launchpad, [workflow(f"w{i}") for i in range(150)]) == 150
+    assert add_once(launchpad, [workflow(f"w{i}") for i in range(160)]) == 10
+    assert launchpad.workflows.count_documents({}) == 160
+    assert len(names(launchpad)) == len(set(names(launchpad))) == 320
+
+
+def test_a_workflow_that_was_half_written_is_completed(launchpad: LaunchPad) -> None:
+    """The writer died between FireWorks' two inserts: the workflow is there, a Firework of it is not."""
+    add_once(launchpad, [workflow("w")])
+    launchpad.fireworks.delete_one({"name": "w b"})
+    assert add_once(launchpad, [workflow("w")]) == 1
+    assert launchpad.workflows.count_documents({"metadata.gnome_key": "w"}) == 1
+    (document,) = launchpad.workflows.find({"metadata.gnome_key": "w"})
+    assert launchpad.fireworks.count_documents({"fw_id": {"$in": document["nodes"]}}) == 2
+
+
+def test_only_the_runs_of_dead_workers_are_repeated(launchpad: LaunchPad, tmp_path: object) -> None:
+    add_once(launchpad, [workflow("a"), workflow("b")])
+    dead, _ = launchpad.checkout_fw(FWorker(name="dead"), str(tmp_path))
+    alive, _ = launchpad.checkout_fw(FWorker(name="alive"), str(tmp_path))
+    launchpad.workflows.update_one({"nodes": dead.fw_id}, {"$set": {"locked": True}})  # died holding the lock
+    assert rerun_lost(launchpad, lambda name: name == "dead") == [dead.fw_id]
+    assert rerun_lost(launchpad, lambda name: name == "dead") == []
+    assert launchpad.get_fw_by_id(dead.fw_id).state == "READY"
+    assert launchpad.get_fw_by_id(alive.fw_id).state == "RUNNING"
+
+
+def test_an_empty_database_becomes_a_launchpad_and_one_in_use_stays(launchpad: LaunchPad) -> None:
+    launchpad.fw_id_assigner.delete_many({})
+    prepare_launchpad(launchpad)
+    assert launchpad.get_new_fw_id() == 1
+    prepare_launchpad(launchpad)
+    assert launchpad.get_new_fw_id() == 2

@@ -1,0 +1,84 @@
+"""Campaign settings: every problem is one line that names the file, the key and the remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from fireworks import Workflow
+
+from workflows.campaign import start_workflow
+from workflows.settings import START_TASK, CampaignSettings, SettingsError, parse_settings, read_campaign_file
+
+QUICKSTART = Path(__file__).parents[2] / "workflows" / "examples" / "quickstart.yaml"
+GOOD: dict[str, Any] = {"name": "c", "elements": ["Al", "Ni"], "theory": {"name": "emt"}}
+
+
+def test_the_quickstart_is_valid_and_is_a_workflow_of_the_same_settings() -> None:
+    """What `lpad add` reads from the file and what `gnome campaign start` adds are one Firework."""
+    settings = read_campaign_file(QUICKSTART)
+    by_lpad = Workflow.from_file(str(QUICKSTART)).fws[0]
+    by_gnome = start_workflow(settings).fws[0]
+    assert [task.fw_name for task in by_lpad.tasks] == [task.fw_name for task in by_gnome.tasks] == [START_TASK]
+    assert parse_settings(by_lpad.spec["campaign"], "") == parse_settings(by_gnome.spec["campaign"], "") == settings
+    for key in ("_category", "_priority", "_add_launchpad_and_fw_id"):
+        assert by_lpad.spec[key] == by_gnome.spec[key]
+
+
+def test_settings_survive_the_database() -> None:
+    settings = CampaignSettings.model_validate(GOOD)
+    assert CampaignSettings.model_validate(settings.model_dump(mode="json")) == settings
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"elements": ["Al", "Xy"]}, "x.yaml: elements: 'Xy' is not an element"),
+        ({"elements": ["Al", "Al"]}, "x.yaml: elements: an element is named twice"),
+        ({"elements": ["Al"]}, "x.yaml: elements: a campaign needs at least two"),
+        ({"elements": ["Al", "O"]}, "x.yaml: theory 'emt' has no O"),
+        ({"elements": ["Al", "Xe"], "theory": {"name": "forcefield"}}, "x.yaml: elements Xe are refused by the policy"),
+        ({"elements": ["Al", "Pu"], "theory": {"name": "forcefield"}}, "x.yaml: elements Pu are refused by the policy"),
+        ({"policy": {"exclude": ["Ni"]}}, "x.yaml: elements Ni are refused by the policy"),
+        ({"colour": "red"}, "x.yaml: unknown key 'colour'"),
+        ({"network": {"epoch": 3}}, "x.yaml: unknown key 'network.epoch'"),
+        ({"rounds": 0}, "x.yaml: rounds = 0: Input should be greater than or equal to 1"),
+        ({"rounds": "many"}, "x.yaml: rounds = 'many'"),
+        ({"name": "../etc"}, "x.yaml: name = '../etc'"),
+        ({"theory": {"name": "vasp"}}, "x.yaml: theory"),
+        ({"theory": {"name": "forcefield", "model": "mace"}}, "x.yaml: theory.forcefield.model = 'mace'"),
+        ({"retrain": {"fraction": 1.5}}, "x.yaml: retrain.fraction = 1.5"),
+        ({"seeds": {"source": "/no/such.cif"}}, "x.yaml: seeds.source: no such file: '/no/such.cif'"),
+        ({"name": None}, "x.yaml: name = None"),
+    ],
+)
+def test_problems_are_named(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse_settings({**GOOD, **change}, "x.yaml")
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+def test_two_problems_are_two_lines() -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse_settings({**GOOD, "rounds": 0, "colour": "red"}, "x.yaml")
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_files_that_are_no_campaigns(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot be read"):
+        read_campaign_file(tmp_path / "none.yaml")
+    file = tmp_path / "c.yaml"
+    file.write_text("a: [1,")
+    with pytest.raises(SettingsError, match="not a YAML file"):
+        read_campaign_file(file)
+    file.write_text(yaml.safe_dump(GOOD))
+    with pytest.raises(SettingsError, match="no 'spec: campaign:'"):
+        read_campaign_file(file)
+
+
+def test_allowed_when_asked_for() -> None:
+    data = {**GOOD, "elements": ["Al", "Pu"], "theory": {"name": "forcefield"}, "policy": {"radioactive": True}}
+    assert parse_settings(data, "x").elements == ("Al", "Pu")

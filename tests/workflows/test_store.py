@@ -1,0 +1,178 @@
+"""The store: claims, counts, idempotent writes, checks of the server."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+from fireworks import LaunchPad
+from pymatgen.core import Lattice, Structure
+
+import workflows.store as store_module
+from gnome_torch.records import Candidate, Entry, HullPoint, Lineage, Prediction
+from workflows.store import CampaignExistsError, Store, StoreError, check_server
+
+SALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.21), ["Mg", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+
+
+@pytest.fixture
+def store(launchpad: LaunchPad) -> Store:
+    store = Store(launchpad.db)
+    store.prepare()
+    store.create_campaign("c", {"elements": ["Mg", "O"]}, "theory-1", "none")
+    store.open_round("c", 0)
+    return store
+
+
+def entry(key: str = "e", energy: float = -48.0, theory: str = "theory-1", number: int = 0) -> Entry:
+    return Entry(key, SALT, energy, -2.0, theory, Lineage("prototype", "aflow:x", "Na->Mg", number))
+
+
+def candidate(key: str) -> Candidate:
+    species = tuple(site.specie.symbol for site in SALT)
+    return Candidate(key, "aflow:x", species, SALT.volume, Lineage("saps", "aflow:x", "Na->Mg", 1))
+
+
+# ---- campaigns
+
+
+def test_a_name_is_taken_once(store: Store) -> None:
+    with pytest.raises(CampaignExistsError, match="campaign 'c' exists already"):
+        store.create_campaign("c", {}, "theory-1", "none")
+    with pytest.raises(StoreError, match=r"no campaign 'd' .*: there are: c"):
+        store.campaign("d")
+
+
+def test_the_first_end_of_a_campaign_stays(store: Store) -> None:
+    store.end_campaign("c", "finished", "all rounds done")
+    store.end_campaign("c", "failed", "too late")
+    assert store.campaign("c")["state"] == "finished"
+
+
+# ---- entries
+
+
+def test_an_entry_round_trips_and_is_written_once(store: Store) -> None:
+    store.add_entry(entry(), "c")
+    store.add_entry(entry(energy=-1.0), "d")  # the same computation, from another campaign: the first result stays
+    (found,) = store.read_entries("theory-1", ["Mg", "O"])
+    assert found == entry()
+    document = store.entry("e")
+    assert document is not None
+    assert document["campaigns"] == ["c", "d"]
+    assert (document["formula"], document["chemsys"], document["nsites"]) == ("MgO", "Mg-O", 8)
+    assert document["spacegroup"] == {"number": 225, "symbol": "Fm-3m"}
+    assert document["energy_per_atom"] == pytest.approx(-50.0 / 8)
+
+
+def test_theories_and_elements_are_kept_apart(store: Store) -> None:
+    store.add_entry(entry("a"), "c")
+    store.add_entry(entry("b", theory="theory-2"), "c")
+    assert [e.id for e in store.read_entries("theory-1", ["Mg", "O", "Li"])] == ["a"]
+    assert store.read_entries("theory-1", ["Mg", "Li"]) == []
+    many = ["Mg", "O", "Li", "Na", "K", "Rb", "Cs", "F"]  # more elements than are looked up by chemical system
+    assert [e.id for e in store.read_entries("theory-2", many)] == ["b"]
+    assert store.read_entries("theory-2", [s for s in many if s != "O"]) == []
+
+
+def test_stability_and_the_list_of_stable_phases(store: Store) -> None:
+    for key, number in (("a", 0), ("b", 1), ("far", 1)):
+        store.add_entry(entry(key, number=number), "c")
+    point = HullPoint(-3.0, 0.0, -0.5, {"a": 1.0})
+    far = HullPoint(-2.0, 1.0, 1.0, {"a": 1.0})
+    store.set_stability({"a": HullPoint(-3.0, 0.0, -0.1, {"a": 1.0}), "b": point, "far": far}, 3)
+    assert [d["_id"] for d in store.stable("c", 1e-4)] == ["b", "a"]
+    assert [d["_id"] for d in store.stable("c", 2.0, limit=2)] == ["b", "a"]
+    assert [d["_id"] for d in store.stable(None, 2.0, new_only=True)] == ["b", "far"]
+    assert store.stable("other", 2.0) == []
+    assert [e.id for e in store.near_hull("theory-1", ["Mg", "O"], 0.1)] == ["a", "b"]
+    data = store.formation_energies("theory-1", ["Mg", "O"], store_module.now())
+    assert [(key, energy) for key, _, energy in data] == [("a", -3.0), ("b", -3.0), ("far", -2.0)]
+    assert store.formation_energies("theory-1", ["Mg", "O"], store_module.now() - timedelta(hours=1)) == []
+
+
+# ---- candidates
+
+
+def test_counts_come_from_the_records_and_a_success_is_final(store: Store) -> None:
+    chosen = [(candidate(key), SALT, Prediction(key, -3.0, 0.1, 1.0), -0.01) for key in "ab"]
+    store.select_candidates("c", 1, chosen, "c/1")
+    store.select_candidates("c", 1, chosen, "c/1")
+    assert store.count_candidates("c", 1) == 2
+    store.end_candidate("c/a", "failed", reason="not converged")
+    store.end_candidate("c/b", "relaxed", entry="e")
+    store.end_candidate("c/b", "failed", reason="a second run that came late")
+    assert store.candidate("c/b")["state"] == "relaxed"
+    store.end_candidate("c/a", "relaxed", entry="f")  # somebody ran it again, and it worked
+    assert store.count_candidates("c", 1, ["relaxed"]) == 2
+    store.select_candidates("c", 1, chosen, "c/1")
+    assert store.count_candidates("c", 1, ["relaxed"]) == 2
+    document = store.candidate("c/a")
+    assert document["lineage"] == {
+        "source": "saps", "parent_id": "aflow:x", "substitution": "Na->Mg", "round": 1, "model_id": "c/1"
+    }  # fmt: skip
+    assert document["prediction"]["e_above_hull"] == -0.01
+
+
+# ---- claims
+
+
+def test_a_step_is_done_once_and_the_others_wait_for_it(store: Store) -> None:
+    done: list[str] = []
+    started = threading.Barrier(6)
+
+    def attempt() -> None:
+        started.wait()
+        with store.claim("c", 0, "step") as mine:
+            if mine:
+                time.sleep(0.5)
+                done.append("work")
+            # whoever gets here without the claim comes after the work
+            assert done == ["work"]
+
+    threads = [threading.Thread(target=attempt) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert done == ["work"]
+    with store.claim("c", 0, "step") as mine:
+        assert not mine
+    with store.claim("c", 0, "another") as mine:
+        assert mine
+
+
+def test_an_error_frees_the_claim(store: Store) -> None:
+    with pytest.raises(RuntimeError, match="broke"), store.claim("c", 0, "step"):
+        raise RuntimeError("broke")
+    with store.claim("c", 0, "step") as mine:
+        assert mine
+
+
+def test_a_dead_holder_loses_the_claim_after_the_lease(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.rounds.update_one(
+        {"_id": "c/0"}, {"$set": {"claims.step": {"token": "dead", "at": store_module.now(), "done": False}}}
+    )
+    monkeypatch.setattr(store_module, "LEASE", timedelta(seconds=1))
+    begun = time.monotonic()
+    with store.claim("c", 0, "step") as mine:
+        assert mine
+    assert 0.7 < time.monotonic() - begun < 10
+
+
+# ---- the server
+
+
+def test_a_server_that_is_not_there() -> None:
+    launchpad = LaunchPad("127.0.0.1", 1, "gnome", strm_lvl="WARNING")
+    with pytest.raises(StoreError, match=r"no database answers at 127\.0\.0\.1:1: start the embedded one"):
+        check_server(launchpad.db, timeout_s=0.5)
+
+
+def test_data_of_another_version(store: Store, launchpad: LaunchPad) -> None:
+    check_server(launchpad.db)
+    store.database["schema"].update_one({"_id": "gnome-torch"}, {"$set": {"version": 99}})
+    with pytest.raises(StoreError, match="holds data of version 99, this gnome-torch writes version 1"):
+        check_server(launchpad.db)

@@ -1,0 +1,37 @@
+"""ASE calculators of the machine-learned potentials, loaded once per worker process.
+
+atomate2 builds a calculator for every relaxation, which for SevenNet costs more than many a relaxation (1.9 s).
+A maker that names one of these functions shares it among all the Fireworks that a worker runs.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from typing import Any
+
+
+def one_thread_unless_told() -> None:
+    """Small crystals gain nothing from threads, and two workers with two threads each on two cores crawl."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        import torch
+
+        torch.set_num_threads(1)
+
+
+@lru_cache(maxsize=2)
+def sevennet(model: str) -> Any:
+    """SevenNet with the weights of its wheel: "7net-0" or "7net-l3i5"."""
+    one_thread_unless_told()
+    from sevenn.calculator import SevenNetCalculator
+
+    return SevenNetCalculator(model=model)
+
+
+@lru_cache(maxsize=1)
+def chgnet() -> Any:
+    """CHGNet 0.3.0; its energies hold the MP2020 correction."""
+    one_thread_unless_told()
+    from chgnet.model.dynamics import CHGNetCalculator
+
+    return CHGNetCalculator(on_isolated_atoms="ignore")

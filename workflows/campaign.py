@@ -1,0 +1,237 @@
+"""A campaign: how it begins, how its rounds follow one another, how it ends.
+
+The rounds move on events. The Firework that records a relaxation counts what has ended, and whichever sees the
+threshold crossed adds the next round's workflow, once:
+
+    close -> train (a Firework per member) -> evaluate \\
+          -> generate ---------------------------------> screen -> relaxations of the next round
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from fireworks import Firework, LaunchPad, Workflow
+from pymatgen.core import Structure
+
+from gnome_torch.candidates.decoration import decorations, elemental_crystals, own_crystals
+from gnome_torch.candidates.prototypes import prototypes
+from gnome_torch.data.files import read_structures
+from gnome_torch.records import Candidate, content_hash, structure_key
+from workflows.launch import add_once
+from workflows.relax import Theory, relaxation_workflow, theory
+from workflows.settings import CampaignSettings, SettingsError, parse_settings
+from workflows.store import ENDED, CampaignExistsError, Store, StoreError
+
+# Recording first, so that the loop never waits behind its own relaxations; then what every worker waits for.
+PRIORITY = {"record": 40, "control": 30, "train": 20, "generate": 20, "screen": 20, "relax": 10}
+
+
+def start_workflow(settings: CampaignSettings) -> Workflow:
+    """The workflow that `lpad add` reads from a campaign file."""
+    from workflows.firetasks.start import StartCampaign
+
+    spec = {"_category": "control", "_priority": PRIORITY["control"], "_add_launchpad_and_fw_id": True}
+    firework = Firework(
+        StartCampaign(),
+        spec={**spec, "campaign": settings.model_dump(mode="json")},
+        name=f"{settings.name}: start",
+    )
+    return Workflow([firework], name=f"{settings.name}: start", metadata={"campaign": settings.name, "round": 0})
+
+
+def register(store: Store, settings: CampaignSettings) -> None:
+    """Reserve a campaign's name and prepare its directory.
+
+    Raises:
+        CampaignExistsError: the name is taken.
+        SettingsError: the theory is not installed, or the directory cannot be made.
+    """
+    level = theory(settings.theory)
+    try:
+        settings.root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"directory {settings.root} cannot be made: {error.strerror}: set 'directory'") from None
+    store.prepare()
+    store.create_campaign(settings.name, settings.model_dump(mode="json"), level.id, level.scheme.value)
+
+
+def begin(store: Store, launchpad: LaunchPad, settings: CampaignSettings) -> None:
+    """Register the campaign if that is still to do, and send its first crystals to relaxation; safe to repeat.
+
+    Raises:
+        CampaignExistsError: another campaign has this name.
+    """
+    try:
+        register(store, settings)
+    except CampaignExistsError:
+        if store.campaign(settings.name)["settings"] != settings.model_dump(mode="json"):
+            raise
+    store.open_round(settings.name, 0)
+    library = prototypes()
+    first = list(first_crystals(settings))
+    chosen = [(candidate, structure, None, None) for candidate, structure in first]
+    store.select_candidates(settings.name, 0, chosen, model_id=None)
+    counts = {"proposed": len(first), "prototypes_in_library": len(library), "selected": len(first)}
+    store.update_round(settings.name, 0, counts=counts)
+    launch_relaxations(store, launchpad, settings.name, 0)
+
+
+def first_crystals(settings: CampaignSettings) -> Iterable[tuple[Candidate, Structure]]:
+    """The campaign's first data: elements in their known structures, and prototypes or the crystals of a file.
+
+    Raises:
+        SettingsError: the file holds no crystal of the campaign's elements.
+    """
+    library = prototypes()
+    elements = settings.elements
+    for candidate in elemental_crystals(elements, library, settings.seeds.references, settings.seeds.max_sites):
+        yield candidate, candidate.structure(library[candidate.parent_id])
+    if settings.seeds.source == "prototypes":
+        chosen = decorations(library, settings.seed_policy(), settings.seeds.limit, settings.seeds.polymorphs)
+        for candidate in chosen:
+            yield candidate, candidate.structure(library[candidate.parent_id])
+        return
+    crystals = {
+        f"file:{structure_key(structure)}": structure
+        for structure in read_structures(settings.seeds.source)
+        if set(elements).issuperset(element.symbol for element in structure.composition)
+    }
+    if not crystals:
+        raise SettingsError(
+            f"seeds.source {settings.seeds.source}: no crystal in it consists of {', '.join(elements)} alone"
+        )
+    for candidate in own_crystals(crystals):
+        yield candidate, crystals[candidate.parent_id]
+
+
+def campaign_settings(store: Store, name: str) -> CampaignSettings:
+    """Settings of a campaign in the database."""
+    return parse_settings(store.campaign(name)["settings"], f"campaign '{name}'")
+
+
+def campaign_theory(store: Store, name: str) -> Theory:
+    """Theory of a campaign.
+
+    Raises:
+        StoreError: what is installed now is not what the campaign began with.
+    """
+    document = store.campaign(name)
+    level = theory(campaign_settings(store, name).theory)
+    if level.id != document["theory"]:
+        raise StoreError(
+            f"campaign '{name}' was begun with theory {document['theory']}, this installation has {level.id}: their "
+            "energies must not meet; install the versions of constraints.txt that the campaign began with"
+        )
+    return level
+
+
+def entry_id(structure: Structure, theory_id: str) -> str:
+    """Key of the entry that relaxing a crystal at a theory gives."""
+    return content_hash({"input": structure_key(structure), "theory": theory_id})
+
+
+def launch_relaxations(store: Store, launchpad: LaunchPad, name: str, number: int) -> None:
+    """Send a round's selected candidates to relaxation, once; what was computed before is taken from the database."""
+    level = campaign_theory(store, name)
+    with store.claim(name, number, "relaxations") as mine:
+        if mine:
+            waiting = store.round_candidates(name, number, "selected")
+            ids = {d["_id"]: entry_id(Structure.from_dict(d["structure"]), level.id) for d in waiting}
+            computed = store.share_entries(list(ids.values()), name)
+            for document in waiting:
+                if ids[document["_id"]] in computed:
+                    store.end_candidate(document["_id"], "relaxed", entry=ids[document["_id"]], reused=True)
+            add_once(
+                launchpad,
+                [_candidate_workflow(d, level, name, number) for d in waiting if ids[d["_id"]] not in computed],
+            )
+    advance(store, launchpad, name, number)
+
+
+def _candidate_workflow(document: dict[str, Any], level: Theory, name: str, number: int) -> Workflow:
+    """Relax one candidate, then record it, whatever became of it."""
+    from workflows.firetasks.record import RecordRelaxation
+
+    title = f"{name}: {document['formula']} {document['_id'].rsplit('/', 1)[-1][:8]}"
+    workflow, job = relaxation_workflow(
+        Structure.from_dict(document["structure"]),
+        level,
+        title,
+        {"_category": "relax", "_priority": PRIORITY["relax"]},
+    )
+    record = Firework(
+        RecordRelaxation(campaign=name, round=number, candidate=document["_id"], job=job),
+        spec={
+            "_category": "control",
+            "_priority": PRIORITY["record"],
+            "_add_launchpad_and_fw_id": True,
+            "_allow_fizzled_parents": True,
+        },
+        name=f"{title}: record",
+    )
+    workflow.append_wf(Workflow([record]), workflow.leaf_fw_ids)
+    workflow.metadata = {
+        "campaign": name,
+        "round": number,
+        "stage": "relax",
+        "gnome_key": f"relax/{document['_id']}",
+    }
+    return workflow
+
+
+def advance(store: Store, launchpad: LaunchPad, name: str, number: int) -> None:
+    """Add the next round's workflow if enough of this round has ended and nobody has added it yet."""
+    settings = campaign_settings(store, name)
+    if "relaxations" not in store.round(name, number).get("claims", {}):
+        return
+    total = store.count_candidates(name, number)
+    ended = store.count_candidates(name, number, ENDED)
+    last = number >= settings.rounds
+    needed = total if last else math.ceil(settings.retrain.fraction * total)
+    if ended < needed:
+        return
+    with store.claim(name, number, "next") as mine:
+        if mine:
+            add_once(launchpad, [round_workflow(settings, number + 1)])
+
+
+def round_workflow(settings: CampaignSettings, number: int) -> Workflow:
+    """Close round `number - 1`; unless it was the last: train, generate and screen for round `number`."""
+    from workflows.firetasks.close import CloseRound
+    from workflows.firetasks.evaluate import EvaluateEnsemble
+    from workflows.firetasks.generate import GenerateCandidates
+    from workflows.firetasks.screen import ScreenCandidates
+    from workflows.firetasks.train import TrainMember
+
+    name = settings.name
+
+    def firework(task: Any, stage: str, label: str, parents: list[Firework]) -> Firework:
+        spec = {"_category": stage, "_priority": PRIORITY[stage], "_add_launchpad_and_fw_id": True}
+        return Firework(task, spec=spec, name=f"{name}: {label}", parents=parents)
+
+    close = firework(CloseRound(campaign=name, round=number - 1), "control", f"close round {number - 1}", [])
+    fireworks = [close]
+    if number <= settings.rounds:
+        members = [
+            firework(
+                TrainMember(campaign=name, round=number, member=member),
+                "train",
+                f"train {member + 1}/{settings.network.members} for round {number}",
+                [close],
+            )
+            for member in range(settings.network.members)
+        ]
+        evaluate = firework(EvaluateEnsemble(campaign=name, round=number), "train", f"evaluate {number}", members)
+        generate = firework(GenerateCandidates(campaign=name, round=number), "generate", f"generate {number}", [close])
+        screen = firework(
+            ScreenCandidates(campaign=name, round=number), "screen", f"screen {number}", [evaluate, generate]
+        )
+        fireworks += [*members, evaluate, generate, screen]
+    return Workflow(
+        fireworks,
+        name=f"{name}: round {number}" if number <= settings.rounds else f"{name}: end",
+        metadata={"campaign": name, "round": number, "stage": "round", "gnome_key": f"round/{name}/{number}"},
+    )

@@ -1,0 +1,380 @@
+"""The command line. Every command is a few lines over a function that a script can call just as well."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
+    from fireworks import LaunchPad
+    from rich.console import Console
+
+    from workflows.results import PhaseRow
+    from workflows.store import Store
+
+TOUR = """GNoME's discovery loop: generate crystals, filter them with graph networks, relax, hull, retrain, again.
+
+Ten minutes on a laptop: [bold]gnome demo[/bold] does all of the following on an embedded database, with a
+machine-learned potential in the place of DFT.
+
+  1. A database      [bold]gnome db start[/bold], or name your MongoDB in my_launchpad.yaml
+  2. A campaign      [bold]gnome campaign start workflows/examples/quickstart.yaml[/bold]
+                     (the same as [bold]lpad add[/bold], with checks)
+  3. Workers         [bold]gnome campaign run quickstart[/bold] here,
+                     or [bold]rlaunch rapidfire[/bold], or [bold]qlaunch -r rapidfire[/bold] on a cluster
+  4. Progress        [bold]gnome campaign status quickstart[/bold], [bold]lpad get_wflows[/bold]
+  5. New phases      [bold]gnome stable --campaign quickstart[/bold]
+"""
+NAME = Annotated[str, typer.Argument(help="name of the campaign")]
+
+app = typer.Typer(help=TOUR, no_args_is_help=True, rich_markup_mode="rich", add_completion=False)
+db = typer.Typer(help="The embedded database: MongoDB's protocol, one user, this machine only.", no_args_is_help=True)
+campaign = typer.Typer(help="Start, run and follow campaigns.", no_args_is_help=True)
+app.add_typer(db, name="db")
+app.add_typer(campaign, name="campaign")
+
+
+class TableFormat(StrEnum):
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+# ---- database
+
+DIRECTORY = Annotated[Path | None, typer.Option(help="where its data are; by default in your data directory")]
+PORT = Annotated[int, typer.Option(help="port on 127.0.0.1")]
+
+
+@db.command("start", epilog="Example: gnome db start --directory ~/gnome-data --port 27018")
+def db_start(directory: DIRECTORY = None, port: PORT = 27017) -> None:
+    """Start it, in the background; does nothing if it runs already."""
+    from workflows.embedded import EmbeddedDatabase, default_directory
+
+    database = EmbeddedDatabase(directory or default_directory(), port)
+    started = database.start()
+    status = database.status()
+    word = "started" if started else "is running already"
+    print(f"database {word} on 127.0.0.1:{status.port} (process {status.pid}, data in {status.directory})")
+    _prepare_if_ours(status.port)
+
+
+@db.command("stop", epilog="Example: gnome db stop")
+def db_stop(directory: DIRECTORY = None) -> None:
+    """Stop it; its data stay."""
+    from workflows.embedded import EmbeddedDatabase, default_directory
+
+    stopped = EmbeddedDatabase(directory or default_directory()).stop()
+    print("database stopped" if stopped else "no database was running")
+
+
+@db.command("status", epilog="Example: gnome db status")
+def db_status(directory: DIRECTORY = None) -> None:
+    """Say whether it runs, where, and how large it is. Exit status 1 when it does not run."""
+    from workflows.embedded import EmbeddedDatabase, default_directory
+
+    status = EmbeddedDatabase(directory or default_directory()).status()
+    size = f"{status.size_bytes / 1e6:.1f} MB in {status.directory}"
+    if not status.running:
+        print(f"not running; {size}")
+        raise typer.Exit(1)
+    print(f"running on 127.0.0.1:{status.port}, process {status.pid}; {size}; SecantusDB {status.secantus_version}")
+
+
+@db.command("launchpad", epilog="Example: gnome db launchpad > my_launchpad.yaml; lpad -l my_launchpad.yaml get_wflows")
+def db_launchpad() -> None:
+    """Print the connection in force as a LaunchPad file, for lpad, rlaunch and qlaunch (it holds your password)."""
+    import yaml
+
+    from workflows.connection import launchpad_settings
+
+    print(yaml.safe_dump(launchpad_settings(), sort_keys=False), end="")
+
+
+# ---- campaigns
+
+
+@campaign.command("start", epilog="Example: gnome campaign start workflows/examples/quickstart.yaml")
+def campaign_start(file: Annotated[Path, typer.Argument(help="campaign file, the same that lpad add takes")]) -> None:
+    """Check a campaign file, the theory and the database, then add the campaign to the LaunchPad."""
+    from workflows.campaign import register, start_workflow
+    from workflows.settings import read_campaign_file
+
+    settings = read_campaign_file(file)
+    launchpad, store = _database()
+    register(store, settings)
+    launchpad.add_wf(start_workflow(settings))
+    print(
+        f"campaign '{settings.name}' added; its files go to {settings.root}\n"
+        f"run it with 'gnome campaign run {settings.name}', 'rlaunch rapidfire' or 'qlaunch -r rapidfire'"
+    )
+
+
+@campaign.command("run", epilog="Example: gnome campaign run quickstart --workers 2")
+def campaign_run(
+    name: NAME, workers: Annotated[int, typer.Option(min=1, help="worker processes, one thread each")] = 2
+) -> None:
+    """Work on a campaign on this machine until it ends. Ctrl-C stops; the same command goes on from there."""
+    from workflows.local import run_campaign
+
+    launchpad, store = _database()
+    store.campaign(name)
+    console = _console()
+    run_campaign(launchpad, name, workers, console)
+    _print_funnel(store, name, console)
+
+
+@campaign.command("status", epilog="Example: gnome campaign status quickstart")
+def campaign_status(name: NAME) -> None:
+    """Where a campaign stands: its rounds, what failed and why."""
+    _, store = _database()
+    document = store.campaign(name)
+    console = _console()
+    console.print(f"campaign '{name}': {document['state']} {document['reason']}".rstrip())
+    console.print(f"theory {document['theory']}, corrections {document['scheme']}")
+    _print_funnel(store, name, console)
+    for row in store.all_rounds(name):
+        for candidate in store.round_candidates(name, row["number"], "failed"):
+            console.print(f"failed in round {row['number']}: {candidate['formula']}: {candidate['reason']}")
+
+
+@campaign.command("list", epilog="Example: gnome campaign list")
+def campaign_list() -> None:
+    """All campaigns of the database."""
+    _, store = _database()
+    for document in store.all_campaigns():
+        elements = "-".join(document["settings"]["elements"])
+        print(
+            f"{document['_id']}  {document['state']}  {elements}  {document['theory']}  {document['reason']}".rstrip()
+        )
+
+
+# ---- results
+
+
+@app.command(epilog="Example: gnome stable --campaign quickstart --max-ehull 0.02 --format json")
+def stable(
+    campaign: Annotated[str | None, typer.Option(help="only this campaign")] = None,
+    max_ehull: Annotated[float, typer.Option(min=0.0, help="distance to the hull at most, eV/atom")] = 5e-5,
+    new: Annotated[bool, typer.Option("--new", help="only compositions that were not in the first data")] = False,
+    limit: Annotated[int, typer.Option(min=0, help="at most this many; 0 for all")] = 0,
+    format: Annotated[TableFormat, typer.Option(help="how to print them")] = TableFormat.TABLE,
+) -> None:
+    """Stable compounds, the most stable first."""
+    from workflows.results import phase_rows
+
+    _, store = _database()
+    if campaign:
+        store.campaign(campaign)
+    rows = phase_rows(store, campaign, max_ehull, new, limit)
+    if format is TableFormat.JSON:
+        print(json.dumps([row.as_dict() for row in rows], indent=2))
+    elif format is TableFormat.CSV:
+        print(_csv(rows), end="")
+    else:
+        _print_phases(rows, _console())
+
+
+@app.command(epilog="Example: gnome demo --workers 2")
+def demo(
+    file: Annotated[Path | None, typer.Option(help="campaign file; by default the quickstart")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="worker processes, one thread each")] = 2,
+) -> None:
+    """A whole campaign with everything it needs: embedded database, workers, results. Ctrl-C and run again to go on."""
+    from importlib.resources import files
+
+    from workflows.campaign import register, start_workflow
+    from workflows.local import run_campaign
+    from workflows.results import phase_rows
+    from workflows.settings import read_campaign_file
+    from workflows.store import CampaignExistsError, StoreError
+
+    console = _console()
+    path = file or Path(str(files("workflows") / "examples" / "quickstart.yaml"))
+    settings = read_campaign_file(path)
+    _start_database_if_local(console)
+    launchpad, store = _database()
+    try:
+        register(store, settings)
+        launchpad.add_wf(start_workflow(settings))
+        console.print(f"campaign '{settings.name}' added: {'-'.join(settings.elements)}, from {path}")
+    except CampaignExistsError:
+        document = store.campaign(settings.name)
+        if document["settings"] != settings.model_dump(mode="json"):
+            raise StoreError(
+                f"campaign '{settings.name}' exists with other settings than {path}: choose another name in the file"
+            ) from None
+        console.print(f"campaign '{settings.name}' is there already ({document['state']}): going on with it")
+    run_campaign(launchpad, settings.name, workers, console)
+    _print_funnel(store, settings.name, console)
+    _print_phases(phase_rows(store, settings.name), console)
+    _print_next_steps(settings.name, console)
+    if store.campaign(settings.name)["state"] == "failed":
+        raise typer.Exit(1)
+
+
+# ---- shared by the commands
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:  # a table in a log must not be cut to 80 columns
+        console.width = 150
+    return console
+
+
+def _database() -> tuple[LaunchPad, Store]:
+    """The LaunchPad in force, checked, with FireWorks' own indexes and ours."""
+    from workflows.connection import connect
+    from workflows.launch import prepare_launchpad
+    from workflows.store import Store, check_server
+
+    launchpad = connect()
+    check_server(launchpad.db)
+    prepare_launchpad(launchpad)
+    store = Store(launchpad.db)
+    store.prepare()
+    return launchpad, store
+
+
+def _start_database_if_local(console: Console) -> None:
+    """Start the embedded server if the connection in force is its address and nothing answers there."""
+    from workflows.connection import connect, launchpad_settings
+    from workflows.embedded import EmbeddedDatabase, default_directory
+    from workflows.store import StoreError, check_server
+
+    connection = launchpad_settings()
+    try:
+        check_server(connect().db, timeout_s=2.0)
+    except StoreError:
+        if connection.get("uri_mode") or connection["host"] not in ("127.0.0.1", "localhost"):
+            raise
+        database = EmbeddedDatabase(default_directory(), int(str(connection.get("port") or 27017)))
+        database.start()
+        console.print(f"embedded database started on 127.0.0.1:{database.port}, data in {database.directory}")
+
+
+def _prepare_if_ours(port: int | None) -> None:
+    """Make the embedded database a LaunchPad, if the connection in force leads to it: `lpad add` needs that."""
+    from workflows.connection import launchpad_settings
+
+    connection = launchpad_settings()
+    if not connection.get("uri_mode") and (connection["host"], connection.get("port")) == ("127.0.0.1", port):
+        _database()
+
+
+def _print_funnel(store: Store, name: str, console: Console) -> None:
+    from rich.table import Table
+
+    from workflows.results import round_rows
+
+    def number(value: float | None, form: str = "d") -> str:
+        return "-" if value is None else format(value, form)
+
+    def energy(value: float | None) -> str:
+        return "-" if value is None else f"{1000 * value:.0f}"
+
+    table = Table(title=f"Campaign '{name}', round by round (errors in meV/atom)")
+    for header in ("round", "generated", "near hull", "relaxed", "failed", "on the hull", "hit rate"):
+        table.add_column(header, justify="right")
+    for header in ("predicted vs relaxed", "networks on test set", "networks before"):
+        table.add_column(header, justify="right")
+    for row in round_rows(store, name):
+        table.add_row(
+            str(row.number),
+            number(row.generated),
+            number(row.near_hull),
+            f"{row.relaxed} of {row.selected}",
+            str(row.failed),
+            number(row.stable),
+            number(row.hit_rate, ".0%"),
+            energy(row.prediction_mae),
+            energy(row.network_mae),
+            energy(row.network_mae_before),
+        )
+    console.print(table)
+
+
+def _print_phases(rows: list[PhaseRow], console: Console) -> None:
+    from rich.table import Table
+
+    table = Table(title="Stable phases ('new': not among the compositions of the campaign's first data)")
+    for header in ("formula", "space group", "eV above hull", "separation, eV/atom", "", "round", "parent", "how"):
+        table.add_column(header, justify="right" if "eV" in header else "left", overflow="fold")
+    for row in rows:
+        table.add_row(
+            row.formula,
+            f"{row.spacegroup} ({row.spacegroup_number})",
+            f"{row.e_above_hull:.3f}",
+            "-" if row.phase_separation_energy is None else f"{row.phase_separation_energy:.3f}",
+            "new" if row.new else "known",
+            str(row.round),
+            row.lineage[0],
+            " | ".join(row.lineage[1:]),
+            style="bold" if row.new else None,
+        )
+    console.print(table if rows else "no stable compound yet")
+
+
+def _csv(rows: list[PhaseRow]) -> str:
+    from dataclasses import fields
+
+    from workflows.results import PhaseRow
+
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, [field.name for field in fields(PhaseRow)], lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({**row.as_dict(), "lineage": " | ".join(row.lineage)})
+    return buffer.getvalue()
+
+
+def _print_next_steps(name: str, console: Console) -> None:
+    console.print(
+        "\nThe database is still running. What next:\n"
+        f"  gnome stable --campaign {name} --max-ehull 0.05     more phases, near the hull too (--format json, csv)\n"
+        f"  gnome campaign status {name}                        rounds, failures and their reasons\n"
+        "  lpad get_wflows -d more                                  the same campaign as FireWorks sees it\n"
+        "  cp workflows/examples/quickstart.yaml mine.yaml          edit it, then: gnome campaign start mine.yaml\n"
+        "  gnome db stop                                            stop the database; the data stay",
+        highlight=False,
+    )
+
+
+def main() -> None:
+    """Entry point of `gnome`: errors that a user can mend are one line and exit status 2."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        if not _is_for_the_user(error):
+            raise
+        for line in str(error).splitlines():
+            print(f"gnome: {line}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _is_for_the_user(error: Exception) -> bool:
+    from gnome_torch.data.files import StructureFileError
+    from workflows.embedded import EmbeddedDatabaseError
+    from workflows.local import CampaignStuckError
+    from workflows.settings import SettingsError
+    from workflows.store import StoreError
+
+    kinds = (SettingsError, StoreError, EmbeddedDatabaseError, CampaignStuckError, StructureFileError)
+    return isinstance(error, kinds)
+
+
+if __name__ == "__main__":
+    main()

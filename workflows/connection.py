@@ -1,0 +1,54 @@
+"""Which database: the LaunchPad that lpad, rlaunch and qlaunch would use, or the one that the environment names."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import yaml
+from fireworks import LaunchPad
+from fireworks.fw_config import LAUNCHPAD_LOC
+from pymongo.errors import ConfigurationError, InvalidURI
+
+from workflows.store import StoreError
+
+URI_VARIABLE = "GNOME_MONGODB_URI"
+NAME_VARIABLE = "GNOME_MONGODB_NAME"
+DEFAULT_NAME = "gnome"
+
+
+def launchpad_settings() -> dict[str, object]:
+    """Connection in force, in the form of my_launchpad.yaml.
+
+    GNOME_MONGODB_URI (and GNOME_MONGODB_NAME, the database, `gnome` by default) come before the file that FireWorks
+    finds: my_launchpad.yaml here, or as FW_CONFIG_FILE says. Without either, the embedded server's address.
+
+    Raises:
+        StoreError: the file cannot be read.
+    """
+    if uri := os.environ.get(URI_VARIABLE):
+        name = os.environ.get(NAME_VARIABLE, DEFAULT_NAME)
+        return {"host": uri, "name": name, "uri_mode": True, "strm_lvl": "WARNING"}
+    if not LAUNCHPAD_LOC:
+        return {"host": "127.0.0.1", "port": 27017, "name": DEFAULT_NAME, "strm_lvl": "WARNING"}
+    try:
+        settings = yaml.safe_load(Path(LAUNCHPAD_LOC).read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise StoreError(f"{LAUNCHPAD_LOC}: cannot be read: {' '.join(str(error).split())}") from None
+    if not isinstance(settings, dict) or not settings.get("host"):
+        raise StoreError(f"{LAUNCHPAD_LOC}: no 'host' in it: see the my_launchpad.yaml of gnome-torch")
+    return settings
+
+
+def connect() -> LaunchPad:
+    """The LaunchPad in force; nothing is sent to the server yet.
+
+    Raises:
+        StoreError: the connection string or the file is wrong.
+    """
+    settings = launchpad_settings()
+    try:
+        return LaunchPad.from_dict(settings)
+    except (InvalidURI, ConfigurationError, ValueError, TypeError) as error:
+        where = URI_VARIABLE if os.environ.get(URI_VARIABLE) else (LAUNCHPAD_LOC or "default connection")
+        raise StoreError(f"{where}: {' '.join(str(error).split())}") from None

@@ -1,0 +1,95 @@
+"""Record how a relaxation ended."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from fireworks import FiretaskBase, FWAction, LaunchPad, explicit_serialize
+from pymatgen.core import Structure
+
+from gnome_torch.records import Entry, Lineage, Relaxation
+from gnome_torch.stability.corrections import UncorrectableError, correction
+from gnome_torch.stability.plausibility import implausible
+from workflows.campaign import advance, campaign_theory, entry_id
+from workflows.relax import Theory
+from workflows.store import Store
+
+
+class RelaxationInterruptedError(RuntimeError):
+    """Somebody stopped the relaxation: it has no result, and is to be run again."""
+
+
+@explicit_serialize
+class RecordRelaxation(FiretaskBase):
+    """Turn a finished relaxation into an entry and a failed one into a reason; then see whether the round is full.
+
+    Required parameters:
+        campaign: name.
+        round: number.
+        candidate: key of the candidate.
+        job: jobflow uuid of the job with the result.
+    """
+
+    required_params = ("campaign", "round", "candidate", "job")
+
+    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
+        store = Store(self.launchpad.db)
+        name, number, key = self["campaign"], self["round"], self["candidate"]
+        candidate = store.candidate(key)
+        if candidate["state"] != "relaxed":
+            level = campaign_theory(store, name)
+            output = store.job_output(self["job"])
+            if output is None:
+                reason, directory = _failure(self.launchpad, self.fw_id)
+                store.end_candidate(key, "failed", reason=reason, directory=directory)
+            else:
+                self._record(store, level, candidate, level.read(output), output.get("dir_name"))
+        advance(store, self.launchpad, name, number)
+        return FWAction(stored_data={"candidate": key, "state": store.candidate(key)["state"]})
+
+    def _record(
+        self, store: Store, level: Theory, candidate: dict[str, Any], relaxation: Relaxation, directory: str | None
+    ) -> None:
+        key = candidate["_id"]
+        reason = implausible(relaxation)
+        if reason is None:
+            try:
+                shift = correction(relaxation.structure, relaxation.energy, level.scheme)
+            except UncorrectableError as error:
+                reason = str(error)
+        if reason is not None:
+            store.end_candidate(key, "failed", reason=reason, directory=directory)
+            return
+        entry = Entry(
+            id=entry_id(Structure.from_dict(candidate["structure"]), level.id),
+            structure=relaxation.structure,
+            energy=relaxation.energy,
+            correction=shift,
+            theory=level.id,
+            lineage=replace(Lineage(**candidate["lineage"]), round=self["round"]),
+        )
+        calculation = {"job": self["job"], "directory": directory, "steps": relaxation.steps}
+        store.add_entry(entry, self["campaign"], prediction=candidate["prediction"], calculation=calculation)
+        store.end_candidate(key, "relaxed", entry=entry.id, directory=directory)
+
+
+def _failure(launchpad: LaunchPad, fw_id: int) -> tuple[str, str | None]:
+    """Reason (last line of the traceback) and directory of the parent that failed.
+
+    Raises:
+        RelaxationInterruptedError: it did not fail, it was stopped.
+    """
+    workflow = launchpad.get_wf_by_fw_id(fw_id)
+    for parent in workflow.links.parent_links.get(fw_id, []):
+        firework = launchpad.get_fw_by_id(parent)
+        for launch in reversed(firework.launches):
+            if launch.state != "FIZZLED":
+                continue
+            stored = launch.action.stored_data if launch.action else {}
+            trace = str(stored.get("_exception", {}).get("_stacktrace", "")).strip()
+            reason = trace.splitlines()[-1] if trace else "lost: the worker ended without a word"
+            if reason.startswith(("KeyboardInterrupt", "SystemExit")):
+                raise RelaxationInterruptedError(f"stopped by its user: run it again with 'lpad rerun_fws -i {parent}'")
+            return reason[:500], launch.launch_dir
+    return "no result in the job store", None

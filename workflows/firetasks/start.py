@@ -1,0 +1,22 @@
+"""Begin a campaign."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fireworks import FiretaskBase, FWAction, explicit_serialize
+
+from workflows.campaign import begin
+from workflows.settings import parse_settings
+from workflows.store import Store, check_server
+
+
+@explicit_serialize
+class StartCampaign(FiretaskBase):
+    """Validate the settings in the spec under `campaign`, register the campaign, relax its first crystals."""
+
+    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
+        settings = parse_settings(fw_spec.get("campaign"), "campaign")
+        check_server(self.launchpad.db)
+        begin(Store(self.launchpad.db), self.launchpad, settings)
+        return FWAction(stored_data={"campaign": settings.name})

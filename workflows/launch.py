@@ -1,0 +1,109 @@
+"""What the loop asks of FireWorks: add workflows once, run again what was lost, find what failed."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import time
+from collections.abc import Callable, Sequence
+
+from fireworks import LaunchPad, Workflow
+
+CHUNK = 100  # workflows in one bulk insert: well under MongoDB's 16 MB for crystals of hundreds of atoms
+
+
+def add_once(launchpad: LaunchPad, workflows: Sequence[Workflow]) -> int:
+    """Add the workflows that are not there yet, and return how many those were.
+
+    A workflow is known by `metadata["gnome_key"]`. The caller holds a claim (`Store.claim`), so nobody else adds the
+    same at the same time; what an earlier holder left half-written (FireWorks writes the workflow first, then its
+    Fireworks) is written anew.
+    """
+    added = 0
+    for start in range(0, len(workflows), CHUNK):
+        chunk = {workflow.metadata["gnome_key"]: workflow for workflow in workflows[start : start + CHUNK]}
+        complete = _complete(launchpad, list(chunk))
+        missing = [workflow for key, workflow in chunk.items() if key not in complete]
+        if missing:
+            launchpad.workflows.delete_many({"metadata.gnome_key": {"$in": [w.metadata["gnome_key"] for w in missing]}})
+            with contextlib.redirect_stderr(io.StringIO()):  # FireWorks' own progress bar
+                launchpad.bulk_add_wfs(missing)
+            added += len(missing)
+    return added
+
+
+def _complete(launchpad: LaunchPad, keys: list[str]) -> set[str]:
+    """Keys of workflows that are in the database with all their Fireworks."""
+    found = list(launchpad.workflows.find({"metadata.gnome_key": {"$in": keys}}, {"nodes": 1, "metadata": 1}))
+    nodes = [node for document in found for node in document["nodes"]]
+    present = {document["fw_id"] for document in launchpad.fireworks.find({"fw_id": {"$in": nodes}}, {"fw_id": 1})}
+    return {d["metadata"]["gnome_key"] for d in found if present.issuperset(d["nodes"])}
+
+
+def rerun_lost(launchpad: LaunchPad, is_lost: Callable[[str], bool]) -> list[int]:
+    """Run again the Fireworks whose worker is no more, and return their ids.
+
+    `lpad detect_lostruns` waits until a worker has been silent for longer than its ping interval; this one asks.
+
+    Args:
+        launchpad: where.
+        is_lost: tells of a worker's name whether it is known to be dead.
+    """
+    running = launchpad.launches.find({"state": "RUNNING"}, {"fw_id": 1, "launch_id": 1, "fworker.name": 1})
+    lost = {launch["fw_id"]: launch["launch_id"] for launch in running if is_lost(launch["fworker"]["name"])}
+    rerun = []
+    for fw_id, launch_id in lost.items():
+        firework = launchpad.fireworks.find_one({"fw_id": fw_id}, {"state": 1, "launches": 1})
+        if firework and firework["state"] == "RUNNING" and launch_id in firework["launches"]:
+            _break_stale_lock(launchpad, fw_id)
+            launchpad.rerun_fw(fw_id)
+            rerun.append(fw_id)
+    return rerun
+
+
+def rerun_interrupted(launchpad: LaunchPad, campaign: str) -> list[int]:
+    """Run again the Fireworks of a campaign that somebody stopped by Ctrl-C, and return their ids."""
+    rerun = []
+    for fw_id, reason in fizzled(launchpad, campaign).items():
+        if reason.startswith(("KeyboardInterrupt", "SystemExit")):
+            launchpad.rerun_fw(fw_id)
+            rerun.append(fw_id)
+    return rerun
+
+
+def fizzled(launchpad: LaunchPad, campaign: str) -> dict[int, str]:
+    """Failed Fireworks of a campaign, relaxations included: id -> last line of the traceback."""
+    nodes = [
+        node
+        for workflow in launchpad.workflows.find(
+            {"metadata.campaign": campaign, "state": {"$ne": "COMPLETED"}}, {"nodes": 1}
+        )
+        for node in workflow["nodes"]
+    ]
+    found = {}
+    for start in range(0, len(nodes), CHUNK):
+        query = {"fw_id": {"$in": nodes[start : start + CHUNK]}, "state": "FIZZLED"}
+        for fw_id in launchpad.get_fw_ids(query):
+            launches = launchpad.get_fw_by_id(fw_id).launches
+            stored = launches[-1].action.stored_data if launches and launches[-1].action else {}
+            trace = str(stored.get("_exception", {}).get("_stacktrace", "")).strip()
+            found[fw_id] = trace.splitlines()[-1] if trace else "lost: its worker ended without a word"
+    return found
+
+
+def _break_stale_lock(launchpad: LaunchPad, fw_id: int, patience_s: float = 5.0) -> None:
+    """A worker that dies while it holds a workflow's lock leaves it locked; a living one holds it for milliseconds."""
+    deadline = time.monotonic() + patience_s
+    while launchpad.workflows.find_one({"nodes": fw_id, "locked": {"$exists": True}}, {"_id": 1}):
+        if time.monotonic() > deadline:
+            launchpad.workflows.find_one_and_update({"nodes": fw_id}, {"$unset": {"locked": True}})
+        time.sleep(0.2)
+
+
+def prepare_launchpad(launchpad: LaunchPad) -> None:
+    """Make an empty database a LaunchPad (counters, indexes), as `lpad reset` does; one in use is left as it is."""
+    if launchpad.fw_id_assigner.find_one({}) is None:
+        # the document that LaunchPad.reset writes; an upsert, so that two processes cannot reset each other
+        counters = {"next_fw_id": 1, "next_launch_id": 1}
+        launchpad.fw_id_assigner.update_one({"_id": -1}, {"$setOnInsert": counters}, upsert=True)
+        launchpad.tuneup()

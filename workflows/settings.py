@@ -1,0 +1,241 @@
+"""Settings of a campaign: one YAML file, validated before anything is written. Unknown keys are refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pymatgen.core import Element
+
+from gnome_torch.candidates.policy import NOBLE_GASES, RADIOACTIVE, ElementPolicy
+from workflows.home import data_home
+
+START_TASK = "{{workflows.firetasks.start.StartCampaign}}"
+# Elements of the Materials Project's relaxation trajectories, on which SevenNet-0 and CHGNet were trained.
+TRAJECTORY_ELEMENTS = frozenset(e.symbol for e in Element if e.Z <= 94 and e.Z not in (84, 85, 86, 87, 88))
+EMT_ELEMENTS = frozenset({"Al", "Ni", "Cu", "Pd", "Ag", "Pt", "Au"})
+
+
+class SettingsError(ValueError):
+    """Settings that cannot be used; the message is one line per problem and names the key."""
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ForcefieldTheory(_Settings):
+    """A machine-learned potential whose weights are in its wheel."""
+
+    name: Literal["forcefield"] = "forcefield"
+    model: Literal["7net-0", "7net-l3i5", "chgnet"] = "7net-0"
+    fmax: float = Field(0.05, gt=0, le=0.5, description="largest force left, eV/angstrom")
+    max_steps: int = Field(500, ge=1)
+
+    @property
+    def supported(self) -> frozenset[str]:
+        return TRAJECTORY_ELEMENTS
+
+
+class EmtTheory(_Settings):
+    """Effective-medium theory of ASE: seven metals, fast and rough; for tests and scale."""
+
+    name: Literal["emt"] = "emt"
+    fmax: float = Field(0.02, gt=0, le=0.5, description="largest force left, eV/angstrom")
+    max_steps: int = Field(300, ge=1)
+
+    @property
+    def supported(self) -> frozenset[str]:
+        return EMT_ELEMENTS
+
+
+TheorySettings = Annotated[ForcefieldTheory | EmtTheory, Field(discriminator="name")]
+
+
+class Seeds(_Settings):
+    """The campaign's first data."""
+
+    source: str = Field("prototypes", description="'prototypes', or the path of a file of structures")
+    max_sites: int = Field(16, ge=1)
+    limit: int = Field(150, ge=0, description="decorated prototypes at most; elemental crystals come on top")
+    max_elements: int = Field(5, ge=2, description="2: only binary compounds are known, the rest is to be found")
+    polymorphs: int = Field(3, ge=1, description="decorated prototypes of one composition at most")
+    references: int = Field(4, ge=1, description="crystals of each element; the lowest becomes its reference")
+
+    @field_validator("source")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        if value != "prototypes" and not Path(value).expanduser().is_file():
+            raise ValueError(f"no such file: {value!r}; write 'prototypes' or the path of a file of structures")
+        return value
+
+
+class Structural(_Settings):
+    """Candidates by full and symmetry-aware partial substitution."""
+
+    threshold: float = Field(0.001, gt=0, le=1, description="smallest substitution probability")
+    saps: bool = True
+    max_sites: int = Field(20, ge=1)
+    max_elements: int = Field(5, ge=1)
+    charge_balance: bool = False
+    min_contact: float = Field(0.75, ge=0, description="shortest distance over the sum of covalent radii at least")
+    parents_within: float = Field(0.1, ge=0, description="entries this near the hull are parents too, eV/atom")
+    limit: int = Field(100_000, ge=1, description="candidates screened per round at most, the most probable first")
+
+
+class Network(_Settings):
+    """The ensemble of structure networks."""
+
+    members: int = Field(10, ge=1, le=100)
+    hidden: tuple[int, ...] = Field((256, 256), min_length=2)
+    epochs: int = Field(1000, ge=1)
+    batch_size: int = Field(256, ge=1)
+    learning_rate: float = Field(5.55e-4, gt=0)
+    volume_jitter: float = Field(
+        0.2, ge=0, lt=1, description="crystals are also shown at other volumes, with the energy of their own"
+    )
+
+
+class Screening(_Settings):
+    """The filter between networks and relaxation."""
+
+    threshold: float = Field(0.05, description="predicted distance to the hull at most, eV/atom")
+    volumes: int = Field(20, ge=1, description="volumes tried, 80 % to 120 % of the reference; 1: the reference alone")
+    max_relaxations: int = Field(1000, ge=1, description="relaxations per round at most")
+
+
+class Retrain(_Settings):
+    """When the next round starts."""
+
+    fraction: float = Field(1.0, gt=0, le=1, description="share of a round's relaxations that must have ended")
+
+
+class Policy(_Settings):
+    """Elements that are refused."""
+
+    radioactive: bool = Field(False, description="allow elements without a stable isotope")
+    noble_gases: bool = False
+    exclude: tuple[str, ...] = ()
+
+
+class CampaignSettings(_Settings):
+    """Everything a campaign is, apart from the database it lives in and the machines it runs on."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+    elements: tuple[str, ...] = Field(min_length=1)
+    theory: TheorySettings = ForcefieldTheory()
+    seeds: Seeds = Seeds()
+    pipelines: tuple[Literal["structural"], ...] = Field(("structural",), min_length=1)
+    structural: Structural = Structural()
+    policy: Policy = Policy()
+    network: Network = Network()
+    screening: Screening = Screening()
+    rounds: int = Field(6, ge=1)
+    retrain: Retrain = Retrain()
+    directory: str | None = Field(None, description="shards and models; on a cluster a shared file system")
+    seed: int = Field(0, ge=0, description="of the networks' initial weights and batches")
+
+    @field_validator("elements")
+    @classmethod
+    def _known_elements(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for symbol in value:
+            if not Element.is_valid_symbol(symbol):
+                raise ValueError(f"{symbol!r} is not an element; write symbols such as Li or O")
+        if len(set(value)) != len(value):
+            raise ValueError("an element is named twice")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> CampaignSettings:
+        refused = sorted(set(self.elements) & self._excluded())
+        if refused:
+            raise ValueError(
+                f"elements {', '.join(refused)} are refused by the policy: "
+                "drop them, or allow them under 'policy' (radioactive, noble_gases, exclude)"
+            )
+        unsupported = sorted(set(self.elements) - self.theory.supported)
+        if unsupported:
+            raise ValueError(
+                f"theory {self.theory.name!r} has no {', '.join(unsupported)}: choose another theory or other elements"
+            )
+        if len(self.elements) < 2:
+            raise ValueError("elements: a campaign needs at least two to find a compound")
+        if self.structural.max_elements < 2:
+            raise ValueError("structural.max_elements: a compound has at least two elements")
+        return self
+
+    def _excluded(self) -> frozenset[str]:
+        excluded = frozenset(self.policy.exclude)
+        excluded |= frozenset() if self.policy.radioactive else RADIOACTIVE
+        return excluded | (frozenset() if self.policy.noble_gases else NOBLE_GASES)
+
+    @property
+    def root(self) -> Path:
+        """Directory of the campaign's shards and models."""
+        if self.directory:
+            return Path(self.directory).expanduser().absolute()
+        return data_home() / "campaigns" / self.name
+
+    def candidate_policy(self) -> ElementPolicy:
+        """Rules for what the campaign proposes."""
+        return ElementPolicy(
+            elements=frozenset(self.elements),
+            excluded=self._excluded(),
+            max_sites=self.structural.max_sites,
+            max_elements=self.structural.max_elements,
+            charge_balance=self.structural.charge_balance,
+            min_contact=self.structural.min_contact,
+        )
+
+    def seed_policy(self) -> ElementPolicy:
+        """Rules for the campaign's first data."""
+        return replace(self.candidate_policy(), max_sites=self.seeds.max_sites, max_elements=self.seeds.max_elements)
+
+
+def parse_settings(data: Any, where: str) -> CampaignSettings:
+    """Settings from plain data.
+
+    Raises:
+        SettingsError: one line per problem, each with `where`, the key, the value and what is wrong.
+    """
+    if not isinstance(data, dict):
+        raise SettingsError(f"{where}: no campaign settings in it (a mapping with name, elements, theory, …)")
+    try:
+        return CampaignSettings.model_validate(data)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_line(where, problem) for problem in error.errors())) from None
+
+
+def _line(where: str, problem: Any) -> str:
+    key = ".".join(str(part) for part in problem["loc"]) or "settings"
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: unknown key '{key}': remove it, or check its spelling"
+    if problem["type"] == "missing":
+        return f"{where}: key '{key}' is missing"
+    if problem["type"] == "value_error":
+        return f"{where}: {key}: {message}" if problem["loc"] else f"{where}: {message}"
+    return f"{where}: {key} = {problem['input']!r}: {message}"
+
+
+def read_campaign_file(path: Path) -> CampaignSettings:
+    """Settings of a campaign file: a FireWorks workflow whose spec holds them under `campaign`.
+
+    The same file goes to `lpad add`. See workflows/examples/quickstart.yaml.
+
+    Raises:
+        SettingsError: the file is missing, is not YAML, or its settings cannot be used.
+    """
+    try:
+        document = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read ({error.strerror})") from None
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from None
+    spec = document.get("spec") if isinstance(document, dict) else None
+    if not isinstance(spec, dict) or "campaign" not in spec:
+        raise SettingsError(f"{path}: no 'spec: campaign:' in it; start from workflows/examples/quickstart.yaml")
+    return parse_settings(spec["campaign"], str(path))
