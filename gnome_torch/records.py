@@ -126,12 +126,14 @@ class Relaxation:
         energy: total energy of the cell, eV, uncorrected.
         converged: whether forces and cell reached the tolerance.
         steps: ionic steps taken, when known.
+        initial_energy: total energy of the cell before the first step, eV, uncorrected; None when unknown.
     """
 
     structure: Structure
     energy: float
     converged: bool
     steps: int | None = None
+    initial_energy: float | None = None
 
 
 @dataclass(frozen=True)

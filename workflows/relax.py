@@ -70,6 +70,7 @@ class Theory:
             energy=float(result["energy"]),
             converged=finished and largest_force <= 2 * self.settings.fmax,
             steps=result["n_steps"],
+            initial_energy=float(result["ionic_steps"][0]["energy"]) if result["ionic_steps"] else None,
         )
 
 

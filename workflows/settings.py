@@ -95,7 +95,7 @@ class Network(_Settings):
     batch_size: int = Field(256, ge=1)
     learning_rate: float = Field(5.55e-4, gt=0)
     volume_jitter: float = Field(
-        0.2, ge=0, lt=1, description="crystals are also shown at other volumes, with the energy of their own"
+        0.0, ge=0, lt=1, description="also show crystals at volumes this far off, with the energy of their own"
     )
 
 

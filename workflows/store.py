@@ -35,6 +35,7 @@ SCHEMA_VERSION = 1
 ENDED = ("relaxed", "failed")
 # How long the holder of a claim may be silent before another may finish its work.
 LEASE = timedelta(seconds=60)
+MAX_INITIAL = 3.0  # eV/atom
 SPACE_GROUP_TOLERANCE = 0.1  # angstrom, the Materials Project's
 
 
@@ -228,10 +229,10 @@ class Store:
     # relaxations
 
     def job_output(self, uuid: str) -> dict[str, Any] | None:
-        """Output of a jobflow job, None when it has none; large objects stay behind."""
+        """Output of a jobflow job, None when it has none."""
         store = job_store(self.database)
         store.connect()
-        document = store.query_one({"uuid": uuid}, sort={"index": -1}, load=False)
+        document = store.query_one({"uuid": uuid}, sort={"index": -1}, load=True)
         return document["output"] if document else None
 
     # candidates
@@ -376,15 +377,27 @@ class Store:
             raise StoreError(f"{len(missing)} entries are not in database '{self.database.name}': {missing[0]}, …")
         return found
 
-    def formation_energies(
+    def training_data(
         self, theory: str, elements: Collection[str], until: datetime
     ) -> list[tuple[str, Structure, float]]:
-        """Key, crystal and formation energy (eV/atom) of the entries written up to a moment and placed on a hull."""
+        """What networks learn from: key, crystal, formation energy (eV/atom).
+
+        Every entry that was written up to a moment and placed on a hull, as it is relaxed; and, under `KEY:initial`,
+        the crystal that its relaxation began from with the energy that it had there. Candidates are judged before they
+        are relaxed: networks that have seen relaxed crystals alone take a bad geometry for a good one (measured on
+        Li-Mg-Al-O: 3 eV/atom too low). Starts more than MAX_INITIAL above their end are left out.
+        """
         query = {**within(theory, elements), "created": {"$lte": until}, "stability": {"$ne": None}}
-        return [
-            (d["_id"], Structure.from_dict(d["structure"]), float(d["stability"]["formation_energy"]))
-            for d in self.entries.find(query).sort("_id", ASCENDING)
-        ]
+        rows = []
+        for document in self.entries.find(query).sort("_id", ASCENDING):
+            energy = float(document["stability"]["formation_energy"])
+            rows.append((document["_id"], Structure.from_dict(document["structure"]), energy))
+            if initial := document.get("initial"):
+                above = (initial["energy"] - document["energy"]) / document["nsites"]
+                if above <= MAX_INITIAL:
+                    crystal = Structure.from_dict(initial["structure"])
+                    rows.append((f"{document['_id']}:initial", crystal, energy + above))
+        return rows
 
     def known_formulas(self, theory: str, elements: Collection[str]) -> set[str]:
         """Reduced formulas of all entries of one theory within a set of elements."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cache
 from itertools import product
@@ -81,16 +82,31 @@ def elemental_volume(symbol: str) -> float:
 def volume_estimate(species: Iterable[str]) -> float:
     """Rough volume of a crystal from its species alone, cubic angstrom.
 
-    Ionic spheres at a fixed packing where a metal meets an anion former; elemental volumes otherwise.
+    Where metals meet anion formers, the anions take what valence they can: that share of each metal atom has the volume
+    of its ion, the rest the volume it has in the metal (Mg2AlO is a metal with some oxygen, not an oxide); the same for
+    anions that find no metal. Elemental volumes otherwise.
     """
-    species = list(species)
-    distinct = set(species)
-    anions = {symbol for symbol in distinct if _is_anion(symbol)}
-    if anions and anions != distinct:
-        volumes = {symbol: _ionic_volume(symbol) for symbol in distinct}
-        if all(volumes.values()):
-            return sum(float(volumes[symbol] or 0.0) for symbol in species) / IONIC_PACKING
-    return sum(elemental_volume(symbol) for symbol in species)
+    counts = Counter(species)
+    anions = {symbol for symbol in counts if _is_anion(symbol)}
+    ionic = {symbol: _ionic_volume(symbol) for symbol in counts}
+    if not anions or anions == set(counts) or not all(ionic.values()):
+        return sum(n * elemental_volume(symbol) for symbol, n in counts.items())
+    taken = sum(-n * _valence(symbol, -1) for symbol, n in counts.items() if symbol in anions)
+    given = sum(n * _valence(symbol, +1) for symbol, n in counts.items() if symbol not in anions)
+    share_of_metals, share_of_anions = min(1.0, taken / given), min(1.0, given / taken)
+    total = 0.0
+    for symbol, n in counts.items():
+        share = share_of_anions if symbol in anions else share_of_metals
+        ion = float(ionic[symbol] or 0.0) / IONIC_PACKING
+        total += n * (share * ion + (1 - share) * elemental_volume(symbol))
+    return total
+
+
+@cache
+def _valence(symbol: str, sign: int) -> int:
+    """Largest common oxidation state of a sign, at least 1 in size."""
+    states = [int(state) for state in Element(symbol).common_oxidation_states if state * sign > 0]
+    return max(states, key=abs, default=sign)
 
 
 def substituted_volume(parent_volume: float, old: Iterable[str], new: Iterable[str]) -> float:

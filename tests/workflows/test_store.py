@@ -88,9 +88,20 @@ def test_stability_and_the_list_of_stable_phases(store: Store) -> None:
     assert [d["_id"] for d in store.stable(None, 2.0, new_only=True)] == ["b", "far"]
     assert store.stable("other", 2.0) == []
     assert [e.id for e in store.near_hull("theory-1", ["Mg", "O"], 0.1)] == ["a", "b"]
-    data = store.formation_energies("theory-1", ["Mg", "O"], store_module.now())
-    assert [(key, energy) for key, _, energy in data] == [("a", -3.0), ("b", -3.0), ("far", -2.0)]
-    assert store.formation_energies("theory-1", ["Mg", "O"], store_module.now() - timedelta(hours=1)) == []
+
+
+def test_training_data_hold_the_start_of_a_relaxation_with_its_own_energy(store: Store) -> None:
+    """8 atoms at -48 eV: a start at -40 eV lies 1 eV/atom above; one at 0 eV is too far to be learnt from."""
+    for key, start in (("a", -40.0), ("b", 0.0), ("none", None)):
+        initial = None if start is None else {"structure": SALT.as_dict(), "energy": start}
+        store.add_entry(entry(key), "c", initial=initial)
+    store.add_entry(entry("not on a hull yet"), "c")
+    store.set_stability({key: HullPoint(-3.0, 0.0, -0.1, {"a": 1.0}) for key in ("a", "b", "none")}, 3)
+    data = store.training_data("theory-1", ["Mg", "O"], store_module.now())
+    assert [(key, energy) for key, _, energy in data] == [
+        ("a", -3.0), ("a:initial", -2.0), ("b", -3.0), ("none", -3.0)
+    ]  # fmt: skip
+    assert store.training_data("theory-1", ["Mg", "O"], store_module.now() - timedelta(hours=1)) == []
 
 
 # ---- candidates

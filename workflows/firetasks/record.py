@@ -70,7 +70,12 @@ class RecordRelaxation(FiretaskBase):
             lineage=replace(Lineage(**candidate["lineage"]), round=self["round"]),
         )
         calculation = {"job": self["job"], "directory": directory, "steps": relaxation.steps}
-        store.add_entry(entry, self["campaign"], prediction=candidate["prediction"], calculation=calculation)
+        initial = None
+        if relaxation.initial_energy is not None:
+            initial = {"structure": candidate["structure"], "energy": relaxation.initial_energy}
+        store.add_entry(
+            entry, self["campaign"], prediction=candidate["prediction"], calculation=calculation, initial=initial
+        )
         store.end_candidate(key, "relaxed", entry=entry.id, directory=directory)
 
 

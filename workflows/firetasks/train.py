@@ -32,7 +32,7 @@ def training_set(store: Store, settings: CampaignSettings, number: int) -> Any:
     if path.exists():
         return TrainingSet.load(path)
     closed = store.round(settings.name, number - 1)["closed"]
-    data = store.formation_energies(store.campaign(settings.name)["theory"], settings.elements, closed)
+    data = store.training_data(store.campaign(settings.name)["theory"], settings.elements, closed)
     path.parent.mkdir(parents=True, exist_ok=True)
     dataset = TrainingSet.build([s for _, s, _ in data], [e for _, _, e in data], [key for key, _, _ in data])
     dataset.save(path)

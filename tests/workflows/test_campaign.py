@@ -1,0 +1,331 @@
+"""Whole campaigns on EMT: real crystals, real networks, real Fireworks, a real database."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from atomate2.ase.utils import AseRelaxer
+from fireworks import FWorker, LaunchPad
+from fireworks.core.rocket_launcher import launch_rocket, rapidfire
+from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
+from pymatgen.core import Composition
+from rich.console import Console
+
+from gnome_torch.candidates.prototypes import prototypes
+from gnome_torch.candidates.shards import read_shards
+from gnome_torch.models.ensemble import Ensemble
+from workflows.campaign import begin, start_workflow
+from workflows.local import CampaignStuckError, run_campaign
+from workflows.results import phase_rows, round_rows
+from workflows.settings import CampaignSettings, parse_settings
+from workflows.store import CampaignExistsError, Store
+from workflows.worker import is_dead, worker_name
+
+METALS = ["Al", "Ni", "Cu", "Pd", "Ag", "Pt", "Au"]
+
+
+def campaign(directory: Path, **changes: Any) -> CampaignSettings:
+    """A small campaign: two metals, a few crystals, one round."""
+    settings: dict[str, Any] = {
+        "name": "emt",
+        "elements": ["Cu", "Au"],
+        "theory": {"name": "emt", "fmax": 0.05, "max_steps": 200},
+        "seeds": {"limit": 4, "max_sites": 4, "references": 1},
+        "structural": {"threshold": 0.01, "max_sites": 4, "limit": 40},
+        "network": {"members": 2, "hidden": [8, 8], "epochs": 4, "batch_size": 8, "learning_rate": 0.003},
+        "screening": {"threshold": 2.0, "volumes": 3, "max_relaxations": 3},
+        "rounds": 1,
+        "directory": str(directory / "campaign"),
+    }
+    return parse_settings({**settings, **changes}, "test")
+
+
+def run_all(launchpad: LaunchPad, settings: CampaignSettings, directory: Path) -> Store:
+    """What `lpad add` and `rlaunch rapidfire` do, in this process."""
+    launchpad.add_wf(start_workflow(settings))
+    directory.mkdir(parents=True, exist_ok=True)
+    here = os.getcwd()
+    try:
+        rapidfire(launchpad, m_dir=str(directory), strm_lvl="WARNING")
+    finally:
+        os.chdir(here)
+    return Store(launchpad.db)
+
+
+def run_all_twice(launchpad: LaunchPad, settings: CampaignSettings, directory: Path) -> Store:
+    """Every Firework runs, is put back, and runs again before the next one may start."""
+    launchpad.add_wf(start_workflow(settings))
+    here = os.getcwd()
+    try:
+        while ready := launchpad.get_fw_ids({"state": "READY"}, sort=[("spec._priority", -1), ("fw_id", 1)]):
+            for attempt in range(2):
+                place = directory / f"{ready[0]}-{attempt}"
+                place.mkdir(parents=True)
+                os.chdir(place)
+                launch_rocket(launchpad, FWorker(), fw_id=ready[0], strm_lvl="WARNING")
+                if attempt == 0:
+                    launchpad.rerun_fw(ready[0])
+    finally:
+        os.chdir(here)
+    return Store(launchpad.db)
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], bool]], None]:
+    """Make the relaxations of some formulas fail, always."""
+    original = AseRelaxer.relax
+
+    def install(of: Callable[[str], bool]) -> None:
+        def relax(self: AseRelaxer, atoms: Any, *args: Any, **kwargs: Any) -> Any:
+            formula = atoms.composition.reduced_formula
+            if of(formula):
+                raise RuntimeError(f"{formula} always fails")
+            return original(self, atoms, *args, **kwargs)
+
+        monkeypatch.setattr(AseRelaxer, "relax", relax)
+
+    return install
+
+
+def contents(store: Store) -> dict[str, Any]:
+    """What a campaign has written, without times and random keys."""
+    entries = {
+        d["_id"]: (d["formula"], round(d["energy"], 6), round(d["stability"]["e_above_hull"], 6), d["lineage"])
+        for d in store.entries.find({})
+    }
+    candidates = {d["_id"]: (d["state"], d.get("reason"), d["round"]) for d in store.candidates.find({})}
+    rounds = {d["_id"]: (d["counts"], d["result"]) for d in store.rounds.find({"result": {"$exists": True}})}
+    return {"entries": entries, "candidates": candidates, "rounds": rounds}
+
+
+def stages(launchpad: LaunchPad) -> Counter[str]:
+    """How often each workflow of ours is in the database."""
+    return Counter(d["metadata"].get("gnome_key") for d in launchpad.workflows.find({}, {"metadata": 1}))
+
+
+# ---- the whole loop
+
+
+def test_seven_metals_two_rounds(launchpad: LaunchPad, tmp_path: Path) -> None:
+    settings = campaign(
+        tmp_path,
+        elements=METALS,
+        seeds={"limit": 25, "max_sites": 4, "references": 2},
+        structural={"max_sites": 4, "limit": 200},
+        network={"members": 2, "hidden": [16, 16], "epochs": 20, "batch_size": 16, "learning_rate": 0.003},
+        screening={"threshold": 0.05, "volumes": 3, "max_relaxations": 8},
+        rounds=2,
+    )
+    store = run_all(launchpad, settings, tmp_path / "launches")
+    assert store.campaign("emt")["state"] == "finished"
+    assert store.campaign("emt")["reason"] == "all 2 rounds done"
+
+    # every candidate ended, and the table of rounds accounts for all of them
+    rows = round_rows(store, "emt")
+    assert [row.number for row in rows] == [0, 1, 2]
+    assert sum(row.selected for row in rows) == store.candidates.count_documents({})
+    assert all(row.relaxed + row.failed == row.selected > 0 for row in rows)
+    assert all(row.network_mae is not None and row.prediction_mae is not None for row in rows[1:])
+    assert rows[2].network_mae_before is not None
+
+    # the hull in the database is pymatgen's on the same entries
+    documents = list(store.entries.find({}))
+    assert {d["theory"] for d in documents} == {store.campaign("emt")["theory"]}
+    reference = {
+        d["_id"]: PDEntry(Composition(d["structure_formula"]), d["energy"]) for d in map(with_formula, documents)
+    }
+    diagram = PhaseDiagram(list(reference.values()))
+    for document in documents:
+        expected = diagram.get_e_above_hull(reference[document["_id"]])
+        assert document["stability"]["e_above_hull"] == pytest.approx(expected, abs=1e-6)
+        assert document["stability"]["hull_entries"] == len(documents)
+    stable = {row.entry for row in phase_rows(store, "emt")}
+    on_hull = {key for key, entry in reference.items() if diagram.get_e_above_hull(entry) < 5e-5}
+    assert stable == {key for key in on_hull if len(reference[key].composition) > 1}
+
+    # rounds propose only compositions that no earlier round had, one structure each
+    seen: set[str] = set()
+    for number in range(3):
+        formulas = [d["formula"] for d in store.round_candidates("emt", number)]
+        if number:
+            assert len(set(formulas)) == len(formulas)
+            assert seen.isdisjoint(formulas)
+        relaxed = store.round_candidates("emt", number, "relaxed")
+        seen |= {d["formula"] for d in relaxed}
+
+    # each phase traces back to a crystal of the library
+    for row in phase_rows(store, "emt", 10.0):
+        assert row.lineage[0] in prototypes()
+        assert row.new is (row.round > 0)
+
+    # one workflow for each stage and each candidate; models load; shards hold what was counted
+    assert set(stages(launchpad).values()) == {1}
+    assert launchpad.get_fw_ids({"state": {"$ne": "COMPLETED"}}) == []
+    for number in (1, 2):
+        model = store.model(f"emt/{number}")
+        assert len(Ensemble.load(model["directories"])) == 2
+        shards = list(read_shards(settings.root / f"round-{number}" / "candidates"))
+        counts = store.round("emt", number)["counts"]
+        assert len(shards) == counts["generated"] == counts["screened"]
+        assert counts["proposed"] >= counts["generated"] + counts["known"] + counts["duplicates"]
+
+
+def with_formula(document: dict[str, Any]) -> dict[str, Any]:
+    sites = Counter(site["species"][0]["element"] for site in document["structure"]["sites"])
+    return {**document, "structure_formula": "".join(f"{symbol}{n}" for symbol, n in sites.items())}
+
+
+def test_every_firework_twice_and_a_relaxation_that_always_fails(
+    database: Any, launchpad: LaunchPad, tmp_path: Path, failing: Callable[[Callable[[str], bool]], None]
+) -> None:
+    failing(lambda formula: formula == "CuAu3")
+    once = run_all(launchpad, campaign(tmp_path / "once"), tmp_path / "once" / "launches")
+    again = LaunchPad(database.host, database.port, f"{launchpad.name}_twice", strm_lvl="WARNING")
+    again.reset("", require_password=False)
+    twice = run_all_twice(again, campaign(tmp_path / "twice"), tmp_path / "twice" / "launches")
+
+    assert once.campaign("emt")["state"] == twice.campaign("emt")["state"] == "finished"
+    expected, found = contents(once), contents(twice)
+    assert found == expected
+    assert stages(again) == stages(launchpad)
+    assert set(stages(again).values()) == {1}
+    failed = list(once.candidates.find({"state": "failed"}))
+    assert failed
+    assert all(d["formula"] == "CuAu3" and d["reason"] == "RuntimeError: CuAu3 always fails" for d in failed)
+    assert all(Path(d["directory"]).is_dir() for d in failed)
+
+
+def test_two_records_at_the_threshold_add_one_round(launchpad: LaunchPad, tmp_path: Path) -> None:
+    """The start and every record task call `advance`; only one round workflow comes of it, whoever is last."""
+    settings = campaign(tmp_path)
+    store = run_all(launchpad, settings, tmp_path / "launches")
+    for _ in range(3):
+        begin(store, launchpad, settings)
+    assert set(stages(launchpad).values()) == {1}
+    assert launchpad.get_fw_ids({"state": {"$ne": "COMPLETED"}}) == []
+
+
+# ---- ends other than success
+
+
+def test_elements_without_reference_end_the_campaign(
+    launchpad: LaunchPad, tmp_path: Path, failing: Callable[[Callable[[str], bool]], None]
+) -> None:
+    failing(lambda formula: formula == "Au")
+    store = run_all(launchpad, campaign(tmp_path), tmp_path / "launches")
+    document = store.campaign("emt")
+    assert document["state"] == "failed"
+    assert document["reason"].startswith("no entry of the pure element Au")
+    assert launchpad.get_fw_ids({"state": {"$in": ["READY", "RUNNING"]}}) == []
+
+
+def test_no_candidate_near_the_hull_ends_the_campaign(launchpad: LaunchPad, tmp_path: Path) -> None:
+    screening = {"threshold": -50.0, "volumes": 1, "max_relaxations": 3}
+    store = run_all(launchpad, campaign(tmp_path, screening=screening, rounds=3), tmp_path / "launches")
+    document = store.campaign("emt")
+    assert document["state"] == "finished"
+    assert document["reason"] == "round 1: no candidate predicted within -50.0 eV/atom of the hull"
+
+
+# ---- several campaigns, other seeds
+
+
+def test_a_second_campaign_computes_nothing_again(launchpad: LaunchPad, tmp_path: Path) -> None:
+    run_all(launchpad, campaign(tmp_path), tmp_path / "launches")
+    before = stages(launchpad)
+    other = campaign(tmp_path / "second", name="second")
+    store = run_all(launchpad, other, tmp_path / "launches")
+    assert store.campaign("second")["state"] == "finished"
+    first_data = store.round_candidates("second", 0)
+    assert first_data
+    assert all(d["reused"] for d in first_data)
+    assert not [key for key in stages(launchpad) - before if key and key.startswith("relax/second/0")]
+
+
+def test_a_name_with_other_settings_is_refused(launchpad: LaunchPad, tmp_path: Path) -> None:
+    settings = campaign(tmp_path)
+    store = Store(launchpad.db)
+    begin(store, launchpad, settings)
+    with pytest.raises(CampaignExistsError):
+        begin(store, launchpad, campaign(tmp_path, rounds=5))
+    assert store.campaign("emt")["settings"]["rounds"] == 1
+
+
+def test_seeds_from_a_file(launchpad: LaunchPad, tmp_path: Path) -> None:
+    from pymatgen.core import Lattice, Structure
+
+    crystal = Structure(Lattice.tetragonal(2.8, 3.7), ["Cu", "Au"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    crystal.to(filename=str(tmp_path / "known.cif"))
+    seeds = {"source": str(tmp_path / "known.cif"), "references": 1, "max_sites": 4}
+    store = run_all(launchpad, campaign(tmp_path, seeds=seeds), tmp_path / "launches")
+    assert store.campaign("emt")["state"] == "finished"
+    sources = Counter(d["lineage"]["source"] for d in store.round_candidates("emt", 0))
+    assert sources == {"element": 2, "file": 1}
+
+
+# ---- workers that die
+
+
+def worker_environment(launchpad: LaunchPad) -> dict[str, str]:
+    uri = f"mongodb://{launchpad.host}:{launchpad.port}/"
+    return {**os.environ, "GNOME_MONGODB_URI": uri, "GNOME_MONGODB_NAME": launchpad.name, "OMP_NUM_THREADS": "1"}
+
+
+def test_a_killed_worker(launchpad: LaunchPad, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """kill -9 in the middle of a relaxation; `gnome campaign run` takes it up and finishes."""
+    settings = campaign(tmp_path)
+    launchpad.add_wf(start_workflow(settings))
+    command = [sys.executable, "-m", "workflows.worker", "--campaign", "emt", "--directory", str(tmp_path / "launches")]
+    store = Store(launchpad.db)
+    begin(store, launchpad, settings)
+    for key, value in worker_environment(launchpad).items():
+        monkeypatch.setenv(key, value)
+    worker = subprocess.Popen(command)
+    deadline = time.monotonic() + 120
+    while not (running := launchpad.get_fw_ids({"state": "RUNNING", "spec._category": "relax"})):
+        assert time.monotonic() < deadline, "the worker never began a relaxation"
+        time.sleep(0.01)
+    worker.send_signal(signal.SIGKILL)
+    worker.wait()
+    assert launchpad.get_fw_by_id(running[0]).state == "RUNNING"  # lost, and nobody has noticed
+
+    run_campaign(launchpad, "emt", 1, Console(file=(tmp_path / "log").open("w")))
+    assert store.campaign("emt")["state"] == "finished"
+    assert store.candidates.count_documents({"state": "selected"}) == 0
+    assert set(stages(launchpad).values()) == {1}
+
+
+def test_a_stage_that_fails_stops_the_runner_with_its_reason(
+    launchpad: LaunchPad, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = campaign(tmp_path)
+    begin(Store(launchpad.db), launchpad, settings)
+    for fw_id in launchpad.get_fw_ids({"state": "WAITING"}):
+        launchpad.update_spec([fw_id], {"_tasks.0.candidate": "emt/none"})
+    for key, value in worker_environment(launchpad).items():
+        monkeypatch.setenv(key, value)
+    with pytest.raises(CampaignStuckError, match="no candidate 'emt/none'"):
+        run_campaign(launchpad, "emt", 1, Console(file=(tmp_path / "log").open("w")))
+
+
+def test_workers_are_told_apart_by_host_process_and_start() -> None:
+    assert not is_dead(worker_name(os.getpid()))
+    assert not is_dead(worker_name(os.getpid(), host="elsewhere"))
+    assert not is_dead("gnome")
+    process = subprocess.Popen(["sleep", "60"])
+    name = worker_name(process.pid)
+    assert not is_dead(name)
+    process.kill()
+    process.wait()
+    assert is_dead(name)
+    kind, host, pid, started = worker_name(os.getpid()).split(":")
+    assert is_dead(f"{kind}:{host}:{pid}:{int(started) - 1000}")  # the number was another process's then
