@@ -9,9 +9,12 @@ threshold crossed adds the next round's workflow, once:
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from fireworks import Firework, LaunchPad, Workflow
 from pymatgen.core import Structure
@@ -28,34 +31,56 @@ from workflows.store import ENDED, CampaignExistsError, Store, StoreError
 # Recording first, so that the loop never waits behind its own relaxations; then what every worker waits for.
 PRIORITY = {"record": 40, "control": 30, "train": 20, "generate": 20, "screen": 20, "relax": 10}
 
+MARK = "campaign.json"  # in a campaign's directory: whose it is
+
 
 def start_workflow(settings: CampaignSettings) -> Workflow:
-    """The workflow that `lpad add` reads from a campaign file."""
+    """The workflow that `lpad add` reads from a campaign file, under a key by which it is added once."""
     from workflows.firetasks.start import StartCampaign
 
     spec = {"_category": "control", "_priority": PRIORITY["control"], "_add_launchpad_and_fw_id": True}
-    firework = Firework(
-        StartCampaign(),
-        spec={**spec, "campaign": settings.model_dump(mode="json")},
-        name=f"{settings.name}: start",
-    )
-    return Workflow([firework], name=f"{settings.name}: start", metadata={"campaign": settings.name, "round": 0})
+    name = f"{settings.name}: start"
+    firework = Firework(StartCampaign(), spec={**spec, "campaign": settings.model_dump(mode="json")}, name=name)
+    metadata = {"campaign": settings.name, "round": 0, "stage": "start", "gnome_key": f"start/{settings.name}"}
+    return Workflow([firework], name=name, metadata=metadata)
 
 
 def register(store: Store, settings: CampaignSettings) -> None:
-    """Reserve a campaign's name and prepare its directory.
+    """Reserve a campaign's name and its directory, after everything that can be checked has been.
 
     Raises:
         CampaignExistsError: the name is taken.
-        SettingsError: the theory is not installed, or the directory cannot be made.
+        SettingsError: the theory is not installed, the seeds cannot be used, or the directory cannot be had.
     """
+    store.check_name_is_free(settings.name)
     level = theory(settings.theory)
-    try:
-        settings.root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(f"directory {settings.root} cannot be made: {error.strerror}: set 'directory'") from None
+    if settings.seeds.source != "prototypes":
+        list(first_crystals(settings))
+    _check_directory_is_free(settings.root, settings.name)
     store.prepare()
-    store.create_campaign(settings.name, settings.model_dump(mode="json"), level.id, level.scheme.value)
+    uid = uuid4().hex
+    store.create_campaign(
+        settings.name, settings.model_dump(mode="json"), level.id, level.scheme.value, str(settings.root), uid
+    )
+    _mark_directory(settings.root, settings.name, uid)
+
+
+def _check_directory_is_free(directory: Path, name: str) -> None:
+    """Two campaigns in one directory would train on each other's data."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"directory {directory} cannot be made ({error.strerror}): set 'directory'") from None
+    if (directory / MARK).exists():
+        owner = json.loads((directory / MARK).read_text()).get("name", "another")
+        raise SettingsError(
+            f"directory {directory} holds the files of campaign '{owner}' of this or another database: "
+            f"remove it if they are not needed, or set 'directory', or rename campaign '{name}'"
+        )
+
+
+def _mark_directory(directory: Path, name: str, uid: str) -> None:
+    (directory / MARK).write_text(json.dumps({"name": name, "uid": uid}) + "\n")
 
 
 def begin(store: Store, launchpad: LaunchPad, settings: CampaignSettings) -> None:
@@ -63,19 +88,21 @@ def begin(store: Store, launchpad: LaunchPad, settings: CampaignSettings) -> Non
 
     Raises:
         CampaignExistsError: another campaign has this name.
+        SettingsError: as `register`.
     """
     try:
         register(store, settings)
     except CampaignExistsError:
-        if store.campaign(settings.name)["settings"] != settings.model_dump(mode="json"):
+        document = store.campaign(settings.name)
+        if document["settings"] != settings.model_dump(mode="json"):
             raise
+        _mark_directory(Path(document["directory"]), settings.name, document["uid"])
     store.open_round(settings.name, 0)
-    library = prototypes()
-    first = list(first_crystals(settings))
-    chosen = [(candidate, structure, None, None) for candidate, structure in first]
-    store.select_candidates(settings.name, 0, chosen, model_id=None)
-    counts = {"proposed": len(first), "prototypes_in_library": len(library), "selected": len(first)}
-    store.update_round(settings.name, 0, counts=counts)
+    if "selected" not in store.round(settings.name, 0).get("counts", {}):
+        first = list(first_crystals(settings))
+        chosen = [(candidate, structure, None, None) for candidate, structure in first]
+        store.select_candidates(settings.name, 0, chosen, model_id=None)
+        store.update_round(settings.name, 0, counts={"proposed": len(first), "selected": len(first)})
     launch_relaxations(store, launchpad, settings.name, 0)
 
 
@@ -108,8 +135,9 @@ def first_crystals(settings: CampaignSettings) -> Iterable[tuple[Candidate, Stru
 
 
 def campaign_settings(store: Store, name: str) -> CampaignSettings:
-    """Settings of a campaign in the database."""
-    return parse_settings(store.campaign(name)["settings"], f"campaign '{name}'")
+    """Settings of a campaign in the database, with the directory that was chosen for it when it began."""
+    document = store.campaign(name)
+    return parse_settings({**document["settings"], "directory": document["directory"]}, f"campaign '{name}'")
 
 
 def campaign_theory(store: Store, name: str) -> Theory:
@@ -134,21 +162,21 @@ def entry_id(structure: Structure, theory_id: str) -> str:
 
 
 def launch_relaxations(store: Store, launchpad: LaunchPad, name: str, number: int) -> None:
-    """Send a round's selected candidates to relaxation, once; what was computed before is taken from the database."""
+    """Send a round's selected candidates to relaxation, once; what was computed before is taken from the database.
+
+    A repetition adds only what is missing (after `lpad reset`, for instance, everything that has not ended).
+    """
     level = campaign_theory(store, name)
-    with store.claim(name, number, "relaxations") as mine:
-        if mine:
-            waiting = store.round_candidates(name, number, "selected")
-            ids = {d["_id"]: entry_id(Structure.from_dict(d["structure"]), level.id) for d in waiting}
-            computed = store.share_entries(list(ids.values()), name)
-            for document in waiting:
-                if ids[document["_id"]] in computed:
-                    store.end_candidate(document["_id"], "relaxed", entry=ids[document["_id"]], reused=True)
-            add_once(
-                launchpad,
-                [_candidate_workflow(d, level, name, number) for d in waiting if ids[d["_id"]] not in computed],
-            )
-    advance(store, launchpad, name, number)
+    with store.claim(name, number, "relaxations"):
+        waiting = store.round_candidates(name, number, "selected")
+        ids = {d["_id"]: entry_id(Structure.from_dict(d["structure"]), level.id) for d in waiting}
+        computed = store.share_entries(list(ids.values()), name)
+        for document in waiting:
+            if ids[document["_id"]] in computed:
+                store.end_candidate(document["_id"], "relaxed", entry=ids[document["_id"]], reused=True)
+        to_compute = [d for d in waiting if ids[d["_id"]] not in computed]
+        add_once(launchpad, [_candidate_workflow(d, level, name, number) for d in to_compute])
+    advance(store, launchpad, name)
 
 
 def _candidate_workflow(document: dict[str, Any], level: Theory, name: str, number: int) -> Workflow:
@@ -182,20 +210,32 @@ def _candidate_workflow(document: dict[str, Any], level: Theory, name: str, numb
     return workflow
 
 
-def advance(store: Store, launchpad: LaunchPad, name: str, number: int) -> None:
-    """Add the next round's workflow if enough of this round has ended and nobody has added it yet."""
+def advance(store: Store, launchpad: LaunchPad, name: str) -> None:
+    """Add the workflow that follows a round, for every round of which enough has ended; once, whoever tries."""
     settings = campaign_settings(store, name)
-    if "relaxations" not in store.round(name, number).get("claims", {}):
-        return
-    total = store.count_candidates(name, number)
-    ended = store.count_candidates(name, number, ENDED)
-    last = number >= settings.rounds
-    needed = total if last else math.ceil(settings.retrain.fraction * total)
-    if ended < needed:
-        return
-    with store.claim(name, number, "next") as mine:
-        if mine:
-            add_once(launchpad, [round_workflow(settings, number + 1)])
+    rounds = store.all_rounds(name)
+    for document in rounds:
+        claims = document.get("claims", {})
+        # a round that has been followed needs nothing more; only the latest is looked at again, in case its successor
+        # was deleted (lpad reset)
+        if (claims.get("next") or {}).get("done") and document is not rounds[-1]:
+            continue
+        if (claims.get("relaxations") or {}).get("done") and _is_over(store, settings, document["number"]):
+            with store.claim(name, document["number"], "next"):
+                add_once(launchpad, [round_workflow(settings, document["number"] + 1)])
+
+
+def _is_over(store: Store, settings: CampaignSettings, number: int) -> bool:
+    """Whether the next round may start: this one's share of relaxations has ended.
+
+    The first data are waited for entirely (no hull without its elements), and so is everything, of whatever round,
+    before the campaign ends: after the last round, and after one that chose nothing.
+    """
+    total = store.count_candidates(settings.name, number)
+    if number >= settings.rounds or total == 0:
+        return store.unended(settings.name) == 0
+    fraction = settings.retrain.fraction if number else 1.0
+    return store.count_candidates(settings.name, number, ENDED) >= math.ceil(fraction * total)
 
 
 def round_workflow(settings: CampaignSettings, number: int) -> Workflow:

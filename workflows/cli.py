@@ -34,7 +34,9 @@ machine-learned potential in the place of DFT.
 """
 NAME = Annotated[str, typer.Argument(help="name of the campaign")]
 
-app = typer.Typer(help=TOUR, no_args_is_help=True, rich_markup_mode="rich", add_completion=False)
+app = typer.Typer(
+    help=TOUR, no_args_is_help=True, rich_markup_mode="rich", add_completion=False, pretty_exceptions_enable=False
+)
 db = typer.Typer(help="The embedded database: MongoDB's protocol, one user, this machine only.", no_args_is_help=True)
 campaign = typer.Typer(help="Start, run and follow campaigns.", no_args_is_help=True)
 app.add_typer(db, name="db")
@@ -105,12 +107,13 @@ def db_launchpad() -> None:
 def campaign_start(file: Annotated[Path, typer.Argument(help="campaign file, the same that lpad add takes")]) -> None:
     """Check a campaign file, the theory and the database, then add the campaign to the LaunchPad."""
     from workflows.campaign import register, start_workflow
+    from workflows.launch import add_once
     from workflows.settings import read_campaign_file
 
     settings = read_campaign_file(file)
     launchpad, store = _database()
     register(store, settings)
-    launchpad.add_wf(start_workflow(settings))
+    add_once(launchpad, [start_workflow(settings)])
     print(
         f"campaign '{settings.name}' added; its files go to {settings.root}\n"
         f"run it with 'gnome campaign run {settings.name}', 'rlaunch rapidfire' or 'qlaunch -r rapidfire'"
@@ -122,12 +125,10 @@ def campaign_run(
     name: NAME, workers: Annotated[int, typer.Option(min=1, help="worker processes, one thread each")] = 2
 ) -> None:
     """Work on a campaign on this machine until it ends. Ctrl-C stops; the same command goes on from there."""
-    from workflows.local import run_campaign
-
     launchpad, store = _database()
     store.campaign(name)
     console = _console()
-    run_campaign(launchpad, name, workers, console)
+    _run(launchpad, name, workers, console)
     _print_funnel(store, name, console)
 
 
@@ -191,7 +192,7 @@ def demo(
     from importlib.resources import files
 
     from workflows.campaign import register, start_workflow
-    from workflows.local import run_campaign
+    from workflows.launch import add_once
     from workflows.results import phase_rows
     from workflows.settings import read_campaign_file
     from workflows.store import CampaignExistsError, StoreError
@@ -203,7 +204,7 @@ def demo(
     launchpad, store = _database()
     try:
         register(store, settings)
-        launchpad.add_wf(start_workflow(settings))
+        add_once(launchpad, [start_workflow(settings)])
         console.print(f"campaign '{settings.name}' added: {'-'.join(settings.elements)}, from {path}")
     except CampaignExistsError:
         document = store.campaign(settings.name)
@@ -212,7 +213,7 @@ def demo(
                 f"campaign '{settings.name}' exists with other settings than {path}: choose another name in the file"
             ) from None
         console.print(f"campaign '{settings.name}' is there already ({document['state']}): going on with it")
-    run_campaign(launchpad, settings.name, workers, console)
+    _run(launchpad, settings.name, workers, console)
     _print_funnel(store, settings.name, console)
     _print_phases(phase_rows(store, settings.name), console)
     _print_next_steps(settings.name, console)
@@ -244,6 +245,17 @@ def _database() -> tuple[LaunchPad, Store]:
     store = Store(launchpad.db)
     store.prepare()
     return launchpad, store
+
+
+def _run(launchpad: LaunchPad, name: str, workers: int, console: Console) -> None:
+    """Run a campaign to its end; Ctrl-C ends the command with status 130 and everything in order."""
+    from workflows.local import run_campaign
+
+    try:
+        run_campaign(launchpad, name, workers, console)
+    except KeyboardInterrupt:
+        print("gnome: stopped; the same command goes on from here", file=sys.stderr)
+        raise typer.Exit(130) from None
 
 
 def _start_database_if_local(console: Console) -> None:
@@ -308,6 +320,9 @@ def _print_phases(rows: list[PhaseRow], console: Console) -> None:
     from rich.table import Table
 
     table = Table(title="Stable phases ('new': not among the compositions of the campaign's first data)")
+    theories = sorted({row.theory for row in rows})
+    if len(theories) > 1:
+        console.print(f"phases of {len(theories)} theories, each against its own hull: {', '.join(theories)}")
     for header in ("formula", "space group", "eV above hull", "separation, eV/atom", "", "round", "parent", "how"):
         table.add_column(header, justify="right" if "eV" in header else "left", overflow="fold")
     for row in rows:
@@ -354,9 +369,6 @@ def main() -> None:
     """Entry point of `gnome`: errors that a user can mend are one line and exit status 2."""
     try:
         app()
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
     except Exception as error:
         if not _is_for_the_user(error):
             raise

@@ -6,6 +6,8 @@ import contextlib
 import io
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
 
 from fireworks import LaunchPad, Workflow
 
@@ -40,25 +42,40 @@ def _complete(launchpad: LaunchPad, keys: list[str]) -> set[str]:
     return {d["metadata"]["gnome_key"] for d in found if present.issuperset(d["nodes"])}
 
 
-def rerun_lost(launchpad: LaunchPad, is_lost: Callable[[str], bool]) -> list[int]:
-    """Run again the Fireworks whose worker is no more, and return their ids.
+def rerun_lost(launchpad: LaunchPad, is_lost: Callable[[str], bool], patience_s: float = 30.0) -> list[int]:
+    """Put back the Fireworks whose worker is no more, wherever it died, and return their ids.
 
     `lpad detect_lostruns` waits until a worker has been silent for longer than its ping interval; this one asks.
+    Between two of FireWorks' writes a worker can leave a Firework running whose launch has ended, or reserved with no
+    launch.
 
     Args:
         launchpad: where.
         is_lost: tells of a worker's name whether it is known to be dead.
+        patience_s: how long a Firework may be reserved without a launch.
     """
-    running = launchpad.launches.find({"state": "RUNNING"}, {"fw_id": 1, "launch_id": 1, "fworker.name": 1})
-    lost = {launch["fw_id"]: launch["launch_id"] for launch in running if is_lost(launch["fworker"]["name"])}
-    rerun = []
-    for fw_id, launch_id in lost.items():
-        firework = launchpad.fireworks.find_one({"fw_id": fw_id}, {"state": 1, "launches": 1})
-        if firework and firework["state"] == "RUNNING" and launch_id in firework["launches"]:
-            _break_stale_lock(launchpad, fw_id)
+    put_back = []
+    for firework in launchpad.fireworks.find({"state": {"$in": ["RUNNING", "RESERVED"]}}):
+        fw_id = firework["fw_id"]
+        last = launchpad.launches.find_one({"launch_id": firework["launches"][-1]}) if firework["launches"] else None
+        if last is None or last["fw_id"] != fw_id:
+            if firework["state"] == "RUNNING" or _age_s(firework) < patience_s:
+                continue
+        elif not is_lost(last["fworker"]["name"]):
+            continue
+        _break_stale_lock(launchpad, fw_id)
+        if last is not None and last["state"] in ("COMPLETED", "FIZZLED"):
+            launchpad._refresh_wf(fw_id)  # the work was done and written: only the workflow has not heard of it
+        else:
             launchpad.rerun_fw(fw_id)
-            rerun.append(fw_id)
-    return rerun
+        put_back.append(fw_id)
+    return put_back
+
+
+def _age_s(firework: dict[str, Any]) -> float:
+    """Seconds since a Firework's state changed."""
+    updated = datetime.fromisoformat(str(firework["updated_on"]))
+    return (datetime.now(UTC) - (updated if updated.tzinfo else updated.replace(tzinfo=UTC))).total_seconds()
 
 
 def rerun_interrupted(launchpad: LaunchPad, campaign: str) -> list[int]:

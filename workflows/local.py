@@ -15,8 +15,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from workflows.campaign import campaign_settings
-from workflows.launch import fizzled, rerun_interrupted, rerun_lost
+from workflows.campaign import campaign_settings, start_workflow
+from workflows.launch import add_once, fizzled, rerun_interrupted, rerun_lost
+from workflows.settings import parse_settings
 from workflows.store import ENDED, Store
 from workflows.worker import is_dead
 
@@ -46,6 +47,8 @@ def run_campaign(launchpad: LaunchPad, name: str, n_workers: int, console: Conso
     directory = campaign_settings(store, name).root
     rerun_lost(launchpad, is_dead)
     rerun_interrupted(launchpad, name)
+    # whoever added the campaign may have died before its first Firework was there
+    add_once(launchpad, [start_workflow(parse_settings(store.campaign(name)["settings"], f"campaign '{name}'"))])
     with _workers(launchpad, name, n_workers, directory) as workers, _display(console) as show:
         while store.campaign(name)["state"] == "running":
             show(store, name)
@@ -92,7 +95,11 @@ class _Workers:
                 )
             self.processes[index] = self._start(index)
 
-    def stop(self) -> None:
+    def stop(self, patience_s: float) -> None:
+        """End the workers; those that see the end of the campaign themselves need no help."""
+        deadline = time.monotonic() + patience_s
+        while time.monotonic() < deadline and any(process.poll() is None for process in self.processes):
+            time.sleep(0.1)
         for process in self.processes:
             process.kill()  # whatever they were doing is run again from its beginning
         for process in self.processes:
@@ -105,8 +112,10 @@ def _workers(launchpad: LaunchPad, name: str, count: int, directory: Path) -> It
     workers = _Workers(launchpad, name, count, directory)
     try:
         yield workers
-    finally:
-        workers.stop()
+    except BaseException:
+        workers.stop(patience_s=0.0)
+        raise
+    workers.stop(patience_s=15.0)
 
 
 def _raise_if_stuck(launchpad: LaunchPad, name: str, directory: Path) -> None:
@@ -161,17 +170,20 @@ def status_lines(store: Store, name: str) -> list[tuple[int, str, int, int, str]
     """For each round begun: number, what it is doing, relaxations ended, relaxations in all, a note."""
     lines = []
     rounds = store.all_rounds(name)
+    tally = store.tally_candidates(name)
     for document in rounds:
         number = document["number"]
-        total = store.count_candidates(name, number)
-        ended = store.count_candidates(name, number, ENDED)
-        failed = store.count_candidates(name, number, ["failed"])
+        states = tally.get(number, {})
+        total, failed = sum(states.values()), states.get("failed", 0)
+        ended = sum(states.get(state, 0) for state in ENDED)
         what = "first crystals" if number == 0 else "candidates"
         label = f"round {number}: relaxing {what}"
         note = f"{failed} failed" if failed else ""
         if number and not total:
-            generated = document.get("counts", {}).get("generated")
-            label = f"round {number}: " + ("training" if generated is None else f"screening {generated}")
+            counts = document.get("counts", {})
+            label = f"round {number}: screening {counts.get('generated', '')}".rstrip()
+            if counts.get("selected") == 0:
+                label = f"round {number}: no candidate near the hull"
         if "result" in document:
             stable = document["result"]["stable"]
             note = ", ".join(filter(None, [note, f"{stable} on the hull"]))

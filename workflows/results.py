@@ -51,7 +51,8 @@ class PhaseRow:
         e_above_hull: eV/atom.
         phase_separation_energy: eV/atom, negative when stable; None for an element.
         formation_energy: eV/atom.
-        new: the composition was not in the campaign's first data.
+        new: the composition was not in the campaign's first data (of the campaign asked for, else of the one that
+            computed it).
         round: round that proposed it.
         source: prototype, element, file, substitution or saps.
         parent: prototype or entry whose geometry it has.
@@ -87,7 +88,9 @@ class PhaseRow:
 def round_rows(store: Store, campaign: str) -> list[RoundRow]:
     """The funnel of a campaign, a row a round."""
     rows = []
+    tally = store.tally_candidates(campaign)
     for document in store.all_rounds(campaign):
+        states = tally.get(document["number"], {})
         number, counts, result = document["number"], document.get("counts", {}), document.get("result", {})
         model = store.model(f"{campaign}/{number}")
         rows.append(
@@ -95,9 +98,9 @@ def round_rows(store: Store, campaign: str) -> list[RoundRow]:
                 number=number,
                 generated=counts.get("generated"),
                 near_hull=counts.get("near_hull"),
-                selected=store.count_candidates(campaign, number),
-                relaxed=store.count_candidates(campaign, number, ["relaxed"]),
-                failed=store.count_candidates(campaign, number, ["failed"]),
+                selected=sum(states.values()),
+                relaxed=states.get("relaxed", 0),
+                failed=states.get("failed", 0),
                 stable=result.get("stable"),
                 hit_rate=result.get("hit_rate"),
                 prediction_mae=result.get("prediction_mae"),
@@ -124,8 +127,14 @@ def phase_rows(
         new_only: leave out compositions of the first data.
         limit: at most this many; 0 for all.
     """
-    rows = []
-    for document in store.stable(campaign, max_e_above_hull, new_only, limit):
+    rows: list[PhaseRow] = []
+    first = store.first_formulas(campaign) if campaign else None
+    for document in store.stable(campaign, max_e_above_hull):
+        new = document["novelty"]["new_composition"] if first is None else document["formula"] not in first
+        if new_only and not new:
+            continue
+        if limit and len(rows) == limit:
+            break
         lineage, stability = document["lineage"], document["stability"]
         prediction = document.get("prediction") or {}
         rows.append(
@@ -136,7 +145,7 @@ def phase_rows(
                 e_above_hull=stability["e_above_hull"],
                 phase_separation_energy=stability["phase_separation_energy"],
                 formation_energy=stability["formation_energy"],
-                new=document["novelty"]["new_composition"],
+                new=new,
                 round=lineage["round"],
                 source=lineage["source"],
                 parent=lineage["parent_id"] or "",

@@ -27,13 +27,23 @@ class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _absolute_path(value: str) -> str:
+    """A path that means the same in every worker's directory."""
+    path = Path(value).expanduser()
+    if not path.is_absolute():
+        raise ValueError(
+            f"{value!r} is a relative path, and every Firework runs in a directory of its own: write it in full"
+        )
+    return str(path)
+
+
 class ForcefieldTheory(_Settings):
     """A machine-learned potential whose weights are in its wheel."""
 
     name: Literal["forcefield"] = "forcefield"
     model: Literal["7net-0", "7net-l3i5", "chgnet"] = "7net-0"
     fmax: float = Field(0.05, gt=0, le=0.5, description="largest force left, eV/angstrom")
-    max_steps: int = Field(500, ge=1)
+    max_steps: int = Field(500, ge=2)
 
     @property
     def supported(self) -> frozenset[str]:
@@ -45,7 +55,7 @@ class EmtTheory(_Settings):
 
     name: Literal["emt"] = "emt"
     fmax: float = Field(0.02, gt=0, le=0.5, description="largest force left, eV/angstrom")
-    max_steps: int = Field(300, ge=1)
+    max_steps: int = Field(300, ge=2)
 
     @property
     def supported(self) -> frozenset[str]:
@@ -67,10 +77,8 @@ class Seeds(_Settings):
 
     @field_validator("source")
     @classmethod
-    def _readable(cls, value: str) -> str:
-        if value != "prototypes" and not Path(value).expanduser().is_file():
-            raise ValueError(f"no such file: {value!r}; write 'prototypes' or the path of a file of structures")
-        return value
+    def _absolute(cls, value: str) -> str:
+        return value if value == "prototypes" else _absolute_path(value)
 
 
 class Structural(_Settings):
@@ -148,6 +156,11 @@ class CampaignSettings(_Settings):
             raise ValueError("an element is named twice")
         return value
 
+    @field_validator("directory")
+    @classmethod
+    def _absolute(cls, value: str | None) -> str | None:
+        return None if value is None else _absolute_path(value)
+
     @model_validator(mode="after")
     def _consistent(self) -> CampaignSettings:
         refused = sorted(set(self.elements) & self._excluded())
@@ -174,10 +187,8 @@ class CampaignSettings(_Settings):
 
     @property
     def root(self) -> Path:
-        """Directory of the campaign's shards and models."""
-        if self.directory:
-            return Path(self.directory).expanduser().absolute()
-        return data_home() / "campaigns" / self.name
+        """Directory of the campaign's shards and models; by default in this user's data directory."""
+        return Path(self.directory) if self.directory else data_home() / "campaigns" / self.name
 
     def candidate_policy(self) -> ElementPolicy:
         """Rules for what the campaign proposes."""
@@ -238,4 +249,18 @@ def read_campaign_file(path: Path) -> CampaignSettings:
     spec = document.get("spec") if isinstance(document, dict) else None
     if not isinstance(spec, dict) or "campaign" not in spec:
         raise SettingsError(f"{path}: no 'spec: campaign:' in it; start from workflows/examples/quickstart.yaml")
-    return parse_settings(spec["campaign"], str(path))
+    return parse_settings(_beside(path, spec["campaign"]), str(path))
+
+
+def _beside(path: Path, data: Any) -> Any:
+    """Campaign data whose relative paths are taken from the file's own directory."""
+    if not isinstance(data, dict):
+        return data
+    here = path.expanduser().absolute().parent
+    data = dict(data)
+    if isinstance(data.get("directory"), str):
+        data["directory"] = str(here / Path(data["directory"]).expanduser())
+    seeds = data.get("seeds")
+    if isinstance(seeds, dict) and isinstance(seeds.get("source"), str) and seeds["source"] != "prototypes":
+        data["seeds"] = {**seeds, "source": str(here / Path(seeds["source"]).expanduser())}
+    return data

@@ -13,6 +13,7 @@ MongoDB and the embedded server share are used.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -129,17 +130,41 @@ class Store:
 
     # campaigns
 
-    def create_campaign(self, name: str, settings: Mapping[str, Any], theory: str, scheme: str) -> None:
-        """Reserve the name.
+    def check_name_is_free(self, name: str) -> None:
+        """Before anything is written; `create_campaign` makes sure.
 
         Raises:
             CampaignExistsError: it is taken.
+        """
+        if self.campaigns.find_one({"_id": name}, {"_id": 1}) is not None:
+            raise CampaignExistsError(
+                f"campaign '{name}' exists already: see it with 'gnome campaign status {name}', "
+                "or choose another name in the file"
+            )
+
+    def create_campaign(
+        self, name: str, settings: Mapping[str, Any], theory: str, scheme: str, directory: str, uid: str
+    ) -> None:
+        """Reserve the name.
+
+        Args:
+            name: of the campaign.
+            settings: as validated.
+            theory: key of its level of theory.
+            scheme: corrections of that theory.
+            directory: where its files are, for every worker.
+            uid: tells it from a campaign of the same name in another database.
+
+        Raises:
+            CampaignExistsError: the name is taken.
         """
         document = {
             "_id": name,
             "settings": dict(settings),
             "theory": theory,
             "scheme": scheme,
+            "directory": directory,
+            "uid": uid,
             "state": "running",
             "reason": "",
             "created": now(),
@@ -147,10 +172,7 @@ class Store:
         try:
             self.campaigns.insert_one(document)
         except DuplicateKeyError:
-            raise CampaignExistsError(
-                f"campaign '{name}' exists already: see it with 'gnome campaign status {name}', "
-                "or choose another name in the file"
-            ) from None
+            self.check_name_is_free(name)
 
     def campaign(self, name: str) -> dict[str, Any]:
         """One campaign.
@@ -161,7 +183,10 @@ class Store:
         found = self.campaigns.find_one({"_id": name})
         if found is None:
             names = ", ".join(sorted(c["_id"] for c in self.campaigns.find({}, {"_id": 1}))) or "none"
-            raise StoreError(f"no campaign '{name}' in database '{self.database.name}': there are: {names}")
+            raise StoreError(
+                f"no campaign '{name}' in database '{self.database.name}' (there are: {names}); "
+                "one that came by 'lpad add' is there once a worker has started it"
+            )
         return dict(found)
 
     def all_campaigns(self) -> list[dict[str, Any]]:
@@ -202,9 +227,10 @@ class Store:
     def claim(self, campaign: str, number: int, step: str) -> Iterator[bool]:
         """Do a step of a round once, whoever and however many try.
 
-        Yields True to the one who is to do it. The others wait until it is done and get False; when the one who holds
-        the claim dies, the claim is free again after LEASE, and a step must therefore be able to finish what was
-        begun. An error inside the block frees the claim at once.
+        Yields True to the one who is to do it. The others wait until it is done and get False. The holder tells every
+        quarter of LEASE that it is alive; when it dies the claim is free again after LEASE (clocks of the machines may
+        differ by less than that), and a step must therefore be able to finish what was begun. An error inside the
+        block frees the claim at once.
         """
         key = {"_id": round_id(campaign, number)}
         field = f"claims.{step}"
@@ -219,12 +245,22 @@ class Store:
                 yield False
                 return
             time.sleep(0.2)
+        done = threading.Event()
+        heart = threading.Thread(target=self._beat, args=({**key, f"{field}.token": token}, field, done), daemon=True)
+        heart.start()
         try:
             yield True
         except BaseException:
             self.rounds.update_one({**key, f"{field}.token": token}, {"$set": {field: None}})
             raise
+        finally:
+            done.set()
+            heart.join()
         self.rounds.update_one({**key, f"{field}.token": token}, {"$set": {f"{field}.done": True}})
+
+    def _beat(self, mine: Mapping[str, Any], field: str, done: threading.Event) -> None:
+        while not done.wait(LEASE.total_seconds() / 4):
+            self.rounds.update_one(mine, {"$set": {f"{field}.at": now()}})
 
     # relaxations
 
@@ -304,6 +340,21 @@ class Store:
             query["state"] = {"$in": list(states)}
         return int(self.candidates.count_documents(query))
 
+    def tally_candidates(self, campaign: str) -> dict[int, dict[str, int]]:
+        """For each round, how many candidates are in each state."""
+        stages: list[dict[str, Any]] = [
+            {"$match": {"campaign": campaign}},
+            {"$group": {"_id": {"round": "$round", "state": "$state"}, "count": {"$sum": 1}}},
+        ]
+        tally: dict[int, dict[str, int]] = {}
+        for group in self.candidates.aggregate(stages):
+            tally.setdefault(group["_id"]["round"], {})[group["_id"]["state"]] = group["count"]
+        return tally
+
+    def unended(self, campaign: str) -> int:
+        """Candidates of all rounds whose relaxation has not ended."""
+        return int(self.candidates.count_documents({"campaign": campaign, "state": "selected"}))
+
     def tried_candidates(self, campaign: str) -> set[str]:
         """Candidate keys that a campaign has selected in any round."""
         return {document["_id"] for document in self.candidates.find({"campaign": campaign}, {"_id": 1})}
@@ -335,7 +386,7 @@ class Store:
             "lineage": {**asdict(entry.lineage), "campaign": campaign},
             "spacegroup": {"number": group.number, "symbol": group.symbol},
             "stability": None,
-            # round 0 is the campaign's known data; later rounds propose only compositions that are not in it
+            # for the campaign that computed it: round 0 is its known data, later rounds propose only other compositions
             "novelty": {"new_composition": entry.lineage.round > 0},
             "created": now(),
             **fields,
@@ -353,14 +404,20 @@ class Store:
             found |= present
         return found
 
-    def read_entries(self, theory: str, elements: Collection[str]) -> list[Entry]:
-        """All entries of one theory within a set of elements, from whatever campaign, in the order of their keys."""
-        return [to_entry(document) for document in self.entries.find(within(theory, elements)).sort("_id", ASCENDING)]
+    def read_entries(self, theory: str, elements: Collection[str] | None = None) -> list[Entry]:
+        """Entries of one theory from whatever campaign, in the order of their keys.
+
+        Args:
+            theory: level of theory.
+            elements: leave out entries that hold any other element; None for all entries of the theory.
+        """
+        query = {"theory": theory} if elements is None else within(theory, elements)
+        return sorted((to_entry(document) for document in self.entries.find(query)), key=lambda entry: entry.id)
 
     def near_hull(self, theory: str, elements: Collection[str], distance: float) -> list[Entry]:
         """Entries at most `distance` (eV/atom) above the hull when it was last renewed, in the order of their keys."""
         query = {**within(theory, elements), "stability.e_above_hull": {"$lte": distance}}
-        return [to_entry(document) for document in self.entries.find(query).sort("_id", ASCENDING)]
+        return sorted((to_entry(document) for document in self.entries.find(query)), key=lambda entry: entry.id)
 
     def structures(self, keys: Collection[str]) -> dict[str, Structure]:
         """Relaxed crystals of entries by key.
@@ -389,7 +446,7 @@ class Store:
         """
         query = {**within(theory, elements), "created": {"$lte": until}, "stability": {"$ne": None}}
         rows = []
-        for document in self.entries.find(query).sort("_id", ASCENDING):
+        for document in sorted(self.entries.find(query), key=lambda document: document["_id"]):
             energy = float(document["stability"]["formation_energy"])
             rows.append((document["_id"], Structure.from_dict(document["structure"]), energy))
             if initial := document.get("initial"):
@@ -403,12 +460,18 @@ class Store:
         """Reduced formulas of all entries of one theory within a set of elements."""
         return {document["formula"] for document in self.entries.find(within(theory, elements), {"formula": 1})}
 
-    def set_stability(self, points: Mapping[str, HullPoint], hull_size: int) -> None:
-        """Write where entries stand on the hull of `hull_size` entries."""
-        moment = now()
+    def set_stability(self, points: Mapping[str, HullPoint], moment: datetime, hull_size: int) -> None:
+        """Write where entries stand, unless something later is written already.
+
+        Args:
+            points: entry -> place on the hull.
+            moment: when the entries of this hull were read.
+            hull_size: entries that the hull was made of.
+        """
+        older = {"$or": [{"stability": None}, {"stability.hull_date": {"$lte": moment}}]}
         operations = [
             UpdateOne(
-                {"_id": key},
+                {"_id": key, **older},
                 {"$set": {"stability": {**asdict(point), "hull_date": moment, "hull_entries": hull_size}}},
             )
             for key, point in points.items()
@@ -416,32 +479,36 @@ class Store:
         if operations:
             self.entries.bulk_write(operations, ordered=False)
 
-    def stable(
-        self, campaign: str | None, max_e_above_hull: float, new_only: bool = False, limit: int = 0
-    ) -> list[dict[str, Any]]:
-        """Compounds on or near the hull, the most stable first.
+    def set_doubtful(self, reasons: Mapping[str, str]) -> None:
+        """Keep entries out of every hull and training set, with the reason."""
+        for key, reason in reasons.items():
+            self.entries.update_one({"_id": key}, {"$set": {"stability": None, "doubtful": reason}})
+
+    def stable(self, campaign: str | None, max_e_above_hull: float) -> list[dict[str, Any]]:
+        """Compounds on or near the hull, the most stable first; crystals left out.
 
         Args:
             campaign: only entries of this campaign; None for all.
             max_e_above_hull: eV/atom.
-            new_only: only compositions that were not in the first data.
-            limit: at most this many; 0 for all.
         """
         query: dict[str, Any] = {"stability.e_above_hull": {"$lte": max_e_above_hull}, "nelements": {"$gte": 2}}
         if campaign:
             query["campaigns"] = campaign
-        if new_only:
-            query["novelty.new_composition"] = True
         order = [
             ("stability.e_above_hull", ASCENDING),
             ("stability.phase_separation_energy", ASCENDING),
             ("_id", ASCENDING),
         ]
-        return list(self.entries.find(query, {"structure": 0}).sort(order).limit(limit))
+        return list(self.entries.find(query, {"structure": 0, "initial": 0}).sort(order))
+
+    def first_formulas(self, campaign: str) -> set[str]:
+        """Reduced formulas of a campaign's first data."""
+        query = {"campaign": campaign, "round": 0}
+        return {document["formula"] for document in self.candidates.find(query, {"formula": 1})}
 
     def entry(self, key: str) -> dict[str, Any] | None:
         """Document of one entry, without its crystal; None when there is none."""
-        found = self.entries.find_one({"_id": key}, {"structure": 0})
+        found = self.entries.find_one({"_id": key}, {"structure": 0, "initial": 0})
         return dict(found) if found else None
 
     # models

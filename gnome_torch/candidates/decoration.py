@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import permutations
 
+from ase.data import atomic_numbers, reference_states
 from pymatgen.core import Element, Structure
 
 from gnome_torch.candidates.chemistry import (
@@ -17,8 +18,54 @@ from gnome_torch.candidates.chemistry import (
 from gnome_torch.candidates.policy import ElementPolicy
 from gnome_torch.records import Candidate, Lineage, content_hash
 
-# Copper, tungsten, magnesium: what nearly every metal crystallises in.
-CLOSE_PACKED = ("aflow:A_cF4_225_a", "aflow:A_cI2_229_a", "aflow:A_hP2_194_c")
+FCC, BCC, HCP, DIAMOND = "aflow:A_cF4_225_a", "aflow:A_cI2_229_a", "aflow:A_hP2_194_c", "aflow:A_cF8_227_a"
+CLOSE_PACKED = (FCC, BCC, HCP)
+HALOGEN, ARSENIC, SELENIUM, NITROGEN = (
+    "aflow:A_oC8_64_f#3",
+    "aflow:A_hR2_166_c#3",
+    "aflow:A_hP3_152_a",
+    "aflow:A_cP8_205_c",
+)
+# Structures in which elements are found, where that is not one of the close-packed metals; these are in ASE's table.
+# The reference of an element must be among its crystals: without diamond every silicide looks 0.26 eV/atom too stable.
+FOUND_IN = {
+    "H": (NITROGEN, "aflow:A_mC4_12_i"),
+    "B": ("aflow:A_hR12_166_2h",),
+    "C": ("aflow:A_hP4_194_bc", DIAMOND),
+    "N": (NITROGEN,),
+    "O": ("aflow:A_mC4_12_i", "aflow:A_hR2_166_c"),
+    "F": ("aflow:A_mC4_12_i", HALOGEN),
+    "Si": (DIAMOND,),
+    "P": ("aflow:A_oC8_64_f#2",),
+    "S": ("aflow:A_oF128_70_4h",),
+    "Cl": (HALOGEN,),
+    "Mn": ("aflow:A_cI58_217_ac2g",),
+    "Ga": ("aflow:A_oC8_64_f",),
+    "Ge": (DIAMOND,),
+    "As": (ARSENIC,),
+    "Se": (SELENIUM,),
+    "Br": (HALOGEN,),
+    "In": ("aflow:A_tI2_139_a#2",),
+    "Sn": (DIAMOND, "aflow:A_tI4_141_a"),
+    "Sb": (ARSENIC,),
+    "Te": (SELENIUM,),
+    "I": (HALOGEN,),
+    "Sm": ("aflow:A_hR3_166_ac",),
+    "Hg": ("aflow:A_hR1_166_a",),
+    "Bi": (ARSENIC,),
+    "Po": ("aflow:A_cP1_221_a",),
+    "Pa": ("aflow:A_tI2_139_a",),
+    "U": ("aflow:A_oC4_63_c",),
+    "Np": ("aflow:A_oP8_62_2c",),
+    "Pu": ("aflow:A_mP16_11_8e",),
+}
+
+
+def found_in(symbol: str) -> tuple[str, ...]:
+    """Prototypes in which an element is found at ordinary conditions; empty for the noble gases and a few actinides."""
+    state = reference_states[atomic_numbers[symbol]] or {}
+    metal = {"fcc": FCC, "bcc": BCC, "hcp": HCP}.get(str(state.get("symmetry")))
+    return FOUND_IN.get(symbol, (metal,) if metal else ())
 
 
 def make_candidate(
@@ -44,37 +91,45 @@ def elemental_crystals(
 ) -> Iterator[Candidate]:
     """Crystals of each element; the lowest after relaxation becomes its reference.
 
-    Order of choice: the element's own structures in the library, the close-packed metals (for a metal), structures
-    of the same group of the periodic table, then the nearest on the chemical scale.
+    Order of choice: the structures that the element is found in (whatever their size), others of its own in the
+    library, the close-packed metals (for a metal), structures of the same group of the periodic table, then the nearest
+    on the chemical scale.
 
     Args:
         elements: element symbols.
         library: prototypes by key.
-        per_element: crystals per element at most.
-        max_sites: atoms in the cell at most; the smallest structures are taken where none is small enough.
+        per_element: crystals per element at most, but never fewer than the structures that it is found in.
+        max_sites: atoms in the cell at most, for all but those.
     """
     unary = {key: s for key, s in library.items() if len(s.composition) == 1}
-    small = {key: s for key, s in unary.items() if len(s) <= max_sites} or unary
     for symbol in elements:
+        first = [key for key in found_in(symbol) if key in unary]
+        others = [key for key in unary if key not in first and len(unary[key]) <= max_sites]
 
         def rank(key: str, symbol: str = symbol) -> tuple[int, float, int, str]:
-            own = symbols_of(small[key])[0]
+            own = symbols_of(unary[key])[0]
             if own == symbol:
-                group = 0
-            elif key in CLOSE_PACKED and Element(symbol).is_metal:
                 group = 1
-            elif Element(own).group == Element(symbol).group:
+            elif key in CLOSE_PACKED and Element(symbol).is_metal:
                 group = 2
-            else:
+            elif Element(own).group == Element(symbol).group:
                 group = 3
-            return group, chemical_distance(own, symbol), len(small[key]), key
+            else:
+                group = 4
+            return group, chemical_distance(own, symbol), len(unary[key]), key
 
-        for key in sorted(small, key=rank)[:per_element]:
-            n_sites = len(small[key])
-            own = symbols_of(small[key])[0]
-            volume = small[key].volume if own == symbol else n_sites * elemental_volume(symbol)
+        for key in [*first, *sorted(others, key=rank)[: max(0, per_element - len(first))]]:
+            n_sites, own = len(unary[key]), symbols_of(unary[key])[0]
             substitution = "" if own == symbol else f"{own}->{symbol}"
+            volume = n_sites * _volume_per_atom(unary[key], own, symbol)
             yield make_candidate(key, [symbol] * n_sites, volume, Lineage("element", key, substitution))
+
+
+def _volume_per_atom(prototype: Structure, own: str, symbol: str) -> float:
+    """The prototype's volume for its own element, unless far off (high pressure, a slip in the library), angstrom^3."""
+    per_atom = prototype.volume / len(prototype)
+    tabulated = elemental_volume(symbol)
+    return per_atom if own == symbol and 0.55 < per_atom / tabulated < 1.6 else tabulated
 
 
 def decorations(

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from itertools import product
 
 from pymatgen.core import Composition, Species
 
@@ -122,11 +121,19 @@ def replacements(
     ions = ions_of(reduced_formula)
     olds = sorted(element.symbol for element in Composition(reduced_formula))
     options = [_options(old, ions, elements, model, threshold) for old in olds]
-    for choice in product(*options):
-        probability = math.prod(p for _, p in choice)
-        changes = {old: new for old, (new, _) in zip(olds, choice, strict=True) if new != old}
-        if changes and probability >= threshold:
-            yield changes, probability
+
+    def extend(index: int, changes: dict[str, str], probability: float) -> Iterator[tuple[dict[str, str], float]]:
+        if index == len(olds):
+            if changes:
+                yield changes, probability
+            return
+        for new, p in options[index]:  # the most probable first: below the threshold none of the rest can pass
+            if probability * p < threshold:
+                break
+            kept = changes if new == olds[index] else {**changes, olds[index]: new}
+            yield from extend(index + 1, kept, probability * p)
+
+    yield from extend(0, {}, 1.0)
 
 
 def _options(
@@ -136,7 +143,7 @@ def _options(
     model: SubstitutionModel,
     threshold: float,
 ) -> list[tuple[str, float]]:
-    """What may stand where `old` stood: (element, probability), itself with probability 1 where it is allowed."""
+    """What may stand where `old` stood: (element, probability), the most probable first; itself has probability 1."""
     best: dict[str, float] = {}
     for new in elements:
         if new == old:
@@ -147,7 +154,7 @@ def _options(
             best[new] = max(
                 (model.probability(ion, ions[old]) for ion in _ions_by_element(model).get(new, ())), default=0.0
             )
-    return sorted((new, p) for new, p in best.items() if p >= threshold)
+    return sorted(((new, p) for new, p in best.items() if p >= threshold), key=lambda option: (-option[1], option[0]))
 
 
 @cache

@@ -53,8 +53,11 @@ def _read(path: Path) -> list[Structure]:
     if suffixes and suffixes[-1] in ASE_SUFFIXES:
         from ase.io import read
 
-        return [AseAtomsAdaptor.get_structure(atoms) for atoms in read(path, index=":")]
-    if suffixes and suffixes[-1] in {".cif", ".mcif"}:
+        frames = read(path, index=":")
+        if not all(atoms.cell.rank == 3 for atoms in frames):
+            raise ValueError("a frame in it has no cell")
+        return [AseAtomsAdaptor.get_structure(atoms) for atoms in frames]
+    if {".cif", ".mcif"} & set(suffixes[-2:]):
         return list(CifParser(path).parse_structures(primitive=True))
     return [Structure.from_file(path)]
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Element, Lattice, Structure
 from pymatgen.core.structure_prediction.substitution_probability import SubstitutionProbability
 
 from gnome_torch.candidates.chemistry import is_charge_balanced, substituted_volume, volume_estimate
-from gnome_torch.candidates.decoration import decorations, elemental_crystals, own_crystals
-from gnome_torch.candidates.policy import ElementPolicy
+from gnome_torch.candidates.decoration import decorations, elemental_crystals, found_in, own_crystals
+from gnome_torch.candidates.policy import NOBLE_GASES, ElementPolicy
 from gnome_torch.candidates.prototypes import prototypes
 from gnome_torch.candidates.shards import read_shards, write_shards
 from gnome_torch.candidates.structural import Parent, Tally, filtered, propose
@@ -53,14 +53,37 @@ def test_the_library_is_288_real_crystals_with_stable_keys() -> None:
     assert library["aflow:AB_cF8_225_a_b"].composition.reduced_formula == "NaCl"
 
 
-def test_every_element_gets_its_own_structure_first() -> None:
-    chosen = list(elemental_crystals(["Mg", "O", "Cu"], prototypes(), per_element=3, max_sites=16))
-    assert Counter(candidate.species[0] for candidate in chosen) == {"Mg": 3, "O": 3, "Cu": 3}
-    first = {candidate.species[0]: candidate for candidate in reversed(chosen)}
-    assert first["Mg"].parent_id == "aflow:A_hP2_194_c"
-    assert first["Cu"].parent_id == "aflow:A_cF4_225_a"
-    assert first["O"].lineage.substitution == ""  # one of the library's own oxygen crystals
-    assert all(len(set(candidate.species)) == 1 for candidate in chosen)
+def test_references_hold_the_structures_that_elements_are_found_in() -> None:
+    """Without diamond among them silicon's reference would be 0.26 eV/atom too high, and every silicide stable."""
+    library = prototypes()
+    chosen = list(elemental_crystals(["Mg", "O", "Cu", "Si", "S", "Cl"], library, per_element=3, max_sites=8))
+    parents: dict[str, list[str]] = {}
+    for candidate in chosen:
+        assert len(set(candidate.species)) == 1
+        parents.setdefault(candidate.species[0], []).append(candidate.parent_id)
+    assert parents["Mg"][0] == "aflow:A_hP2_194_c"
+    assert parents["Cu"][0] == "aflow:A_cF4_225_a"
+    assert parents["Si"][0] == "aflow:A_cF8_227_a"
+    assert parents["S"][0] == "aflow:A_oF128_70_4h"  # 32 atoms, above max_sites: there is no smaller one
+    assert parents["Cl"][0] == "aflow:A_oC8_64_f#3"
+    assert set(parents["O"][:2]) == {"aflow:A_mC4_12_i", "aflow:A_hR2_166_c"}
+    assert all(len(keys) == 3 for keys in parents.values())
+
+
+def test_every_element_of_the_potentials_has_a_reference_of_its_own_kind() -> None:
+    library = prototypes()
+    for element in (
+        e for e in Element if e.Z <= 94 and e.symbol not in NOBLE_GASES | {"Pm", "At", "Rn", "Fr", "Ra", "Ac"}
+    ):
+        keys = found_in(element.symbol)
+        assert keys, element.symbol
+        assert all(key in library and len(library[key].composition) == 1 for key in keys), element.symbol
+
+
+def test_a_volume_far_off_in_the_library_is_not_believed() -> None:
+    """BC8 silicon has 4.4 cubic angstrom per atom there: relaxing that falls into a hole of the potential."""
+    chosen = elemental_crystals(["Si"], prototypes(), per_element=6, max_sites=16)
+    assert all(15 < c.volume / len(c.species) < 25 or c.parent_id.endswith("227_a") for c in chosen)
 
 
 def test_decorations_are_plausible_distinct_and_within_the_policy() -> None:
@@ -143,6 +166,17 @@ def test_two_ion_replacements_of_the_design() -> None:
 def test_ions() -> None:
     assert ions_of("CaTiO3") == {"Ca": "Ca2+", "Ti": "Ti4+", "O": "O2-"}
     assert ions_of("Ni3Al") is None
+
+
+def test_branch_and_bound_equals_the_whole_product() -> None:
+    model, elements = substitution_model(), ["Li", "Na", "Mg", "Ca", "Al", "Ti", "O", "S", "F"]
+    for formula in ("CaTiO3", "NaCl", "Ni3Al"):
+        by_threshold = {
+            threshold: {(tuple(sorted(c.items())), p) for c, p in replacements(formula, elements, model, threshold)}
+            for threshold in (1e-30, 1e-5, 1e-3)
+        }
+        for threshold, found in by_threshold.items():
+            assert found == {item for item in by_threshold[1e-30] if item[1] >= threshold}
 
 
 def test_replacements_change_something_and_keep_within_the_elements() -> None:

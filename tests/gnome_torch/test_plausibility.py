@@ -7,8 +7,8 @@ import math
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from gnome_torch.records import Relaxation
-from gnome_torch.stability.plausibility import implausible
+from gnome_torch.records import Entry, Relaxation
+from gnome_torch.stability.plausibility import implausible, unbelievable
 
 SALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 
@@ -34,3 +34,26 @@ def test_real_crystals_and_molecules_pass(structure: Structure) -> None:
 )
 def test_the_others_are_refused_with_the_reason(relaxation: Relaxation, reason: str) -> None:
     assert (implausible(relaxation) or "").startswith(reason)
+
+
+def entry(key: str, formula: str, energy_per_atom: float) -> Entry:
+    species = formula.split("-")
+    sites = [[i / len(species), 0, 0] for i in range(len(species))]
+    return Entry(key, Structure(Lattice.cubic(6), species, sites), energy_per_atom * len(species), 0.0, "t")
+
+
+def test_holes_of_a_potential_are_kept_out_of_the_hull() -> None:
+    """Silicon at -28 eV/atom, as SevenNet-0 once gave, makes every silicide unstable; a compound at -14 is stable."""
+    real = [
+        entry("Si a", "Si", -5.4),
+        entry("Si b", "Si", -3.8),
+        entry("O a", "O-O", -4.9),
+        entry("quartz", "Si-O-O", -7.9),
+    ]
+    assert unbelievable(real) == {}
+    holes = [entry("hole", "Si", -28.0), entry("deep", "Si-O", -14.0)]
+    found = unbelievable([*real, *holes])
+    assert found == {
+        "hole": "22.6 eV/atom below every other crystal of Si",
+        "deep": "formation energy -8.8 eV/atom",
+    }

@@ -17,16 +17,20 @@ from atomate2.ase.utils import AseRelaxer
 from fireworks import FWorker, LaunchPad
 from fireworks.core.rocket_launcher import launch_rocket, rapidfire
 from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
-from pymatgen.core import Composition
+from pymatgen.core import Composition, Lattice, Structure
 from rich.console import Console
 
 from gnome_torch.candidates.prototypes import prototypes
 from gnome_torch.candidates.shards import read_shards
+from gnome_torch.data.files import StructureFileError
 from gnome_torch.models.ensemble import Ensemble
+from gnome_torch.records import Entry, Lineage
 from workflows.campaign import begin, start_workflow
+from workflows.firetasks.close import CloseRound
+from workflows.launch import fizzled
 from workflows.local import CampaignStuckError, run_campaign
 from workflows.results import phase_rows, round_rows
-from workflows.settings import CampaignSettings, parse_settings
+from workflows.settings import CampaignSettings, SettingsError, parse_settings
 from workflows.store import CampaignExistsError, Store
 from workflows.worker import is_dead, worker_name
 
@@ -179,6 +183,12 @@ def test_seven_metals_two_rounds(launchpad: LaunchPad, tmp_path: Path) -> None:
         assert counts["proposed"] >= counts["generated"] + counts["known"] + counts["duplicates"]
 
 
+def close(launchpad: LaunchPad, name: str, number: int) -> None:
+    task = CloseRound(campaign=name, round=number)
+    task.launchpad = launchpad
+    task.run_task({})
+
+
 def with_formula(document: dict[str, Any]) -> dict[str, Any]:
     sites = Counter(site["species"][0]["element"] for site in document["structure"]["sites"])
     return {**document, "structure_formula": "".join(f"{symbol}{n}" for symbol, n in sites.items())}
@@ -261,8 +271,6 @@ def test_a_name_with_other_settings_is_refused(launchpad: LaunchPad, tmp_path: P
 
 
 def test_seeds_from_a_file(launchpad: LaunchPad, tmp_path: Path) -> None:
-    from pymatgen.core import Lattice, Structure
-
     crystal = Structure(Lattice.tetragonal(2.8, 3.7), ["Cu", "Au"], [[0, 0, 0], [0.5, 0.5, 0.5]])
     crystal.to(filename=str(tmp_path / "known.cif"))
     seeds = {"source": str(tmp_path / "known.cif"), "references": 1, "max_sites": 4}
@@ -270,6 +278,106 @@ def test_seeds_from_a_file(launchpad: LaunchPad, tmp_path: Path) -> None:
     assert store.campaign("emt")["state"] == "finished"
     sources = Counter(d["lineage"]["source"] for d in store.round_candidates("emt", 0))
     assert sources == {"element": 2, "file": 1}
+
+
+def test_a_bad_seed_file_registers_nothing(launchpad: LaunchPad, tmp_path: Path) -> None:
+    (tmp_path / "bad.json").write_text("[]")
+    seeds = {"source": str(tmp_path / "bad.json"), "references": 1}
+    with pytest.raises(StructureFileError, match="no crystal in it"):
+        begin(Store(launchpad.db), launchpad, campaign(tmp_path, seeds=seeds))
+    assert Store(launchpad.db).campaigns.count_documents({}) == 0
+    assert not (tmp_path / "campaign").exists()
+
+
+def test_the_seed_file_is_read_once(launchpad: LaunchPad, tmp_path: Path) -> None:
+    """A worker elsewhere need not see it, and moving it later stops nothing."""
+    crystal = Structure(Lattice.tetragonal(2.8, 3.7), ["Cu", "Au"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    crystal.to(filename=str(tmp_path / "known.cif"))
+    settings = campaign(tmp_path, seeds={"source": str(tmp_path / "known.cif"), "references": 1})
+    store = Store(launchpad.db)
+    begin(store, launchpad, settings)
+    (tmp_path / "known.cif").unlink()
+    begin(store, launchpad, settings)
+    assert store.count_candidates("emt", 0) == 3
+
+
+def test_another_campaigns_directory_is_refused(database: Any, launchpad: LaunchPad, tmp_path: Path) -> None:
+    """Its training set and its networks are in there, perhaps of another theory, perhaps from another database."""
+    begin(Store(launchpad.db), launchpad, campaign(tmp_path))
+    with pytest.raises(SettingsError, match=r"holds the files of campaign 'emt'.*set 'directory'"):
+        begin(Store(launchpad.db), launchpad, campaign(tmp_path, name="other"))
+    elsewhere = LaunchPad(database.host, database.port, f"{launchpad.name}_2", strm_lvl="WARNING")
+    with pytest.raises(SettingsError, match="of this or another database"):
+        begin(Store(elsewhere.db), elsewhere, campaign(tmp_path))
+    assert Store(elsewhere.db).campaigns.count_documents({}) == 0
+
+
+def test_a_finished_campaign_hears_of_phases_that_others_find(launchpad: LaunchPad, tmp_path: Path) -> None:
+    """Its ternary is on the hull until another campaign finds a deep binary in the same system."""
+    store = run_all(launchpad, campaign(tmp_path, elements=["Cu", "Au", "Ag"]), tmp_path / "launches")
+    theory = store.campaign("emt")["theory"]
+    crystal = Structure(Lattice.cubic(3.9), ["Cu", "Ag", "Au"], [[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5]])
+    lowest = min(d["energy_per_atom"] for d in store.entries.find({}))
+    store.add_entry(Entry("ternary", crystal, 3 * (lowest - 1.0), 0.0, theory, Lineage("saps", "x", "y", 1)), "emt")
+    close(launchpad, "emt", 1)
+    assert phase_rows(store, "emt")[0].entry == "ternary"
+
+    binary = Structure(Lattice.cubic(3.0), ["Cu", "Au"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    store.add_entry(Entry("binary", binary, 2 * (lowest - 3.0), 0.0, theory), "second")
+    run_all(launchpad, campaign(tmp_path / "second", name="second"), tmp_path / "launches")
+    ternary = store.entry("ternary")
+    assert ternary is not None
+    assert ternary["stability"]["e_above_hull"] > 0.5
+    assert "ternary" not in {row.entry for row in phase_rows(store, "emt")}
+
+
+def test_a_round_may_start_before_the_last_has_ended_but_the_campaign_ends_with_all(
+    launchpad: LaunchPad, tmp_path: Path
+) -> None:
+    """retrain.fraction below 1: the first data are complete, and no relaxation is left off the final hull."""
+    settings = campaign(tmp_path, retrain={"fraction": 0.34}, rounds=2)
+    store = run_all(launchpad, settings, tmp_path / "launches")
+    assert store.campaign("emt")["state"] == "finished"
+    assert store.unended("emt") == 0
+    assert all(d["stability"] is not None for d in store.entries.find({}))
+    first = store.round("emt", 0)["result"]
+    assert first["relaxed"] + first["failed"] == store.count_candidates("emt", 0)
+
+
+def test_what_lpad_reset_deleted_is_added_again(launchpad: LaunchPad, tmp_path: Path) -> None:
+    settings = campaign(tmp_path)
+    store = Store(launchpad.db)
+    begin(store, launchpad, settings)
+    launchpad.reset("", require_password=False)
+    assert stages(launchpad) == {}
+    run_all(launchpad, settings, tmp_path / "launches")
+    assert store.campaign("emt")["state"] == "finished"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device"), ImportError("sevenn")])
+def test_what_lies_outside_the_relaxation_is_no_result(
+    launchpad: LaunchPad, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    """Ctrl-C, a full disk, a broken installation: the candidate is not marked as failed, and can be run again."""
+    original = AseRelaxer.relax
+
+    def relax(self: AseRelaxer, atoms: Any, *args: Any, **kwargs: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(AseRelaxer, "relax", relax)
+    store = run_all(launchpad, campaign(tmp_path), tmp_path / "launches")
+    assert store.count_candidates("emt", 0, ["failed"]) == 0
+    reasons = fizzled(launchpad, "emt")
+    assert any("RelaxationInterruptedError" in reason and "lpad rerun_fws -i" in reason for reason in reasons.values())
+
+    monkeypatch.setattr(AseRelaxer, "relax", original)
+    for fw_id in launchpad.get_fw_ids({"state": "FIZZLED", "spec._category": "relax"}):
+        launchpad.rerun_fw(fw_id)
+    here = os.getcwd()
+    rapidfire(launchpad, m_dir=str(tmp_path / "launches"), strm_lvl="WARNING")
+    os.chdir(here)
+    assert store.campaign("emt")["state"] == "finished"
+    assert store.candidates.count_documents({"state": {"$ne": "relaxed"}}) == 0
 
 
 # ---- workers that die

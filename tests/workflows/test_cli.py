@@ -19,9 +19,9 @@ import yaml
 from fireworks import LaunchPad
 from pymatgen.core import Lattice, Structure
 
-from gnome_torch.records import Entry, HullPoint, Lineage
+from gnome_torch.records import Candidate, Entry, HullPoint, Lineage
 from workflows import cli
-from workflows.store import Store
+from workflows.store import Store, now
 
 Gnome = Callable[..., tuple[int, str, str]]
 GOOD: dict[str, Any] = {"name": "c", "elements": ["Al", "Ni"], "theory": {"name": "emt"}}
@@ -187,13 +187,16 @@ def phases(launchpad: LaunchPad) -> None:
     """Rock salt from the first data on the hull, and a substituted crystal 20 meV/atom above it."""
     store = Store(launchpad.db)
     store.prepare()
-    store.create_campaign("c", GOOD, "t", "none")
+    store.create_campaign("c", GOOD, "t", "none", "/d", "uid")
     for key, symbol, number in (("a", "Mg", 0), ("b", "Ca", 1)):
         salt = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.5), [symbol, "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
         parent = "aflow:AB_cF8_225_a_b" if number == 0 else "a"
         lineage = Lineage("prototype" if number == 0 else "substitution", parent, f"Na->{symbol}", number)
         store.add_entry(Entry(key, salt, -48.0, 0.0, "t", lineage), "c")
-    store.set_stability({"a": HullPoint(-3.0, 0.0, -0.5, {"a": 1.0}), "b": HullPoint(-3.0, 0.02, 0.02, {"a": 1.0})}, 2)
+    first = Candidate("x", "aflow:AB_cF8_225_a_b", ("Mg", "O"), 20.0, Lineage("prototype", "aflow:AB_cF8_225_a_b"))
+    store.select_candidates("c", 0, [(first, salt, None, None)], None)
+    points = {"a": HullPoint(-3.0, 0.0, -0.5, {"a": 1.0}), "b": HullPoint(-3.0, 0.02, 0.02, {"a": 1.0})}
+    store.set_stability(points, now(), 2)
 
 
 @pytest.mark.usefixtures("phases")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fireworks import Firework, FWorker, LaunchPad, Workflow
+from pathlib import Path
+
+from fireworks import Firework, FWAction, FWorker, LaunchPad, Workflow
 
 from workflows.firetasks.start import StartCampaign
 from workflows.launch import add_once, prepare_launchpad, rerun_lost
@@ -35,15 +37,43 @@ def test_a_workflow_that_was_half_written_is_completed(launchpad: LaunchPad) -> 
     assert launchpad.fireworks.count_documents({"fw_id": {"$in": document["nodes"]}}) == 2
 
 
-def test_only_the_runs_of_dead_workers_are_repeated(launchpad: LaunchPad, tmp_path: object) -> None:
+def dead(name: str) -> bool:
+    return name == "dead"
+
+
+def test_only_the_runs_of_dead_workers_are_repeated(launchpad: LaunchPad, tmp_path: Path) -> None:
     add_once(launchpad, [workflow("a"), workflow("b")])
-    dead, _ = launchpad.checkout_fw(FWorker(name="dead"), str(tmp_path))
+    lost, _ = launchpad.checkout_fw(FWorker(name="dead"), str(tmp_path))
     alive, _ = launchpad.checkout_fw(FWorker(name="alive"), str(tmp_path))
-    launchpad.workflows.update_one({"nodes": dead.fw_id}, {"$set": {"locked": True}})  # died holding the lock
-    assert rerun_lost(launchpad, lambda name: name == "dead") == [dead.fw_id]
-    assert rerun_lost(launchpad, lambda name: name == "dead") == []
-    assert launchpad.get_fw_by_id(dead.fw_id).state == "READY"
+    launchpad.workflows.update_one({"nodes": lost.fw_id}, {"$set": {"locked": True}})  # died holding the lock
+    assert rerun_lost(launchpad, dead) == [lost.fw_id]
+    assert rerun_lost(launchpad, dead) == []
+    assert launchpad.get_fw_by_id(lost.fw_id).state == "READY"
     assert launchpad.get_fw_by_id(alive.fw_id).state == "RUNNING"
+
+
+def test_a_worker_that_died_between_two_writes(launchpad: LaunchPad, tmp_path: Path) -> None:
+    """At each point of FireWorks' check-out and completion: before the launch, after it, after its end."""
+    add_once(launchpad, [workflow("a"), workflow("b"), workflow("c")])
+    fireworks = launchpad.fireworks
+    # reserved, and no launch yet; too fresh at first, for it may be somebody's who is alive
+    early = launchpad._get_a_fw_to_run({}, checkout=True)
+    assert launchpad.get_fw_by_id(early.fw_id).state == "RESERVED"
+    assert rerun_lost(launchpad, dead) == []
+    # the launch is there, the Firework still says reserved
+    between, _ = launchpad.checkout_fw(FWorker(name="dead"), str(tmp_path))
+    fireworks.update_one({"fw_id": between.fw_id}, {"$set": {"state": "RESERVED"}})
+    # the launch has ended, the workflow has not heard of it
+    ended, launch_id = launchpad.checkout_fw(FWorker(name="dead"), str(tmp_path))
+    action = FWAction(stored_data={"result": 42}).to_dict()
+    launchpad.launches.update_one({"launch_id": launch_id}, {"$set": {"state": "COMPLETED", "action": action}})
+
+    assert sorted(rerun_lost(launchpad, dead, patience_s=0.0)) == sorted([early.fw_id, between.fw_id, ended.fw_id])
+    assert launchpad.get_fw_by_id(early.fw_id).state == "READY"
+    assert launchpad.get_fw_by_id(between.fw_id).state == "READY"
+    assert launchpad.get_fw_by_id(ended.fw_id).state == "COMPLETED"  # its work is not done again
+    assert launchpad.get_fw_by_id(ended.fw_id).launches[-1].action.stored_data == {"result": 42}
+    assert rerun_lost(launchpad, dead, patience_s=0.0) == []
 
 
 def test_an_empty_database_becomes_a_launchpad_and_one_in_use_stays(launchpad: LaunchPad) -> None:

@@ -50,7 +50,8 @@ def test_settings_survive_the_database() -> None:
         ({"theory": {"name": "vasp"}}, "x.yaml: theory"),
         ({"theory": {"name": "forcefield", "model": "mace"}}, "x.yaml: theory.forcefield.model = 'mace'"),
         ({"retrain": {"fraction": 1.5}}, "x.yaml: retrain.fraction = 1.5"),
-        ({"seeds": {"source": "/no/such.cif"}}, "x.yaml: seeds.source: no such file: '/no/such.cif'"),
+        ({"seeds": {"source": "some.cif"}}, "x.yaml: seeds.source: 'some.cif' is a relative path"),
+        ({"directory": "here"}, "x.yaml: directory: 'here' is a relative path"),
         ({"name": None}, "x.yaml: name = None"),
     ],
 )
@@ -77,6 +78,16 @@ def test_files_that_are_no_campaigns(tmp_path: Path) -> None:
     file.write_text(yaml.safe_dump(GOOD))
     with pytest.raises(SettingsError, match="no 'spec: campaign:'"):
         read_campaign_file(file)
+
+
+def test_relative_paths_are_taken_from_the_files_own_directory(tmp_path: Path) -> None:
+    """Every Firework runs in a directory of its own: a path must mean the same in all of them."""
+    file = tmp_path / "c.yaml"
+    data = {**GOOD, "directory": "files", "seeds": {"source": "known.cif"}}
+    file.write_text(yaml.safe_dump({"spec": {"campaign": data}}))
+    settings = read_campaign_file(file)
+    assert settings.root == tmp_path / "files"
+    assert settings.seeds.source == str(tmp_path / "known.cif")
 
 
 def test_allowed_when_asked_for() -> None:

@@ -21,7 +21,7 @@ SALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.21), ["Mg", "O"], [[0,
 def store(launchpad: LaunchPad) -> Store:
     store = Store(launchpad.db)
     store.prepare()
-    store.create_campaign("c", {"elements": ["Mg", "O"]}, "theory-1", "none")
+    store.create_campaign("c", {"elements": ["Mg", "O"]}, "theory-1", "none", "/d", "uid")
     store.open_round("c", 0)
     return store
 
@@ -40,8 +40,8 @@ def candidate(key: str) -> Candidate:
 
 def test_a_name_is_taken_once(store: Store) -> None:
     with pytest.raises(CampaignExistsError, match="campaign 'c' exists already"):
-        store.create_campaign("c", {}, "theory-1", "none")
-    with pytest.raises(StoreError, match=r"no campaign 'd' .*: there are: c"):
+        store.create_campaign("c", {}, "theory-1", "none", "/d", "uid")
+    with pytest.raises(StoreError, match=r"no campaign 'd' .*\(there are: c\)"):
         store.campaign("d")
 
 
@@ -82,12 +82,16 @@ def test_stability_and_the_list_of_stable_phases(store: Store) -> None:
         store.add_entry(entry(key, number=number), "c")
     point = HullPoint(-3.0, 0.0, -0.5, {"a": 1.0})
     far = HullPoint(-2.0, 1.0, 1.0, {"a": 1.0})
-    store.set_stability({"a": HullPoint(-3.0, 0.0, -0.1, {"a": 1.0}), "b": point, "far": far}, 3)
+    store.set_stability({"a": HullPoint(-3.0, 0.0, -0.1, {"a": 1.0}), "b": point, "far": far}, store_module.now(), 3)
     assert [d["_id"] for d in store.stable("c", 1e-4)] == ["b", "a"]
-    assert [d["_id"] for d in store.stable("c", 2.0, limit=2)] == ["b", "a"]
-    assert [d["_id"] for d in store.stable(None, 2.0, new_only=True)] == ["b", "far"]
+    assert [d["_id"] for d in store.stable(None, 2.0)] == ["b", "a", "far"]
     assert store.stable("other", 2.0) == []
     assert [e.id for e in store.near_hull("theory-1", ["Mg", "O"], 0.1)] == ["a", "b"]
+    # a hull of entries read earlier does not overwrite what a later one said
+    store.set_stability({"a": far}, store_module.now() - timedelta(minutes=1), 2)
+    assert [d["_id"] for d in store.stable("c", 1e-4)] == ["b", "a"]
+    store.set_doubtful({"b": "formation energy -9.0 eV/atom"})
+    assert [d["_id"] for d in store.stable("c", 1e-4)] == ["a"]
 
 
 def test_training_data_hold_the_start_of_a_relaxation_with_its_own_energy(store: Store) -> None:
@@ -96,7 +100,9 @@ def test_training_data_hold_the_start_of_a_relaxation_with_its_own_energy(store:
         initial = None if start is None else {"structure": SALT.as_dict(), "energy": start}
         store.add_entry(entry(key), "c", initial=initial)
     store.add_entry(entry("not on a hull yet"), "c")
-    store.set_stability({key: HullPoint(-3.0, 0.0, -0.1, {"a": 1.0}) for key in ("a", "b", "none")}, 3)
+    store.set_stability(
+        {key: HullPoint(-3.0, 0.0, -0.1, {"a": 1.0}) for key in ("a", "b", "none")}, store_module.now(), 3
+    )
     data = store.training_data("theory-1", ["Mg", "O"], store_module.now())
     assert [(key, energy) for key, _, energy in data] == [
         ("a", -3.0), ("a:initial", -2.0), ("b", -3.0), ("none", -3.0)

@@ -8,9 +8,10 @@ from typing import Any
 from fireworks import FiretaskBase, FWAction, explicit_serialize
 
 from gnome_torch.records import HullPoint
-from gnome_torch.stability.hull import STABLE_TOLERANCE, Hull, MissingReferenceError
+from gnome_torch.stability.hull import STABLE_TOLERANCE, Hull
+from gnome_torch.stability.plausibility import unbelievable
 from workflows.campaign import campaign_settings
-from workflows.store import Store
+from workflows.store import Store, now
 
 
 @explicit_serialize
@@ -28,18 +29,28 @@ class CloseRound(FiretaskBase):
         store = Store(self.launchpad.db)
         name, number = self["campaign"], self["round"]
         settings = campaign_settings(store, name)
-        entries = store.read_entries(store.campaign(name)["theory"], settings.elements)
-        try:
-            hull = Hull(entries)
-            missing = sorted(set(settings.elements) - hull.elements)
-            if missing:
-                raise MissingReferenceError(f"no entry of the pure element {', '.join(missing)}")
-        except MissingReferenceError as error:
+        moment = now()
+        theory = store.campaign(name)["theory"]
+        # campaigns share entries, so one that has ended needs to hear of phases that others find in its systems: every
+        # entry of the theory that shares an element with this campaign is placed anew
+        entries = store.read_entries(theory)
+        doubtful = unbelievable(entries)
+        entries = [entry for entry in entries if entry.id not in doubtful]
+        known = {e.composition.chemical_system for e in entries if len(e.composition) == 1}
+        missing = sorted(set(settings.elements) - known)
+        if missing:
             failed = store.count_candidates(name, number, ["failed"])
-            store.end_campaign(name, "failed", f"{error} ({failed} relaxations of round {number} failed)")
+            reason = (
+                f"no entry of the pure element {', '.join(missing)} ({failed} relaxations of round {number} failed)"
+            )
+            store.end_campaign(name, "failed", reason)
             return FWAction(stored_data={"campaign": "failed"}, defuse_children=True)
-        points = {entry.id: hull.point(entry) for entry in entries}
-        store.set_stability(points, len(entries))
+        entries = [entry for entry in entries if known.issuperset(e.symbol for e in entry.composition)]
+        hull = Hull(entries)
+        touched = [e for e in entries if not set(settings.elements).isdisjoint(x.symbol for x in e.composition)]
+        points = {entry.id: hull.point(entry) for entry in touched}
+        store.set_stability(points, moment, len(entries))
+        store.set_doubtful(doubtful)
         result = summary(store, name, number, points)
         store.close_round(name, number, result)
         if number >= settings.rounds:

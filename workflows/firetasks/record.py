@@ -15,9 +15,23 @@ from workflows.campaign import advance, campaign_theory, entry_id
 from workflows.relax import Theory
 from workflows.store import Store
 
+# Ends of a relaxation that say nothing about the crystal: its user, the machine, or the worker's installation.
+NOT_RESULTS = (
+    "KeyboardInterrupt",
+    "SystemExit",
+    "MemoryError",
+    "ImportError",
+    "ModuleNotFoundError",
+    "OSError: [Errno 28]",  # no space left on device
+    "OSError: [Errno 122]",  # quota exceeded
+    "pymongo.errors.",
+    "torch.OutOfMemoryError",
+    "torch.cuda.",
+)
+
 
 class RelaxationInterruptedError(RuntimeError):
-    """Somebody stopped the relaxation: it has no result, and is to be run again."""
+    """The relaxation has no result, for a reason that lies outside it, and is to be run again."""
 
 
 @explicit_serialize
@@ -35,7 +49,7 @@ class RecordRelaxation(FiretaskBase):
 
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
         store = Store(self.launchpad.db)
-        name, number, key = self["campaign"], self["round"], self["candidate"]
+        name, key = self["campaign"], self["candidate"]
         candidate = store.candidate(key)
         if candidate["state"] != "relaxed":
             level = campaign_theory(store, name)
@@ -45,7 +59,7 @@ class RecordRelaxation(FiretaskBase):
                 store.end_candidate(key, "failed", reason=reason, directory=directory)
             else:
                 self._record(store, level, candidate, level.read(output), output.get("dir_name"))
-        advance(store, self.launchpad, name, number)
+        advance(store, self.launchpad, name)
         return FWAction(stored_data={"candidate": key, "state": store.candidate(key)["state"]})
 
     def _record(
@@ -94,7 +108,15 @@ def _failure(launchpad: LaunchPad, fw_id: int) -> tuple[str, str | None]:
             stored = launch.action.stored_data if launch.action else {}
             trace = str(stored.get("_exception", {}).get("_stacktrace", "")).strip()
             reason = trace.splitlines()[-1] if trace else "lost: the worker ended without a word"
-            if reason.startswith(("KeyboardInterrupt", "SystemExit")):
-                raise RelaxationInterruptedError(f"stopped by its user: run it again with 'lpad rerun_fws -i {parent}'")
+            if reason.startswith(NOT_RESULTS):
+                raise RelaxationInterruptedError(
+                    f"{reason[:200]}: no result; mend the cause, then run it again with 'lpad rerun_fws -i {parent}'"
+                )
             return reason[:500], launch.launch_dir
+        if firework.state == "FIZZLED":
+            # FireWorks gives up a Firework that it cannot load without launching it
+            raise RelaxationInterruptedError(
+                f"a worker cannot load Firework {parent}: install gnome-torch and its theory there, then run it "
+                f"again with 'lpad rerun_fws -i {parent}'"
+            )
     return "no result in the job store", None

@@ -17,6 +17,7 @@ from gnome_torch.candidates.shards import read_shards
 from gnome_torch.records import Candidate, Prediction
 from gnome_torch.screening import select
 from gnome_torch.stability.hull import Hull
+from gnome_torch.stability.plausibility import unbelievable
 from workflows.campaign import campaign_settings, launch_relaxations
 from workflows.firetasks.train import round_directory
 from workflows.store import Store, round_id
@@ -44,13 +45,15 @@ class ScreenCandidates(FiretaskBase):
         settings = campaign_settings(store, name)
         directory = round_directory(settings, number)
         # a second run must not choose again: the hull may have moved since the first
-        if not store.count_candidates(name, number):
+        if "selected" not in store.round(name, number).get("counts", {}):
             candidates = list(read_shards(directory / "candidates"))
             crystals = parent_structures(store, {candidate.parent_id for candidate in candidates})
             ensemble = Ensemble.load(store.model(round_id(name, number))["directories"])
             volumes = volume_scales(settings.screening.volumes)
             predictions = list(predict(ensemble, crystals, candidates, volume_scales=volumes))
-            hull = Hull(store.read_entries(store.campaign(name)["theory"], settings.elements))
+            entries = store.read_entries(store.campaign(name)["theory"], settings.elements)
+            doubtful = unbelievable(entries)
+            hull = Hull(entry for entry in entries if entry.id not in doubtful)
             floors = [hull.energy(Composition(candidate.counts)) for candidate in candidates]
             write_predictions(directory / "predictions.parquet", candidates, predictions, floors)
             near = np.array([p.energy_per_atom for p in predictions]) - np.array(floors)
@@ -66,7 +69,6 @@ class ScreenCandidates(FiretaskBase):
                 "near_hull": int((near <= settings.screening.threshold).sum()),
                 "selected": len(choices),
             }
-            store.update_round(name, number, **{f"counts.{key}": value for key, value in counts.items()})
             chosen = [
                 (
                     candidates[choice.index],
@@ -77,6 +79,7 @@ class ScreenCandidates(FiretaskBase):
                 for choice in choices
             ]
             store.select_candidates(name, number, chosen, model_id=round_id(name, number))
+            store.update_round(name, number, **{f"counts.{key}": value for key, value in counts.items()})
         launch_relaxations(store, self.launchpad, name, number)
         return FWAction(stored_data={"selected": store.count_candidates(name, number)})
 
