@@ -1,5 +1,5 @@
 # Two commands do everything on a fresh machine with Python 3.11:
-#   make demo    a real discovery campaign in a quarter of an hour
+#   make demo    a real discovery campaign in minutes
 #   make test    the test suite
 .PHONY: demo test setup lint clean help
 

@@ -20,6 +20,7 @@ from gnome_torch.stability.hull import Hull
 from gnome_torch.stability.plausibility import unbelievable
 from workflows.campaign import campaign_settings, launch_relaxations
 from workflows.firetasks.train import round_directory
+from workflows.settings import CampaignSettings
 from workflows.store import Store, round_id
 
 
@@ -35,53 +36,54 @@ class ScreenCandidates(FiretaskBase):
     required_params = ("campaign", "round")
 
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
-        from gnome_torch.inference import predict
-        from gnome_torch.models.ensemble import Ensemble
-        from workflows.calculators import one_thread_unless_told
-
-        one_thread_unless_told()
         store = Store(self.launchpad.db)
         name, number = self["campaign"], self["round"]
-        settings = campaign_settings(store, name)
-        directory = round_directory(settings, number)
         # a second run must not choose again: the hull may have moved since the first
         if "selected" not in store.round(name, number).get("counts", {}):
-            candidates = list(read_shards(directory / "candidates"))
-            crystals = parent_structures(store, {candidate.parent_id for candidate in candidates})
-            ensemble = Ensemble.load(store.model(round_id(name, number))["directories"])
-            volumes = volume_scales(settings.screening.volumes)
-            predictions = list(predict(ensemble, crystals, candidates, volume_scales=volumes))
-            entries = store.read_entries(store.campaign(name)["theory"], settings.elements)
-            doubtful = unbelievable(entries)
-            hull = Hull(entry for entry in entries if entry.id not in doubtful)
-            floors = [hull.energy(Composition(candidate.counts)) for candidate in candidates]
-            write_predictions(directory / "predictions.parquet", candidates, predictions, floors)
-            near = np.array([p.energy_per_atom for p in predictions]) - np.array(floors)
-            choices = select(
-                [candidate.reduced_formula for candidate in candidates],
-                [prediction.energy_per_atom for prediction in predictions],
-                floors,
-                settings.screening.threshold,
-                settings.screening.max_relaxations,
-            )
-            counts = {
-                "screened": len(candidates),
-                "near_hull": int((near <= settings.screening.threshold).sum()),
-                "selected": len(choices),
-            }
-            chosen = [
-                (
-                    candidates[choice.index],
-                    candidates[choice.index].structure(crystals[candidates[choice.index].parent_id]),
-                    predictions[choice.index],
-                    choice.distance,
-                )
-                for choice in choices
-            ]
-            store.select_candidates(name, number, chosen, model_id=round_id(name, number))
-            store.update_round(name, number, **{f"counts.{key}": value for key, value in counts.items()})
+            choose(store, name, number)
         launch_relaxations(store, self.launchpad, name, number)
         return FWAction(stored_data={"selected": store.count_candidates(name, number)})
+
+
+def choose(store: Store, name: str, number: int) -> None:
+    """Predict a round's candidates, write all predictions down, and select those that go to relaxation."""
+    from gnome_torch.inference import predict
+    from gnome_torch.models.ensemble import Ensemble
+    from workflows.calculators import one_thread_unless_told
+
+    one_thread_unless_told()
+    settings = campaign_settings(store, name)
+    screening = settings.screening
+    directory = round_directory(settings, number)
+    model = round_id(name, number)
+
+    candidates = list(read_shards(directory / "candidates"))
+    crystals = parent_structures(store, {candidate.parent_id for candidate in candidates})
+    ensemble = Ensemble.load(store.model(model)["directories"])
+    predictions = list(predict(ensemble, crystals, candidates, volume_scales=volume_scales(screening.volumes)))
+    energies = [prediction.energy_per_atom for prediction in predictions]
+    floors = hull_energies(store, settings, name, candidates)
+    write_predictions(directory / "predictions.parquet", candidates, predictions, floors)
+
+    formulas = [candidate.reduced_formula for candidate in candidates]
+    choices = select(formulas, energies, floors, screening.threshold, screening.max_relaxations)
+    chosen = []
+    for choice in choices:
+        candidate = candidates[choice.index]
+        crystal = candidate.structure(crystals[candidate.parent_id])
+        chosen.append((candidate, crystal, predictions[choice.index], choice.distance))
+    store.select_candidates(name, number, chosen, model_id=model)
+    near = sum(energy - floor <= screening.threshold for energy, floor in zip(energies, floors, strict=True))
+    counts = {"screened": len(candidates), "near_hull": near, "selected": len(choices)}
+    store.update_round(name, number, **{f"counts.{key}": value for key, value in counts.items()})
+
+
+def hull_energies(store: Store, settings: CampaignSettings, name: str, candidates: list[Candidate]) -> list[float]:
+    """Energy of the current hull at each candidate's composition, eV/atom."""
+    entries = store.read_entries(store.campaign(name)["theory"], settings.elements)
+    doubtful = unbelievable(entries)
+    hull = Hull(entry for entry in entries if entry.id not in doubtful)
+    return [hull.energy(Composition(candidate.counts)) for candidate in candidates]
 
 
 def volume_scales(count: int) -> np.ndarray:
