@@ -17,11 +17,11 @@ from gnome_torch.candidates.chemistry import chemical_distance
 METAL_SCALE = 4.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # compared, and hashed for the caches below, as the one object it is
 class SubstitutionModel:
     """Probability that one ion takes the place of another in a known structure.
 
-    Pair probabilities of Hautier et al., Inorg. Chem. 50, 656 (2011), equation 3, from the table of weights (lambda)
+    Pair probabilities of Hautier et al., Inorg. Chem. 50, 656 (2011), from the table of weights (lambda)
     that pymatgen ships, with GNoME's change: the lambda of any pair is at least `lambda_floor`.
 
     Attributes:
@@ -65,20 +65,13 @@ def substitution_model(lambda_floor: float = 0.0) -> SubstitutionModel:
         a, b = _ion(a), _ion(b)
         weights[(a, b) if a <= b else (b, a)] = float(value)
         ions.update((a, b))
-    return SubstitutionModel(_Frozen(weights), tuple(sorted(ions)), lambda_floor)
+    return SubstitutionModel(weights, tuple(sorted(ions)), lambda_floor)
 
 
 @cache
 def _ion(name: str) -> str:
     """An ion as pymatgen spells it: Na+, where the table has Na1+."""
     return str(Species.from_str(name))
-
-
-class _Frozen(dict[tuple[str, str], float]):
-    """A dict that a frozen dataclass can hash, by identity: one table per process."""
-
-    def __hash__(self) -> int:  # type: ignore[override]
-        return id(self)
 
 
 @cache

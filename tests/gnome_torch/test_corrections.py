@@ -14,7 +14,7 @@ def rock_salt(cation: str, anion: str, a: float) -> Structure:
     return Structure.from_spacegroup("Fm-3m", Lattice.cubic(a), [cation, anion], [[0, 0, 0], [0.5, 0.5, 0.5]])
 
 
-# eV per anion, Wang et al., Sci. Rep. 11, 15496 (2021), table 2
+# eV per anion, Wang et al., Sci. Rep. 11, 15496 (2021)
 @pytest.mark.parametrize(
     ("cation", "anion", "a", "per_anion"),
     [("Mg", "O", 4.21, -0.687), ("Li", "F", 4.03, -0.462), ("Na", "Cl", 5.64, -0.614), ("Mg", "S", 5.2, -0.503)],
