@@ -173,7 +173,7 @@ def _prediction(candidate_id: str, energies: np.ndarray, scales: np.ndarray) -> 
     lowest = energies.min(axis=1)  # (n_members,)
     return Prediction(
         candidate_id=candidate_id,
-        energy_per_atom=float(np.median(lowest)),
+        formation_energy=float(np.median(lowest)),
         iqr=float(_iqr(lowest)),
         volume_scale=float(np.median(scales[energies.argmin(axis=1)])),
     )

@@ -106,13 +106,13 @@ class Prediction:
 
     Attributes:
         candidate_id: the candidate.
-        energy_per_atom: formation energy, eV/atom: median over the members of the minimum over the volumes.
+        formation_energy: eV/atom: median over the members of the minimum over the volumes.
         iqr: inter-quartile range over the members, eV/atom.
         volume_scale: volume of the minimum as a fraction of the reference volume (median over the members).
     """
 
     candidate_id: str
-    energy_per_atom: float
+    formation_energy: float
     iqr: float
     volume_scale: float
 

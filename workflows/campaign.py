@@ -23,7 +23,7 @@ from gnome_torch.candidates.decoration import decorations, elemental_crystals, o
 from gnome_torch.candidates.prototypes import prototypes
 from gnome_torch.data.files import read_structures
 from gnome_torch.records import Candidate, content_hash, structure_key
-from workflows.launch import add_once
+from workflows.launch import add_once, start_firework
 from workflows.relax import Theory, relaxation_workflow, theory
 from workflows.settings import CampaignSettings, SettingsError, parse_settings
 from workflows.store import ENDED, CampaignExistsError, Store, StoreError
@@ -81,6 +81,22 @@ def _check_directory_is_free(directory: Path, name: str) -> None:
 
 def _mark_directory(directory: Path, name: str, uid: str) -> None:
     (directory / MARK).write_text(json.dumps({"name": name, "uid": uid}) + "\n")
+
+
+def adopt(store: Store, launchpad: LaunchPad, name: str) -> None:
+    """Register a campaign that came by `lpad add` and that no worker has started yet; nothing for any other.
+
+    Raises:
+        StoreError: there is no such campaign, or its start failed; the message says why.
+        SettingsError: its settings cannot be used.
+    """
+    found = None if store.has_campaign(name) else start_firework(launchpad, name)
+    if found is not None:
+        fw_id, data, reason = found
+        if reason:
+            raise StoreError(f"campaign '{name}' could not start: {reason} (Firework {fw_id})")
+        register(store, parse_settings(data, f"Firework {fw_id}"))
+    store.campaign(name)
 
 
 def begin(store: Store, launchpad: LaunchPad, settings: CampaignSettings) -> None:

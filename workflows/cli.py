@@ -90,7 +90,7 @@ def db_status(directory: DIRECTORY = None) -> None:
     print(f"running on 127.0.0.1:{status.port}, process {status.pid}; {size}; SecantusDB {status.secantus_version}")
 
 
-@db.command("launchpad", epilog="Example: gnome db launchpad > my_launchpad.yaml; lpad -l my_launchpad.yaml get_wflows")
+@db.command("launchpad", epilog="Example: gnome db launchpad > lp.yaml; lpad -l lp.yaml report")
 def db_launchpad() -> None:
     """Print the connection in force as a LaunchPad file, for lpad, rlaunch and qlaunch (it holds your password)."""
     import yaml
@@ -125,8 +125,10 @@ def campaign_run(
     name: NAME, workers: Annotated[int, typer.Option(min=1, help="worker processes, one thread each")] = 2
 ) -> None:
     """Work on a campaign on this machine until it ends. Ctrl-C stops; the same command goes on from there."""
+    from workflows.campaign import adopt
+
     launchpad, store = _database()
-    store.campaign(name)
+    adopt(store, launchpad, name)
     console = _console()
     _run(launchpad, name, workers, console)
     _print_funnel(store, name, console)
@@ -135,7 +137,10 @@ def campaign_run(
 @campaign.command("status", epilog="Example: gnome campaign status quickstart")
 def campaign_status(name: NAME) -> None:
     """Where a campaign stands: its rounds, what failed and why."""
-    _, store = _database()
+    from workflows.campaign import adopt
+
+    launchpad, store = _database()
+    adopt(store, launchpad, name)
     document = store.campaign(name)
     console = _console()
     console.print(f"campaign '{name}': {document['state']} {document['reason']}".rstrip())
@@ -150,6 +155,8 @@ def campaign_status(name: NAME) -> None:
 def campaign_list() -> None:
     """All campaigns of the database."""
     _, store = _database()
+    if not store.all_campaigns():
+        print("no campaign yet")
     for document in store.all_campaigns():
         elements = "-".join(document["settings"]["elements"])
         print(
@@ -167,14 +174,17 @@ def stable(
     new: Annotated[bool, typer.Option("--new", help="only compositions that were not in the first data")] = False,
     limit: Annotated[int, typer.Option(min=0, help="at most this many; 0 for all")] = 0,
     format: Annotated[TableFormat, typer.Option(help="how to print them")] = TableFormat.TABLE,
+    cif: Annotated[Path | None, typer.Option(help="also write each crystal into this directory as a CIF file")] = None,
 ) -> None:
     """Stable compounds, the most stable first."""
-    from workflows.results import phase_rows
+    from workflows.results import phase_rows, write_cifs
 
     _, store = _database()
     if campaign:
         store.campaign(campaign)
     rows = phase_rows(store, campaign, max_ehull, new, limit)
+    if cif:
+        write_cifs(store, rows, cif)
     if format is TableFormat.JSON:
         print(json.dumps([row.as_dict() for row in rows], indent=2))
     elif format is TableFormat.CSV:
@@ -298,7 +308,7 @@ def _print_funnel(store: Store, name: str, console: Console) -> None:
     table = Table(title=f"Campaign '{name}', round by round (errors in meV/atom)")
     for header in ("round", "generated", "near hull", "relaxed", "failed", "on the hull", "hit rate"):
         table.add_column(header, justify="right")
-    for header in ("predicted vs relaxed", "networks on test set", "networks before"):
+    for header in ("predicted vs relaxed", "networks on test set", "networks of the round before"):
         table.add_column(header, justify="right")
     for row in round_rows(store, name):
         table.add_row(
@@ -323,7 +333,7 @@ def _print_phases(rows: list[PhaseRow], console: Console) -> None:
     theories = sorted({row.theory for row in rows})
     if len(theories) > 1:
         console.print(f"phases of {len(theories)} theories, each against its own hull: {', '.join(theories)}")
-    for header in ("formula", "space group", "eV above hull", "separation, eV/atom", "", "round", "parent", "how"):
+    for header in ("formula", "space group", "eV above hull", "separation, eV/atom", "new?", "round", "parent", "how"):
         table.add_column(header, justify="right" if "eV" in header else "left", overflow="fold")
     for row in rows:
         table.add_row(
@@ -358,7 +368,8 @@ def _print_next_steps(name: str, console: Console) -> None:
         "\nThe database is still running. What next:\n"
         f"  gnome stable --campaign {name} --max-ehull 0.05     more phases, near the hull too (--format json, csv)\n"
         f"  gnome campaign status {name}                        rounds, failures and their reasons\n"
-        "  lpad get_wflows -d more                                  the same campaign as FireWorks sees it\n"
+        f"  gnome stable --campaign {name} --cif phases             their crystals as CIF files\n"
+        "  lpad report; lpad get_wflows -d more                     the same campaign as FireWorks sees it\n"
         "  cp workflows/examples/quickstart.yaml mine.yaml          edit it, then: gnome campaign start mine.yaml\n"
         "  gnome db stop                                            stop the database; the data stay",
         highlight=False,
@@ -370,6 +381,9 @@ def main() -> None:
     try:
         app()
     except Exception as error:
+        if type(error).__module__.startswith("pymongo"):
+            print("gnome: the database stopped answering: start it again, then repeat the command", file=sys.stderr)
+            sys.exit(2)
         if not _is_for_the_user(error):
             raise
         for line in str(error).splitlines():

@@ -20,8 +20,8 @@ DEFAULT_NAME = "gnome"
 def launchpad_settings() -> dict[str, object]:
     """Connection in force, in the form of my_launchpad.yaml.
 
-    GNOME_MONGODB_URI (and GNOME_MONGODB_NAME, the database, `gnome` by default) come before the file that FireWorks
-    finds: my_launchpad.yaml here, or as FW_CONFIG_FILE says. Without either, the embedded server's address.
+    GNOME_MONGODB_URI (the server) and GNOME_MONGODB_NAME (the database, `gnome` by default) come before the file that
+    FireWorks finds: my_launchpad.yaml here, or as FW_CONFIG_FILE says. Without either, the embedded server's address.
 
     Raises:
         StoreError: the file cannot be read.
@@ -30,14 +30,15 @@ def launchpad_settings() -> dict[str, object]:
         name = os.environ.get(NAME_VARIABLE, DEFAULT_NAME)
         return {"host": uri, "name": name, "uri_mode": True, "strm_lvl": "WARNING"}
     if not LAUNCHPAD_LOC:
-        return {"host": "127.0.0.1", "port": 27017, "name": DEFAULT_NAME, "strm_lvl": "WARNING"}
+        name = os.environ.get(NAME_VARIABLE, DEFAULT_NAME)
+        return {"host": "127.0.0.1", "port": 27017, "name": name, "strm_lvl": "WARNING"}
     try:
         settings = yaml.safe_load(Path(LAUNCHPAD_LOC).read_text())
     except (OSError, yaml.YAMLError) as error:
         raise StoreError(f"{LAUNCHPAD_LOC}: cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(settings, dict) or not settings.get("host"):
         raise StoreError(f"{LAUNCHPAD_LOC}: no 'host' in it: see the my_launchpad.yaml of gnome-torch")
-    return settings
+    return {**settings, "name": os.environ.get(NAME_VARIABLE) or settings.get("name") or DEFAULT_NAME}
 
 
 def connect() -> LaunchPad:

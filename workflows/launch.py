@@ -101,11 +101,25 @@ def fizzled(launchpad: LaunchPad, campaign: str) -> dict[int, str]:
     for start in range(0, len(nodes), CHUNK):
         query = {"fw_id": {"$in": nodes[start : start + CHUNK]}, "state": "FIZZLED"}
         for fw_id in launchpad.get_fw_ids(query):
-            launches = launchpad.get_fw_by_id(fw_id).launches
-            stored = launches[-1].action.stored_data if launches and launches[-1].action else {}
-            trace = str(stored.get("_exception", {}).get("_stacktrace", "")).strip()
-            found[fw_id] = trace.splitlines()[-1] if trace else "lost: its worker ended without a word"
+            found[fw_id] = _reason(launchpad, fw_id)
     return found
+
+
+def _reason(launchpad: LaunchPad, fw_id: int) -> str:
+    """Last line of the traceback of a failed Firework."""
+    launches = launchpad.get_fw_by_id(fw_id).launches
+    stored = launches[-1].action.stored_data if launches and launches[-1].action else {}
+    trace = str(stored.get("_exception", {}).get("_stacktrace", "")).strip()
+    return trace.splitlines()[-1] if trace else "lost: its worker ended without a word"
+
+
+def start_firework(launchpad: LaunchPad, campaign: str) -> tuple[int, Any, str] | None:
+    """The latest Firework that is to start a campaign: id, settings, why it failed (empty when it has not)."""
+    for firework in launchpad.fireworks.find({"spec.campaign.name": campaign}).sort("fw_id", -1).limit(1):
+        failed = firework["state"] == "FIZZLED"
+        reason = _reason(launchpad, firework["fw_id"]) if failed else ""
+        return firework["fw_id"], firework["spec"]["campaign"], reason
+    return None
 
 
 def _break_stale_lock(launchpad: LaunchPad, fw_id: int, patience_s: float = 5.0) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from gnome_torch.stability.hull import STABLE_TOLERANCE
@@ -58,7 +59,7 @@ class PhaseRow:
         parent: prototype or entry whose geometry it has.
         substitution: what was replaced in the parent.
         lineage: the same, traced back to a known crystal: substitutions from the first parent on.
-        predicted_energy: formation energy that the ensemble predicted, eV/atom; None for first data.
+        predicted_formation_energy: formation energy that the ensemble predicted, eV/atom; None for first data.
         iqr: spread of that prediction, eV/atom.
         theory: level of theory.
         entry: key in the database.
@@ -76,7 +77,7 @@ class PhaseRow:
     parent: str
     substitution: str
     lineage: tuple[str, ...]
-    predicted_energy: float | None
+    predicted_formation_energy: float | None
     iqr: float | None
     theory: str
     entry: str
@@ -151,13 +152,21 @@ def phase_rows(
                 parent=lineage["parent_id"] or "",
                 substitution=lineage["substitution"],
                 lineage=ancestry(store, lineage),
-                predicted_energy=prediction.get("energy_per_atom"),
+                predicted_formation_energy=prediction.get("formation_energy"),
                 iqr=prediction.get("iqr"),
                 theory=document["theory"],
                 entry=document["_id"],
             )
         )
     return rows
+
+
+def write_cifs(store: Store, rows: list[PhaseRow], directory: Path) -> None:
+    """Write the crystals of phases as FORMULA-ENTRY.cif."""
+    directory.mkdir(parents=True, exist_ok=True)
+    structures = store.structures([row.entry for row in rows])
+    for row in rows:
+        structures[row.entry].to(filename=str(directory / f"{row.formula}-{row.entry}.cif"))
 
 
 def ancestry(store: Store, lineage: dict[str, Any]) -> tuple[str, ...]:

@@ -220,6 +220,13 @@ def parse_settings(data: Any, where: str) -> CampaignSettings:
         raise SettingsError("\n".join(_line(where, problem) for problem in error.errors())) from None
 
 
+# pydantic's words for what users get wrong most, in ours
+_PLAIN = {
+    "tuple_type": "write a list, such as [Cu, Au]",
+    "string_pattern_mismatch": "letters, digits, '.', '_' and '-' only, at most 64, beginning with a letter or digit",
+}
+
+
 def _line(where: str, problem: Any) -> str:
     key = ".".join(str(part) for part in problem["loc"]) or "settings"
     message = problem["msg"].removeprefix("Value error, ")
@@ -229,6 +236,10 @@ def _line(where: str, problem: Any) -> str:
         return f"{where}: key '{key}' is missing"
     if problem["type"] == "value_error":
         return f"{where}: {key}: {message}" if problem["loc"] else f"{where}: {message}"
+    if problem["type"] == "union_tag_invalid":
+        message = f"there is no theory of this name: choose one of {problem['ctx']['expected_tags']}"
+        return f"{where}: {key}.name = {problem['ctx']['tag']!r}: {message}"
+    message = _PLAIN.get(problem["type"], message)
     return f"{where}: {key} = {problem['input']!r}: {message}"
 
 
@@ -244,7 +255,7 @@ def read_campaign_file(path: Path) -> CampaignSettings:
         document = yaml.safe_load(path.read_text())
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read ({error.strerror})") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from None
     spec = document.get("spec") if isinstance(document, dict) else None
     if not isinstance(spec, dict) or "campaign" not in spec:

@@ -130,13 +130,16 @@ class Store:
 
     # campaigns
 
+    def has_campaign(self, name: str) -> bool:
+        return self.campaigns.find_one({"_id": name}, {"_id": 1}) is not None
+
     def check_name_is_free(self, name: str) -> None:
         """Before anything is written; `create_campaign` makes sure.
 
         Raises:
             CampaignExistsError: it is taken.
         """
-        if self.campaigns.find_one({"_id": name}, {"_id": 1}) is not None:
+        if self.has_campaign(name):
             raise CampaignExistsError(
                 f"campaign '{name}' exists already: see it with 'gnome campaign status {name}', "
                 "or choose another name in the file"
@@ -183,10 +186,7 @@ class Store:
         found = self.campaigns.find_one({"_id": name})
         if found is None:
             names = ", ".join(sorted(c["_id"] for c in self.campaigns.find({}, {"_id": 1}))) or "none"
-            raise StoreError(
-                f"no campaign '{name}' in database '{self.database.name}' (there are: {names}); "
-                "one that came by 'lpad add' is there once a worker has started it"
-            )
+            raise StoreError(f"no campaign '{name}' in database '{self.database.name}' (there are: {names})")
         return dict(found)
 
     def all_campaigns(self) -> list[dict[str, Any]]:

@@ -28,10 +28,15 @@ def read_structures(path: str | Path) -> list[Structure]:
         StructureFileError: the file cannot be read, holds nothing, or holds a disordered crystal.
     """
     path = Path(path).expanduser()
+    if not path.is_file():
+        raise StructureFileError(f"{path}: no such file")
     try:
         structures = _read(path)
     except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        raise StructureFileError(f"{path}: not a file of crystals: {' '.join(str(error).split())}") from error
+        raise StructureFileError(
+            f"{path}: not a file of crystals (CIF, POSCAR, extended XYZ, ASE database, pymatgen JSON): "
+            f"{' '.join(str(error).split())}"
+        ) from error
     if not structures:
         raise StructureFileError(f"{path}: no crystal in it")
     for index, structure in enumerate(structures, start=1):

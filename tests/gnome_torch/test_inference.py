@@ -77,7 +77,7 @@ def test_equals_brute_force(
     assert done == sorted(set(done))
     for candidate, prediction in zip(candidates, predictions, strict=True):
         median, iqr, energies = brute_force(ensemble, parents[candidate.parent_id], candidate)
-        assert prediction.energy_per_atom == pytest.approx(median, abs=1e-5)
+        assert prediction.formation_energy == pytest.approx(median, abs=1e-5)
         assert prediction.iqr == pytest.approx(iqr, abs=2e-5)
         assert prediction.volume_scale == pytest.approx(float(np.median(SCALES[energies.argmin(axis=1)])), abs=1e-12)
 
@@ -89,7 +89,7 @@ def test_one_volume_is_the_candidate_itself(
     structures = [candidate.structure(parents[candidate.parent_id]) for candidate in candidates]
     energies, iqr = predict_structures(ensemble, structures)
     assert energies.shape == iqr.shape == (len(candidates),)
-    np.testing.assert_allclose([p.energy_per_atom for p in predictions], energies, atol=1e-5)
+    np.testing.assert_allclose([p.formation_energy for p in predictions], energies, atol=1e-5)
     np.testing.assert_allclose([p.iqr for p in predictions], iqr, atol=1e-5)
 
 

@@ -16,11 +16,13 @@ import click
 import pytest
 import typer
 import yaml
-from fireworks import LaunchPad
+from fireworks import Firework, LaunchPad
+from fireworks.core.rocket_launcher import launch_rocket
 from pymatgen.core import Lattice, Structure
 
 from gnome_torch.records import Candidate, Entry, HullPoint, Lineage
 from workflows import cli
+from workflows.firetasks.start import StartCampaign
 from workflows.store import Store, now
 
 Gnome = Callable[..., tuple[int, str, str]]
@@ -138,6 +140,29 @@ def test_no_such_campaign(gnome: Gnome) -> None:
         assert err.startswith("gnome: no campaign 'x'")
 
 
+def test_a_campaign_that_came_by_lpad_is_known(gnome: Gnome, launchpad: LaunchPad, tmp_path: Path) -> None:
+    """`lpad add` writes a Firework and no campaign yet; one whose start failed says why."""
+    for name, settings in (("good", GOOD), ("typo", {**GOOD, "colour": 1})):
+        spec = {"campaign": {**settings, "name": name}, "_add_launchpad_and_fw_id": True}
+        launchpad.add_wf(Firework(StartCampaign(), spec=spec, name=name))
+    status, out, _ = gnome("campaign", "status", "good")
+    assert status == 0
+    assert "campaign 'good': running" in out
+    status, _, err = gnome("campaign", "run", "typo")
+    assert status == 2
+    assert "unknown key 'colour'" in err
+    launch_rocket(launchpad, fw_id=2, strm_lvl="WARNING")
+    status, _, err = gnome("campaign", "status", "typo")
+    assert status == 2
+    assert "campaign 'typo' could not start: workflows.settings.SettingsError: campaign: unknown key 'colour'" in err
+
+
+def test_the_database_name_from_the_environment_alone(gnome: Gnome, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GNOME_MONGODB_URI")
+    monkeypatch.setenv("GNOME_MONGODB_NAME", "another")
+    assert "name: another" in gnome("db", "launchpad")[1]
+
+
 def test_database_down(gnome: Gnome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GNOME_MONGODB_URI", "mongodb://127.0.0.1:1/")
     status, _, err = gnome("campaign", "start", campaign_file(tmp_path))
@@ -197,6 +222,14 @@ def phases(launchpad: LaunchPad) -> None:
     store.select_candidates("c", 0, [(first, salt, None, None)], None)
     points = {"a": HullPoint(-3.0, 0.0, -0.5, {"a": 1.0}), "b": HullPoint(-3.0, 0.02, 0.02, {"a": 1.0})}
     store.set_stability(points, now(), 2)
+
+
+@pytest.mark.usefixtures("phases")
+def test_crystals_come_out_as_cif(gnome: Gnome, tmp_path: Path) -> None:
+    assert gnome("stable", "--cif", tmp_path / "phases")[0] == 0
+    (file,) = (tmp_path / "phases").iterdir()
+    assert file.name == "MgO-a.cif"
+    assert Structure.from_file(str(file)).volume == pytest.approx(4.5**3, rel=1e-3)
 
 
 @pytest.mark.usefixtures("phases")

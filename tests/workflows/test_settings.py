@@ -47,7 +47,9 @@ def test_settings_survive_the_database() -> None:
         ({"rounds": 0}, "x.yaml: rounds = 0: Input should be greater than or equal to 1"),
         ({"rounds": "many"}, "x.yaml: rounds = 'many'"),
         ({"name": "../etc"}, "x.yaml: name = '../etc'"),
-        ({"theory": {"name": "vasp"}}, "x.yaml: theory"),
+        ({"theory": {"name": "vasp"}}, "x.yaml: theory.name = 'vasp': there is no theory of this name: choose one of"),
+        ({"elements": "Cu-Au"}, "x.yaml: elements = 'Cu-Au': write a list, such as [Cu, Au]"),
+        ({"name": "my campaign"}, "x.yaml: name = 'my campaign': letters, digits, '.', '_' and '-' only"),
         ({"theory": {"name": "forcefield", "model": "mace"}}, "x.yaml: theory.forcefield.model = 'mace'"),
         ({"retrain": {"fraction": 1.5}}, "x.yaml: retrain.fraction = 1.5"),
         ({"seeds": {"source": "some.cif"}}, "x.yaml: seeds.source: 'some.cif' is a relative path"),
@@ -72,6 +74,9 @@ def test_files_that_are_no_campaigns(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be read"):
         read_campaign_file(tmp_path / "none.yaml")
     file = tmp_path / "c.yaml"
+    file.write_bytes(b"\xdb\x00\x01")
+    with pytest.raises(SettingsError, match="not a YAML file"):
+        read_campaign_file(file)
     file.write_text("a: [1,")
     with pytest.raises(SettingsError, match="not a YAML file"):
         read_campaign_file(file)

@@ -71,7 +71,7 @@ def summary(store: Store, name: str, number: int, points: dict[str, HullPoint]) 
     relaxed = [c for c in candidates if c["state"] == "relaxed" and c["entry"] in points]
     stable = [c for c in relaxed if points[c["entry"]].e_above_hull <= STABLE_TOLERANCE]
     errors = [
-        abs(c["prediction"]["energy_per_atom"] - points[c["entry"]].formation_energy)
+        abs(c["prediction"]["formation_energy"] - points[c["entry"]].formation_energy)
         for c in relaxed
         if c["prediction"]
     ]

@@ -61,7 +61,7 @@ def choose(store: Store, name: str, number: int) -> None:
     crystals = parent_structures(store, {candidate.parent_id for candidate in candidates})
     ensemble = Ensemble.load(store.model(model)["directories"])
     predictions = list(predict(ensemble, crystals, candidates, volume_scales=volume_scales(screening.volumes)))
-    energies = [prediction.energy_per_atom for prediction in predictions]
+    energies = [prediction.formation_energy for prediction in predictions]
     floors = hull_energies(store, settings, name, candidates)
     write_predictions(directory / "predictions.parquet", candidates, predictions, floors)
 
@@ -106,7 +106,7 @@ def write_predictions(
         {
             "id": [candidate.id for candidate in candidates],
             "formula": [candidate.reduced_formula for candidate in candidates],
-            "energy_per_atom": [prediction.energy_per_atom for prediction in predictions],
+            "formation_energy": [prediction.formation_energy for prediction in predictions],
             "iqr": [prediction.iqr for prediction in predictions],
             "volume_scale": [prediction.volume_scale for prediction in predictions],
             "hull_energy": floors,
