@@ -49,7 +49,8 @@ def connect() -> LaunchPad:
     """
     settings = launchpad_settings()
     try:
-        return LaunchPad.from_dict(settings)
+        # FireWorks' log is for lpad, which says with it what it added; our commands speak for themselves
+        return LaunchPad.from_dict({**settings, "strm_lvl": "WARNING"})
     except (InvalidURI, ConfigurationError, ValueError, TypeError) as error:
         where = URI_VARIABLE if os.environ.get(URI_VARIABLE) else (LAUNCHPAD_LOC or "default connection")
         raise StoreError(f"{where}: {' '.join(str(error).split())}") from None
