@@ -10,7 +10,7 @@ from math import pi
 
 from pymatgen.core import Composition, Element
 
-# Fraction of the cell that spheres of the mean ionic radii fill in simple ionic crystals: 0.58 in NaCl, 0.61 in MgO.
+# Fraction of the cell that spheres of the mean ionic radii fill in simple ionic crystals: 0.58 in NaCl, 0.59 in MgO.
 IONIC_PACKING = 0.60
 
 

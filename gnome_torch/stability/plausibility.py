@@ -16,11 +16,11 @@ from gnome_torch.records import Entry, Relaxation
 # Shortest distance in units of the sum of covalent radii. H2, N2 and O2 are at 1.19, 0.77 and 0.92; below lie the holes
 # of machine-learned potentials, whose energies are without meaning and would look like the most stable phases.
 SHORTEST = 0.7
-MAX_VOLUME_PER_ATOM = 150.0  # cubic angstrom; caesium has 117
-# eV/atom. Diamond is 1.6 below close-packed silicon, molecular nitrogen 3 below a simple cubic crystal of it; a hole of
-# SevenNet-0 in silicon was 23 below.
+MAX_VOLUME_PER_ATOM = 150.0  # cubic angstrom; above that of any solid element in pymatgen's table of molar volumes
+# eV/atom. Chosen well above what separates an element's real structures, and below the hole that SevenNet-0 has in
+# silicon (23 below the other crystals).
 DEEPEST_ELEMENT = 5.0
-# eV/atom. The most exothermic compounds known, fluorides and oxides of the rare earths, are near -4.5.
+# eV/atom. Chosen with room below strongly bound fluorides (CaF2 comes out at -4.2 with SevenNet-0 and MP2020).
 DEEPEST_COMPOUND = -6.0
 
 
