@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import permutations
 
 from ase.data import atomic_numbers, reference_states
+import numpy as np
 from pymatgen.core import Element, Structure
 
-from gnome_torch.candidates.chemistry import (
-    chemical_distance,
-    elemental_volume,
-    is_charge_balanced,
-    substituted_volume,
-)
+from gnome_torch.candidates.chemistry import chemical_distance, elemental_volume, is_charge_balanced
+from gnome_torch.candidates.elements import numbers_of
+from gnome_torch.candidates.parents import pair_distances
 from gnome_torch.candidates.policy import ElementPolicy
-from gnome_torch.records import Candidate, Lineage, content_hash
+from gnome_torch.candidates.volumes import reference_volume
+from gnome_torch.records import Candidate, Lineage
 
 FCC, BCC, HCP, DIAMOND = "aflow:A_cF4_225_a", "aflow:A_cI2_229_a", "aflow:A_hP2_194_c", "aflow:A_cF8_227_a"
 CLOSE_PACKED = (FCC, BCC, HCP)
@@ -68,6 +68,11 @@ def found_in(symbol: str) -> tuple[str, ...]:
     return FOUND_IN.get(symbol, (metal,) if metal else ())
 
 
+def candidate_id(parent_id: str, numbers: bytes, volume: float) -> str:
+    """Content hash of a candidate: parent, atomic number on each of its sites, volume (to 0.001 cubic angstrom)."""
+    return hashlib.sha256(f"{parent_id}|{volume:.3f}|".encode() + numbers).hexdigest()[:24]
+
+
 def make_candidate(
     parent_id: str,
     species: Sequence[str],
@@ -76,9 +81,10 @@ def make_candidate(
     probability: float = 1.0,
     contact: float = 1.0,
 ) -> Candidate:
-    """A candidate under its content hash: parent, species on the sites, volume (to 0.001 cubic angstrom)."""
-    key = content_hash({"parent": parent_id, "species": list(species), "volume": round(volume, 3)})
-    return Candidate(key, parent_id, tuple(species), round(volume, 3), lineage, probability, contact)
+    """A candidate under its content hash."""
+    volume = round(volume, 3)
+    key = candidate_id(parent_id, numbers_of(species).tobytes(), volume)
+    return Candidate(key, parent_id, tuple(species), volume, lineage, probability, contact)
 
 
 def symbols_of(structure: Structure) -> list[str]:
@@ -158,6 +164,7 @@ def decorations(
         own = sorted(set(symbols))
         if len(own) < 2 or len(symbols) > policy.max_sites:
             continue
+        volume_of = _volume_of(prototype, symbols, own)
         for choice in permutations(sorted(policy.elements), len(own)):
             replacement = dict(zip(own, choice, strict=True))
             species = [replacement[symbol] for symbol in symbols]
@@ -165,7 +172,7 @@ def decorations(
             if policy.refusal(counts) or not is_charge_balanced(counts):
                 continue
             cost = sum(chemical_distance(a, b) for a, b in zip(symbols, species, strict=True)) / len(symbols)
-            volume = substituted_volume(prototype.volume, symbols, species)
+            volume = volume_of(choice)
             substitution = "; ".join(f"{a}->{b}" for a, b in replacement.items() if a != b)
             candidate = make_candidate(key, species, volume, Lineage("prototype", key, substitution))
             by_system["-".join(sorted(counts))].append((cost, candidate))
@@ -183,6 +190,17 @@ def decorations(
             elif len(chosen) < limit:
                 chosen.append(chosen_next)
     return chosen
+
+
+def _volume_of(prototype: Structure, symbols: Sequence[str], own: Sequence[str]) -> Callable[[Sequence[str]], float]:
+    """Reference volume, cubic angstrom, as a function of what takes the place of the prototype's own elements."""
+    sites = [[i for i, symbol in enumerate(symbols) if symbol == old] for old in own]
+    distances = pair_distances(np.array(prototype.lattice.matrix), np.array(prototype.frac_coords))[..., 0]
+    closest = np.array([[distances[np.ix_(a, b)].min() for b in sites] for a in sites])[None]
+    counts = np.array([len(some) for some in sites])
+    return lambda new: float(
+        reference_volume(numbers_of(own)[None], numbers_of(new)[None], counts, closest, prototype.volume)[0]
+    )
 
 
 def _next_choice(

@@ -1,66 +1,286 @@
-"""Candidates as Parquet shards: what was proposed is kept on disk, never one database document each."""
+"""Candidates as Parquet: what was proposed is kept on disk, never one database document each.
+
+A directory of candidates holds
+
+    candidates-00000.parquet, …   the candidates, 100,000 to a file, those of one parent together
+    parents.parquet               the crystals they name as parents
+    summary.json                  what became of everything that was proposed; written last: without it the directory
+                                  is unfinished
+"""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pymatgen.core import Lattice, Structure
 
+from gnome_torch.candidates.chemistry import merged
+from gnome_torch.candidates.decoration import candidate_id
+from gnome_torch.candidates.elements import element_table
+from gnome_torch.candidates.keys import composition_keys
+from gnome_torch.candidates.parents import Parent
+from gnome_torch.candidates.structural import Rows
 from gnome_torch.records import Candidate, Lineage
 
+ROWS_PER_SHARD = 100_000
+SUMMARY = "summary.json"
+PARENTS = "parents.parquet"
+_NAMES = pa.dictionary(pa.int32(), pa.string())
 SCHEMA = pa.schema(
     [
         ("id", pa.string()),
-        ("parent_id", pa.string()),
+        ("parent_id", _NAMES),
         ("formula", pa.string()),
-        ("species", pa.list_(pa.dictionary(pa.int16(), pa.string()))),
-        ("volume", pa.float64()),  # cubic angstrom
-        ("source", pa.string()),
+        ("species", pa.list_(pa.dictionary(pa.int8(), pa.string()))),  # element on each site, in the parent's order
+        ("volume", pa.float64()),  # of the cell, cubic angstrom
+        ("source", _NAMES),  # substitution or saps
         ("substitution", pa.string()),
+        ("prototype", _NAMES),  # the parent that stands for the structure type
         ("round", pa.int32()),
         ("probability", pa.float64()),
-        ("contact", pa.float64()),
+        ("contact", pa.float64()),  # shortest distance over the sum of covalent radii
     ]
 )
 
 
-def write_shards(candidates: Iterable[Candidate], directory: Path, rows_per_shard: int = 100_000) -> int:
-    """Write `candidates-00000.parquet`, … into a new directory, and return the number of candidates.
+class ShardError(ValueError):
+    """A directory of candidates that cannot be used; the message names it."""
 
-    The directory appears under its name only when it is complete; one that is there already is replaced.
+
+def candidate_table(rows: Rows, parent_ids: Sequence[str], prototype: str, round_number: int) -> pa.Table:
+    """Rows of one structure type as a table of `SCHEMA`.
 
     Args:
-        candidates: the stream; only one shard of it is in memory at a time.
-        directory: where the shards go.
-        rows_per_shard: candidates per file.
+        rows: the candidates.
+        parent_ids: key of every parent that `rows.parent` counts.
+        prototype: name of the structure type.
+        round_number: of the campaign.
     """
-    partial = directory.with_name(f"{directory.name}.partial-{os.getpid()}")
-    partial.mkdir(parents=True, exist_ok=True)
-    stream = iter(candidates)
-    total = index = 0
-    while (rows := list(islice(stream, rows_per_shard))) or index == 0:
-        pq.write_table(_table(rows), partial / f"candidates-{index:05d}.parquet")
-        total += len(rows)
-        index += 1
-    _replace_directory(partial, directory)
+    used, index = np.unique(rows.parent, return_inverse=True)
+    ids = [parent_ids[i] for i in used]
+    n, n_sites = rows.numbers.shape
+    symbols = pa.array(element_table().symbols.tolist(), pa.string())
+    species = pa.DictionaryArray.from_arrays(pa.array(rows.numbers.astype(np.int8).ravel()), symbols)
+    keys = [
+        candidate_id(ids[parent], numbers, volume)
+        for parent, numbers, volume in zip(
+            index.tolist(), _bytes_of_rows(rows.numbers), rows.volume.tolist(), strict=True
+        )
+    ]
+    columns = [
+        pa.array(keys, pa.string()),
+        pa.DictionaryArray.from_arrays(pa.array(index, pa.int32()), pa.array(ids, pa.string())),
+        _formulas(rows),
+        pa.ListArray.from_arrays(pa.array(np.arange(n + 1, dtype=np.int32) * n_sites), species),
+        pa.array(rows.volume),
+        pa.DictionaryArray.from_arrays(pa.array(rows.partial.astype(np.int32)), pa.array(["substitution", "saps"])),
+        _substitutions(rows),
+        pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, dtype=np.int32)), pa.array([prototype])),
+        pa.array(np.full(n, round_number, dtype=np.int32)),
+        pa.array(rows.probability),
+        pa.array(rows.contact),
+    ]
+    return pa.table(dict(zip(SCHEMA.names, columns, strict=True)), schema=SCHEMA)
+
+
+def _bytes_of_rows(numbers: np.ndarray) -> Iterator[bytes]:
+    flat, width = np.ascontiguousarray(numbers).tobytes(), numbers.shape[1]
+    return (flat[start : start + width] for start in range(0, len(flat), width))
+
+
+def reduced_formulas(numbers: np.ndarray, amounts: np.ndarray) -> pa.Array:
+    """Reduced formulas as pymatgen writes them, for many compositions at once.
+
+    Elements in the order of electronegativity; two last ones of similar electronegativity, among three or more, are a
+    polyanion and go into brackets (Ca3(PO4)2); diatomic gases keep their two.
+
+    Args:
+        numbers: atomic numbers, (n, k), each element once per row, 0 where a row has fewer.
+        amounts: atoms of each, (n, k).
+    """
+    table = element_table()
+    # nothing first, then by electronegativity and symbol: the last columns are filled in every row
+    place = np.lexsort((table.symbols, np.where(np.arange(len(table.symbols)) == 0, -1.0, table.electronegativity)))
+    rank = np.argsort(place)
+    order = np.argsort(rank[numbers], axis=1, kind="stable")
+    z = np.take_along_axis(numbers, order, axis=1).astype(np.int64)
+    n = np.take_along_axis(amounts, order, axis=1).astype(np.int64)
+    n = n // np.gcd.reduce(n, axis=1)[:, None]
+    n_elements = (z > 0).sum(axis=1)
+    diatomic = (n_elements == 1) & np.isin(z[:, -1], [1, 7, 8, 9, 17])
+    n[diatomic, -1] = 2
+    brackets = np.ones(len(z), dtype=np.int64)
+    if z.shape[1] > 2:
+        x = table.electronegativity[z]
+        alike = (n_elements > 2) & (x[:, -1] - x[:, -2] < 1.65)
+        brackets = np.where(alike, np.gcd(n[:, -1], n[:, -2]), 1)
+        n[:, -2:] //= brackets[:, None]
+    pieces = []
+    for column in range(z.shape[1]):
+        last, opens = column == z.shape[1] - 1, column == z.shape[1] - 2
+        inside = brackets if last or opens else np.ones_like(brackets)
+        codes, inverse = np.unique(z[:, column] << 40 | n[:, column] << 20 | inside, return_inverse=True)
+        texts = [_piece(code >> 40, code >> 20 & 0xFFFFF, code & 0xFFFFF, last) for code in codes.tolist()]
+        pieces.append(pa.array(texts, pa.string()).take(pa.array(inverse)))
+    return pc.binary_join_element_wise(*pieces, "", null_handling="skip")
+
+
+def _piece(number: int, amount: int, brackets: int, last: bool) -> str | None:
+    """One element of a formula, with its part of a polyanion's brackets."""
+    if number == 0:
+        return None
+    text = f"{element_table().symbols[number]}{amount if amount > 1 else ''}"
+    if brackets == 1:
+        return text
+    return f"{text}){brackets}" if last else f"({text}"
+
+
+def _formulas(rows: Rows) -> pa.Array:
+    """Reduced formulas of the rows; each composition is written out once."""
+    elements, amounts = _compositions(rows)
+    _, first, inverse = np.unique(composition_keys(elements, amounts)[:, 0], return_index=True, return_inverse=True)
+    return reduced_formulas(elements[first], amounts[first]).take(pa.array(inverse))
+
+
+def _compositions(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+    """Atomic numbers and amounts, each element once, (n, n_groups); rows of equal counts are merged together."""
+    elements = np.zeros(rows.news.shape, dtype=np.uint8)
+    amounts = np.zeros(rows.news.shape, dtype=np.int64)
+    patterns, inverse = np.unique(rows.counts, axis=0, return_inverse=True)
+    for index, counts in enumerate(patterns):
+        some = inverse.ravel() == index
+        elements[some], amounts[some] = merged(rows.news[some], counts.astype(np.int64))
+    return elements, amounts
+
+
+def _substitutions(rows: Rows) -> pa.Array:
+    """What was replaced, as text: "Ca->Mg; O->F (2 of 6 sites)"."""
+    symbols = element_table().symbols
+    last = (rows.counts > 0).sum(axis=1) - 1  # of a partial choice: the sites on which the ion stays
+    rest = np.take_along_axis(rows.counts, last[:, None], axis=1)[:, 0].astype(np.int64)
+    stays = np.take_along_axis(rows.olds, last[:, None], axis=1)[:, 0]
+    texts = []
+    for group in range(rows.olds.shape[1]):
+        old, new, count = rows.olds[:, group], rows.news[:, group], rows.counts[:, group].astype(np.int64)
+        parted = rows.partial & (old == stays) & (group < last)
+        changed = old != new
+        code = old.astype(np.int64) * 128 + new
+        code = np.where(parted, code + (count << 16) + ((count + rest) << 32), code)
+        code[~changed] = 0
+        values, inverse = np.unique(code, return_inverse=True)
+        names = []
+        for value in values.tolist():
+            text = f"{symbols[value % 65536 // 128]}->{symbols[value % 128]}" if value else None
+            if value >> 16:
+                text = f"{text} ({value >> 16 & 0xFFFF} of {value >> 32} sites)"
+            names.append(text)
+        texts.append(pa.array(names, pa.string()).take(pa.array(inverse)))
+    return pc.binary_join_element_wise(*texts, "; ", null_handling="skip")
+
+
+def write_shards(tables: Iterable[pa.Table], directory: Path) -> int:
+    """Write tables of candidates into a directory, in place of the candidates it held; returns their number.
+
+    Only one shard is in memory at a time. The directory counts as unfinished until `finish`.
+
+    Args:
+        tables: of `SCHEMA`, in the order in which they are to be read.
+        directory: where they go; made if it is not there.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / SUMMARY).unlink(missing_ok=True)
+    for old in directory.glob("candidates-*.parquet*"):
+        old.unlink()
+    index = total = size = 0
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        total += table.num_rows
+        size += table.num_rows
+        while size >= ROWS_PER_SHARD:
+            together = pa.concat_tables(waiting)
+            write_table(together.slice(0, ROWS_PER_SHARD), directory / f"candidates-{index:05d}.parquet")
+            index += 1
+            size -= ROWS_PER_SHARD
+            waiting = [together.slice(ROWS_PER_SHARD)]
+    if size or index == 0:
+        last = pa.concat_tables(waiting) if waiting else SCHEMA.empty_table()
+        write_table(last, directory / f"candidates-{index:05d}.parquet")
     return total
 
 
-def read_shards(directory: Path) -> Iterator[Candidate]:
-    """The candidates of a directory of shards, in the order they were written.
+def finish(directory: Path, parents: pa.Table, summary: dict[str, Any]) -> None:
+    """Write the parents and, last, the summary.
+
+    Args:
+        directory: with its shards.
+        parents: as `parents_table` makes it.
+        summary: anything that JSON can hold.
+    """
+    write_table(parents, directory / PARENTS)
+    write_json(summary, directory / SUMMARY)
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write a Parquet file; it appears under its name when it is complete."""
+    partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
+    pq.write_table(table, partial, compression="zstd")
+    partial.replace(path)
+
+
+def write_json(content: dict[str, Any], path: Path) -> None:
+    """Write a JSON file; it appears under its name when it is complete."""
+    partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
+    partial.write_text(json.dumps(content, indent=2) + "\n")
+    partial.replace(path)
+
+
+def read_summary(directory: Path) -> dict[str, Any]:
+    """The summary of a finished directory of candidates.
 
     Raises:
-        FileNotFoundError: there is no such directory, or no shard in it.
+        ShardError: there is none.
     """
-    files = sorted(directory.glob("candidates-*.parquet"))
-    if not files:
-        raise FileNotFoundError(f"no candidate shards in {directory}: run the generate stage of this round again")
-    for file in files:
-        for row in pq.read_table(file).to_pylist():
+    try:
+        summary: dict[str, Any] = json.loads((directory / SUMMARY).read_text())
+    except OSError:
+        raise ShardError(f"{directory}: no finished candidates in it; run the generation again, it goes on") from None
+    return summary
+
+
+def read_tables(directory: Path) -> Iterator[pa.Table]:
+    """The shards of a finished directory, one after the other.
+
+    Raises:
+        ShardError: the directory is missing or unfinished.
+    """
+    read_summary(directory)
+    for path in sorted(directory.glob("candidates-*.parquet")):
+        yield pq.read_table(path)
+
+
+def read_shards(directory: Path) -> Iterator[Candidate]:
+    """The candidates of a finished directory, in the order they were written.
+
+    Raises:
+        ShardError: the directory is missing or unfinished.
+    """
+    for table in read_tables(directory):
+        yield from candidates_of(table)
+
+
+def candidates_of(table: pa.Table) -> Iterator[Candidate]:
+    """Candidates of a table of `SCHEMA`, in its order."""
+    for batch in table.to_batches(max_chunksize=10_000):
+        for row in batch.to_pylist():
             lineage = Lineage(row["source"], row["parent_id"], row["substitution"], row["round"])
             yield Candidate(
                 id=row["id"],
@@ -73,30 +293,40 @@ def read_shards(directory: Path) -> Iterator[Candidate]:
             )
 
 
-def _table(rows: list[Candidate]) -> pa.Table:
-    columns = {
-        "id": [c.id for c in rows],
-        "parent_id": [c.parent_id for c in rows],
-        "formula": [c.reduced_formula for c in rows],
-        "species": [list(c.species) for c in rows],
-        "volume": [c.volume for c in rows],
-        "source": [c.lineage.source for c in rows],
-        "substitution": [c.lineage.substitution for c in rows],
-        "round": [c.lineage.round for c in rows],
-        "probability": [c.probability for c in rows],
-        "contact": [c.contact for c in rows],
+def parents_table(parents: Sequence[tuple[Parent, str, str, str]]) -> pa.Table:
+    """Parents as a table.
+
+    Args:
+        parents: crystal, ions it was taken to consist of, rule that gave them, prototype.
+    """
+    crystals = [parent for parent, *_ in parents]
+    return pa.table(
+        {
+            "id": pa.array([parent.id for parent in crystals], pa.string()),
+            "formula": pa.array([parent.structure.reduced_formula for parent in crystals], pa.string()),
+            "ions": pa.array([ions for _, ions, _, _ in parents], pa.string()),
+            "ions_from": pa.array([rule for _, _, rule, _ in parents], pa.string()),
+            "prototype": pa.array([prototype for *_, prototype in parents], pa.string()),
+            "numbers": pa.array([parent.numbers.tolist() for parent in crystals], pa.list_(pa.uint8())),
+            "lattice": pa.array([parent.matrix.ravel().tolist() for parent in crystals], pa.list_(pa.float64())),
+            "frac_coords": pa.array(
+                [parent.frac_coords.ravel().tolist() for parent in crystals], pa.list_(pa.float64())
+            ),
+        }
+    )
+
+
+def read_parents(directory: Path) -> dict[str, Structure]:
+    """Parents of a finished directory of candidates: key -> crystal.
+
+    Raises:
+        ShardError: the directory is missing or unfinished.
+    """
+    read_summary(directory)
+    rows = pq.read_table(directory / PARENTS, columns=["id", "numbers", "lattice", "frac_coords"]).to_pylist()
+    return {
+        row["id"]: Structure(
+            Lattice(np.reshape(row["lattice"], (3, 3))), row["numbers"], np.reshape(row["frac_coords"], (-1, 3))
+        )
+        for row in rows
     }
-    return pa.table({name: pa.array(columns[name], type=SCHEMA.field(name).type) for name in SCHEMA.names})
-
-
-def _replace_directory(source: Path, target: Path) -> None:
-    """Rename `source` to `target`, moving away what is there: a reader sees the old shards or the new ones."""
-    if target.exists():
-        old = target.with_name(f"{target.name}.old-{os.getpid()}")
-        target.rename(old)
-        source.rename(target)
-        for file in old.iterdir():
-            file.unlink()
-        old.rmdir()
-    else:
-        source.rename(target)

@@ -1,178 +1,422 @@
-"""The structural pipeline: full and symmetry-aware partial substitution of known crystals, filtered, as a stream."""
+"""The structural pipeline: full and symmetry-aware partial substitution of known crystals, as arrays.
+
+Candidates stay rows of numbers here, a few dozen bytes each. All parents of one kind (structure type, places of their
+elements, symmetry) go through together: what is worked out per choice of sites is then shared by thousands of rows.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
-from itertools import combinations
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
-from ase.data import atomic_numbers, covalent_radii
-from pymatgen.core import Structure
+from pymatgen.core import Composition
 
-from gnome_torch.candidates.chemistry import substituted_volume
-from gnome_torch.candidates.decoration import make_candidate, symbols_of
+from gnome_torch.candidates.chemistry import merged
+from gnome_torch.candidates.elements import element_table, member_table
+from gnome_torch.candidates.keys import SiteKeys, composition_keys
+from gnome_torch.candidates.partial import PartialLimits, partial_choices
 from gnome_torch.candidates.policy import ElementPolicy
-from gnome_torch.candidates.substitution import SubstitutionModel, replacements
-from gnome_torch.candidates.symmetry import symmetry
-from gnome_torch.records import Candidate, Lineage
+from gnome_torch.candidates.structure_types import StructureType, TypedParent
+from gnome_torch.candidates.substitution import (
+    Ions,
+    SubstitutionRules,
+    element_substitutions,
+    ions_of,
+    substitution_model,
+)
+from gnome_torch.candidates.symmetry import keeping
+from gnome_torch.candidates.volumes import contact, reference_volume
+
+# Substitutions worked on together, and proposals (substitutions times choices of sites) per unit of work
+_BLOCK = 50_000
+_UNIT_PARENTS = 128
+_UNIT_CHOICES = 1024
 
 
 @dataclass(frozen=True)
-class Parent:
-    """A known crystal to substitute in."""
+class StructuralOptions:
+    """What may be proposed.
 
-    id: str
-    structure: Structure
+    Attributes:
+        policy: elements, sizes, contacts.
+        rules: substitution probabilities.
+        saps: also replace an ion on some of its sites only.
+        partial: how far those choices go.
+        known: keys of known compositions, sorted, (n, 2), as `known_compositions` makes them.
+    """
 
-    @cached_property
-    def distances(self) -> np.ndarray:
-        """Shortest distance of each pair of sites, their images included, angstrom, (n_sites, n_sites)."""
-        distances = np.array(self.structure.distance_matrix)
-        shortest = min(self.structure.lattice.get_niggli_reduced_lattice().abc)
-        np.fill_diagonal(distances, shortest)
-        return distances
-
-    def contact(self, species: list[str], volume: float) -> float:
-        """Shortest distance with other species at another volume, in units of the sum of the two covalent radii."""
-        radii = np.array([_covalent_radius(symbol) for symbol in species])
-        scale = (volume / self.structure.volume) ** (1 / 3)
-        return float((self.distances * scale / (radii[:, None] + radii[None, :])).min())
+    policy: ElementPolicy
+    rules: SubstitutionRules = SubstitutionRules()
+    saps: bool = True
+    partial: PartialLimits = PartialLimits()
+    known: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), dtype=np.uint64))
 
 
-@cache
-def _covalent_radius(symbol: str) -> float:
-    """Covalent radius, angstrom (Cordero et al., Dalton Trans. 2832, 2008, from ASE's table)."""
-    return float(covalent_radii[atomic_numbers[symbol]])
+def known_compositions(formulas: Collection[str]) -> np.ndarray:
+    """Sorted keys of reduced compositions, (n, 2).
+
+    Raises:
+        ValueError: something that is no formula with integer amounts; the message names it.
+    """
+    keys = []
+    for formula in sorted(set(formulas)):
+        try:
+            composition = Composition(formula).get_integer_formula_and_factor()[0]
+            counts = Composition(composition).get_el_amt_dict()
+            numbers = [element.Z for element in Composition(composition)]
+        except ValueError:
+            numbers = []
+        if not numbers:
+            raise ValueError(f"{formula!r} is not a chemical formula")
+        keys.append(composition_keys(np.array([numbers]), np.array([list(counts.values())], dtype=np.int64))[0])
+    array = np.array(keys, dtype=np.uint64).reshape(-1, 2)
+    return array[np.lexsort((array[:, 1], array[:, 0]))]
 
 
 @dataclass
 class Tally:
-    """What became of everything that was proposed; the only thing here that changes while the stream runs."""
+    """What became of everything that was proposed; the only thing here that changes on the way."""
 
     proposed: int = 0
     duplicates: int = 0
     known: int = 0
+    tried: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     passed: int = 0
 
+    def add(self, other: Tally) -> None:
+        """Add another part's numbers."""
+        self.proposed += other.proposed
+        self.duplicates += other.duplicates
+        self.known += other.known
+        self.tried += other.tried
+        self.refused.update(other.refused)
+        self.passed += other.passed
 
-def propose(
-    parents: Iterable[Parent],
-    elements: Collection[str],
-    model: SubstitutionModel,
-    threshold: float = 0.001,
-    saps: bool = True,
-    max_orbits: int = 6,
-) -> Iterator[Candidate]:
-    """Every substitution of every parent, unfiltered.
 
-    SAPS (symmetry-aware partial substitution) replaces one ion on some of its Wyckoff orbits only, from one orbit to
-    all but one; replacing all of them is the full substitution. Parts of an orbit are not split yet.
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Candidates of one structure type as arrays.
 
-    Args:
-        parents: ordered crystals.
-        elements: the only elements allowed in a candidate.
-        model: pair probabilities.
-        threshold: smallest probability.
-        saps: also propose partial substitutions.
-        max_orbits: an ion on more orbits than this is replaced on one orbit, or on all but one, only.
-
-    Yields:
-        Candidates whose lineage names parent and substitution; its round and model are left to the caller.
+    Attributes:
+        parent: index of the parent in the list of typed parents, (n,).
+        numbers: atomic number on each site, in the parent's order, (n, n_sites).
+        olds: element that each group of sites had, (n, n_groups), 0 where a row has fewer groups.
+        news: element that it gets, (n, n_groups).
+        counts: sites in each group, (n, n_groups).
+        partial: whether an ion was replaced on some of its sites only, (n,); the last group in a row are then its
+            other sites.
+        volume: cubic angstrom, (n,).
+        contact: shortest distance in units of the sum of the covalent radii, (n,).
+        probability: (n,).
+        keys: what stands where, the same for equivalent decorations of one structure type, (n, 2).
     """
-    allowed = sorted(elements)
-    for parent in parents:
-        symbols = symbols_of(parent.structure)
-        orbits = _orbits_by_element(parent.structure, symbols) if saps else {}
-        # a partial substitution keeps the replaced element on the other orbits: it must be allowed too, so the
-        # replacements are looked for among the campaign's elements in either case
-        for changes, probability in replacements(
-            parent.structure.composition.reduced_formula, allowed, model, threshold
-        ):
-            species = [changes.get(symbol, symbol) for symbol in symbols]
-            yield _candidate(parent, symbols, species, "substitution", changes, probability)
-            if saps:
-                yield from _partial(parent, symbols, orbits, changes, probability, allowed, max_orbits)
+
+    parent: np.ndarray
+    numbers: np.ndarray
+    olds: np.ndarray
+    news: np.ndarray
+    counts: np.ndarray
+    partial: np.ndarray
+    volume: np.ndarray
+    contact: np.ndarray
+    probability: np.ndarray
+    keys: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.parent)
+
+    def take(self, rows: np.ndarray) -> Rows:
+        """Some of the rows, in the order asked for."""
+        return Rows(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
 
-def _orbits_by_element(structure: Structure, symbols: list[str]) -> dict[str, list[list[int]]]:
-    """Sites of each Wyckoff orbit, by element."""
-    members: dict[int, list[int]] = {}
-    for site, representative in enumerate(symmetry(structure).orbits):
-        members.setdefault(representative, []).append(site)
-    grouped: dict[str, list[list[int]]] = {}
-    for representative in sorted(members):
-        grouped.setdefault(symbols[representative], []).append(members[representative])
-    return grouped
+def joined(parts: Sequence[Rows]) -> Rows:
+    """Rows of several parts of one structure type."""
+    n_groups = max(part.olds.shape[1] for part in parts)
+
+    def column(name: str) -> np.ndarray:
+        arrays = [getattr(part, name) for part in parts]
+        if name in ("olds", "news", "counts"):
+            arrays = [np.pad(array, ((0, 0), (0, n_groups - array.shape[1]))) for array in arrays]
+        return np.concatenate(arrays)
+
+    return Rows(*(column(name) for name in Rows.__dataclass_fields__))
 
 
-def _partial(
-    parent: Parent,
-    symbols: list[str],
-    orbits: dict[str, list[list[int]]],
-    changes: dict[str, str],
-    probability: float,
-    allowed: list[str],
-    max_orbits: int,
-) -> Iterator[Candidate]:
-    """One replaced element keeps its place on some of its orbits; the other replacements are complete."""
-    for old, new in changes.items():
-        groups = orbits[old]
-        if len(groups) < 2 or old not in allowed:
-            continue
-        counts = range(1, len(groups)) if len(groups) <= max_orbits else (1, len(groups) - 1)
-        for count in counts:
-            for chosen in combinations(range(len(groups)), count):
-                replaced = {site for index in chosen for site in groups[index]}
-                species = [
-                    (new if site in replaced else old) if symbol == old else changes.get(symbol, symbol)
-                    for site, symbol in enumerate(symbols)
-                ]
-                label = {**changes, old: f"{new} ({len(replaced)} of {sum(map(len, groups))} sites)"}
-                yield _candidate(parent, symbols, species, "saps", label, probability)
+def unique(rows: Rows) -> Rows:
+    """Of the rows with one key the most probable, then the first parent's; in the order of parent and key."""
+    order = np.lexsort((rows.parent, -rows.probability, rows.keys[:, 1], rows.keys[:, 0]))
+    keys = rows.keys[order]
+    first = np.ones(len(order), dtype=bool)
+    first[1:] = (keys[1:] != keys[:-1]).any(axis=1)
+    best = order[first]
+    return rows.take(best[np.argsort(rows.parent[best], kind="stable")])
 
 
-def _candidate(
-    parent: Parent, old: list[str], new: list[str], source: str, changes: dict[str, str], probability: float
-) -> Candidate:
-    volume = substituted_volume(parent.structure.volume, old, new)
-    substitution = "; ".join(f"{a}->{b}" for a, b in changes.items())
-    lineage = Lineage(source, parent.id, substitution)
-    return make_candidate(parent.id, new, volume, lineage, probability, parent.contact(new, volume))
+@dataclass(frozen=True, eq=False)
+class Unit:
+    """Parents that are worked on together: one structure type, one arrangement of elements on it, one symmetry.
 
-
-def filtered(
-    candidates: Iterable[Candidate], policy: ElementPolicy, known: Collection[str], tally: Tally
-) -> Iterator[Candidate]:
-    """Candidates that are new: not seen in this stream, allowed by the policy, of a composition not yet known.
-
-    Args:
-        candidates: the stream.
-        policy: elements and sizes.
-        known: reduced formulas of all known data.
-        tally: counts what became of each candidate.
+    Attributes:
+        type: their structure type.
+        slots: ion of each site of the type, (n_sites,), counted from 0 in the order of first appearance.
+        permutations: symmetry operations of the decorated parents on these sites, (n_operations, n_sites).
+        first: index of the first parent in the list of typed parents.
+        parents: the parents, consecutive in that list.
     """
-    seen: set[str] = set()
-    for candidate in candidates:
-        tally.proposed += 1
-        refusal = policy.refusal(candidate.counts)
-        if refusal:
-            tally.refused[refusal] += 1
-        elif candidate.contact < policy.min_contact:
-            tally.refused["atoms too near"] += 1
-        elif candidate.id in seen:
-            tally.duplicates += 1
-        elif candidate.reduced_formula in known:
-            tally.known += 1
-        else:
-            seen.add(candidate.id)
-            tally.passed += 1
-            yield candidate
+
+    type: StructureType
+    slots: np.ndarray
+    permutations: np.ndarray
+    first: int
+    parents: tuple[TypedParent, ...]
 
 
-def in_round(candidate: Candidate, number: int) -> Candidate:
-    """The candidate with the round that proposed it in its lineage."""
-    return replace(candidate, lineage=replace(candidate.lineage, round=number))
+def arranged(parents: Sequence[TypedParent]) -> list[TypedParent]:
+    """Typed parents in the order of units: by type, arrangement of elements, symmetry, key."""
+    return sorted(parents, key=lambda p: (p.type, _slots(p).tobytes(), p.permutations.tobytes(), p.parent.id))
+
+
+def units(types: Sequence[StructureType], parents: Sequence[TypedParent], options: StructuralOptions) -> Iterator[Unit]:
+    """Cut an arranged list of typed parents into units of work; the cuts depend on nothing else."""
+    start = 0
+    while start < len(parents):
+        head = parents[start]
+        slots = _slots(head)
+        permutations = keeping(head.permutations, slots)
+        n_choices = len(site_choices(slots, permutations, options)[0])
+        limit = start + max(1, min(_UNIT_PARENTS, _UNIT_CHOICES // n_choices))
+        stop = start + 1
+        while stop < min(limit, len(parents)) and _alike(head, parents[stop]):
+            stop += 1
+        yield Unit(types[head.type], slots, permutations, start, tuple(parents[start:stop]))
+        start = stop
+
+
+def _slots(parent: TypedParent) -> np.ndarray:
+    numbers = parent.parent.numbers[parent.order]
+    _, first, inverse = np.unique(numbers, return_index=True, return_inverse=True)
+    rank = np.argsort(np.argsort(first))
+    return rank[inverse].astype(np.uint8)
+
+
+def _alike(a: TypedParent, b: TypedParent) -> bool:
+    return (
+        a.type == b.type
+        and np.array_equal(_slots(a), _slots(b))
+        and np.array_equal(a.permutations, b.permutations)
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Grouping:
+    """Which sites change together.
+
+    Attributes:
+        groups: group of each site of the type, (n_sites,): the ion, and one more for the sites on which the partly
+            replaced ion stays.
+        slot: the partly replaced ion; None for a full substitution.
+    """
+
+    groups: np.ndarray
+    slot: int | None = None
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Sites in each group, (n_groups,)."""
+        return np.bincount(self.groups)
+
+
+def site_choices(
+    slots: np.ndarray, permutations: np.ndarray, options: StructuralOptions
+) -> tuple[list[Grouping], int]:
+    """The full substitution, then every partial one; and how many choices of sites the limits left out."""
+    groupings, left_out = [Grouping(slots.astype(np.intp))], 0
+    if options.saps:
+        n_slots = int(slots.max()) + 1
+        for slot in range(n_slots):
+            choices, beyond = partial_choices(permutations, np.flatnonzero(slots == slot), options.partial)
+            left_out += abs(beyond)
+            for choice in choices:
+                groups = np.where(slots == slot, n_slots, slots).astype(np.intp)
+                groups[list(choice.sites)] = slot
+                groupings.append(Grouping(groups, slot))
+    return groupings, left_out
+
+
+def parent_ions(parent: TypedParent, options: StructuralOptions) -> Ions:
+    """What the parent's elements are taken for, slot by slot."""
+    numbers = parent.parent.numbers[parent.order]
+    slots = _slots(parent)
+    olds = [int(numbers[np.argmax(slots == slot)]) for slot in range(int(slots.max()) + 1)]
+    symbols = tuple(str(element_table().symbols[z]) for z in olds)
+    counts = {symbol: int(n) for symbol, n in zip(symbols, np.bincount(slots), strict=True)}
+    states = parent.parent.states
+    given = None if states is None else tuple(states[z] for z in olds)
+    return ions_of(Composition(counts).reduced_formula, symbols, given, options.rules.lambda_floor)
+
+
+def propose(unit: Unit, options: StructuralOptions) -> tuple[Rows | None, Tally]:
+    """Every substitution in a unit's parents that passes the filters, each once.
+
+    Returns:
+        The candidates, None if there are none, and what became of all that was proposed.
+    """
+    tally = Tally()
+    groupings, _ = site_choices(unit.slots, unit.permutations, options)
+    # choices of as many sites of the same ion give the same compositions, which are judged once
+    alike: dict[tuple[int | None, bytes], list[Grouping]] = {}
+    for grouping in groupings:
+        alike.setdefault((grouping.slot, grouping.counts.tobytes()), []).append(grouping)
+    closest = np.array([p.parent.closest[np.ix_(p.order, p.order)] for p in unit.parents])  # (parents, sites, sites)
+    stages = [(_Compositions(unit, some), [_Sites(unit, g, closest) for g in some]) for some in alike.values()]
+    found: list[Rows] = []
+    for block in _substitutions(unit, options):
+        for compositions, choices in stages:
+            new = compositions.judged(*block, options, tally)
+            found += [rows for sites in choices if len(rows := sites.candidates(*new, options, tally))]
+    if not found:
+        return None, tally
+    rows = joined(found)
+    best = unique(rows)
+    tally.duplicates += len(rows) - len(best)
+    tally.passed = len(best)
+    return best, tally
+
+
+def _substitutions(unit: Unit, options: StructuralOptions) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Blocks of full substitutions: parent within the unit, (n,), new element of each ion, (n, n_slots), probability."""
+    model = substitution_model(options.rules.lambda_floor)
+    allowed = member_table(options.policy.allowed)
+    waiting: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    size = 0
+    for index, parent in enumerate(unit.parents):
+        ions = parent_ions(parent, options).ions
+        for news, probability in element_substitutions(ions, allowed, model, options.rules):
+            waiting.append((np.full(len(news), index), news, probability))
+            size += len(news)
+            if size >= _BLOCK:
+                yield _concatenated(waiting)
+                waiting, size = [], 0
+    if waiting:
+        yield _concatenated(waiting)
+
+
+def _concatenated(parts: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> tuple[np.ndarray, ...]:
+    return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+
+
+class _Compositions:
+    """Choices of as many sites of the same ion: where they leave which composition."""
+
+    def __init__(self, unit: Unit, groupings: Sequence[Grouping]) -> None:
+        self.n_choices, self.slot, self.counts = len(groupings), groupings[0].slot, groupings[0].counts
+        self.stays = None if self.slot is None else _elements_of(unit, groupings[0])[:, self.slot]  # (parents,)
+
+    def judged(
+        self,
+        parent: np.ndarray,
+        news: np.ndarray,
+        probability: np.ndarray,
+        options: StructuralOptions,
+        tally: Tally,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of full substitutions those that apply here and whose composition is allowed and new.
+
+        Args:
+            parent: index of the parent within the unit, (n,).
+            news: new element of each ion, (n, n_slots).
+            probability: (n,).
+            options: the filters.
+            tally: counts each composition once for every choice of sites.
+
+        Returns:
+            The same for those kept, with the new element of each group of sites.
+        """
+        policy = options.policy
+        if self.stays is not None:
+            stays = self.stays[parent]
+            # the ion must change, and may stay on its other sites only if the policy has it
+            applies = (news[:, self.slot] != stays) & member_table(policy.allowed)[stays]
+            parent, probability = parent[applies], probability[applies]
+            news = np.concatenate([news[applies], stays[applies][:, None]], axis=1)
+        tally.proposed += self.n_choices * len(parent)
+        elements, amounts = merged(news, self.counts)
+        kept = np.ones(len(parent), dtype=bool)
+        for rule, refused in policy.refusals(elements, amounts):
+            if refused.any():
+                tally.refused[rule] += self.n_choices * int(refused.sum())
+                kept &= ~refused
+        if len(options.known):
+            known = kept & _among(composition_keys(elements, amounts), options.known)
+            tally.known += self.n_choices * int(known.sum())
+            kept &= ~known
+        return parent[kept], news[kept], probability[kept]
+
+
+class _Sites:
+    """One choice of sites in a unit's parents, with all that does not depend on what is put there."""
+
+    def __init__(self, unit: Unit, grouping: Grouping, closest: np.ndarray) -> None:
+        self.unit, self.grouping, self.counts = unit, grouping, grouping.counts
+        salt = int.from_bytes(hashlib.blake2b(unit.type.id.encode(), digest_size=7).digest())
+        self.keys = SiteKeys(unit.type.permutations, grouping.groups, salt)
+        self.olds = _elements_of(unit, grouping)  # (parents, groups)
+        self.volumes = np.array([p.parent.volume for p in unit.parents])
+        self.orders = np.array([p.order for p in unit.parents])  # (parents, sites)
+        n_groups = len(self.counts)
+        self.closest = np.empty((len(unit.parents), n_groups, n_groups))
+        for a in range(n_groups):
+            for b in range(a, n_groups):
+                pairs = closest[:, grouping.groups == a][:, :, grouping.groups == b]
+                self.closest[:, a, b] = self.closest[:, b, a] = pairs.min(axis=(1, 2))
+
+    def candidates(
+        self, parent: np.ndarray, news: np.ndarray, probability: np.ndarray, options: StructuralOptions, tally: Tally
+    ) -> Rows:
+        """The crystals, at their reference volume, whose atoms are not too near."""
+        olds, closest, volumes = self.olds[parent], self.closest[parent], self.volumes[parent]
+        volume = np.round(reference_volume(olds, news, self.counts, closest, volumes), 3)
+        touch = contact(news, closest, np.cbrt(volume / volumes))
+        apart = np.flatnonzero(touch >= options.policy.min_contact)
+        if len(apart) < len(parent):
+            tally.refused["atoms too near"] += len(parent) - len(apart)
+            parent, news, olds = parent[apart], news[apart], olds[apart]
+            volume, touch, probability = volume[apart], touch[apart], probability[apart]
+        numbers = np.empty((len(parent), len(self.grouping.groups)), dtype=np.uint8)
+        np.put_along_axis(numbers, self.orders[parent], news[:, self.grouping.groups], axis=1)
+        return Rows(
+            parent=(parent + self.unit.first).astype(np.int32),
+            numbers=numbers,
+            olds=olds,
+            news=news,
+            counts=np.broadcast_to(self.counts.astype(np.uint16), news.shape),
+            partial=np.full(len(parent), self.grouping.slot is not None),
+            volume=volume,
+            contact=touch,
+            probability=probability,
+            keys=self.keys(news),
+        )
+
+
+def _elements_of(unit: Unit, grouping: Grouping) -> np.ndarray:
+    """Element of each group of sites in each parent, (n_parents, n_groups)."""
+    sites = [int(np.argmax(grouping.groups == group)) for group in range(len(grouping.counts))]
+    return np.array([p.parent.numbers[p.order[sites]] for p in unit.parents])
+
+
+def _among(keys: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Whether each key is among the sorted known ones, (n,)."""
+    if not len(known):
+        return np.zeros(len(keys), dtype=bool)
+    # the first halves nearly always decide; equal ones stand side by side
+    position = np.searchsorted(known[:, 0], keys[:, 0])
+    found = np.zeros(len(keys), dtype=bool)
+    for offset in range(2):
+        at = np.minimum(position + offset, len(known) - 1)
+        found |= (known[at] == keys).all(axis=1)
+    return found

@@ -3,156 +3,290 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from itertools import product
 
-from pymatgen.core import Composition, Species
+import numpy as np
+from pymatgen.core import Composition, Element, Species
 
-from gnome_torch.candidates.chemistry import chemical_distance
+from gnome_torch.candidates.elements import element_table
 
-# Pettifor steps over which the probability of exchanging two metals falls by 1/e; a third of a period's metals.
-METAL_SCALE = 4.0
+METAL_SCALE = 6.0
+"""Steps of Pettifor's chemical scale over which the probability of exchanging two metals falls by 1/e. Measured: over
+the 14,578 metallic compounds of the Materials Project (2019), the chance that a compound is known with B in the place of A
+exceeds its value for distant elements by an amount that falls so (benchmarks/chemical_scale.py)."""
+
+_BLOCK = 200_000
 
 
-@dataclass(frozen=True, eq=False)  # compared, and hashed for the caches below, as the one object it is
-class SubstitutionModel:
-    """Probability that one ion takes the place of another in a known structure.
+@dataclass(frozen=True)
+class SubstitutionRules:
+    """How substitutions are judged.
 
-    Pair probabilities of Hautier et al., Inorg. Chem. 50, 656 (2011), from the table of weights (lambda)
-    that pymatgen ships, with GNoME's change: the lambda of any pair is at least `lambda_floor`.
+    The defaults are GNoME's. `SubstitutionRules.stock()` is the published model as pymatgen has it.
 
     Attributes:
-        weights: (ion, ion), sorted, -> lambda.
-        ions: all ions of the table.
-        lambda_floor: minimum lambda; -5 is the published model, 0 is GNoME's.
+        threshold: smallest probability; a product of the factors of the ions.
+        lambda_floor: minimum lambda of any pair.
+        count_unchanged: whether ions that stay count in the product, with the probability that the model gives an ion
+            for its own place; otherwise their factor is 1.
     """
 
-    weights: Mapping[tuple[str, str], float]
-    ions: tuple[str, ...]
+    threshold: float = 0.001
     lambda_floor: float = 0.0
+    count_unchanged: bool = False
 
-    def weight(self, a: str, b: str) -> float:
-        """lambda of a pair of ions."""
-        return max(self.weights.get((a, b) if a <= b else (b, a), -5.0), self.lambda_floor)
+    @classmethod
+    def stock(cls, threshold: float = 0.001) -> SubstitutionRules:
+        """Hautier et al., Inorg. Chem. 50, 656 (2011): unseen pairs have lambda -5, and every ion counts."""
+        return cls(threshold, lambda_floor=-5.0, count_unchanged=True)
+
+
+@dataclass(frozen=True, eq=False)  # compared as the one object it is
+class SubstitutionModel:
+    """Conditional probability that one ion takes the place of another in a known structure.
+
+    Pair probabilities of Hautier et al., Inorg. Chem. 50, 656 (2011), from the table of weights (lambda) that pymatgen
+    ships. The table has no oxidation state 0. For those (metals, intermetallics), and for elements without an ion in
+    the table, p(new | old) = exp(-d / 6) / sum over all elements, d the distance on Pettifor's chemical scale
+    (Solid State Commun. 51, 31, 1984).
+
+    Attributes:
+        ions: the table's ions, as pymatgen spells them, then the elements in state 0 ("Cu0+").
+        numbers: atomic number of each, (n_ions,).
+        states: oxidation state of each, (n_ions,).
+        probabilities: [new, old], (n_ions, n_ions); 0 between ions and elements in state 0.
+    """
+
+    ions: tuple[str, ...]
+    numbers: np.ndarray
+    states: np.ndarray
+    probabilities: np.ndarray
+
+    def index(self, ion: str) -> int:
+        """Place of an ion.
+
+        Raises:
+            KeyError: the model does not have it.
+        """
+        return self._index[ion]
+
+    @property
+    def _index(self) -> dict[str, int]:
+        return _positions(self)
 
     def probability(self, new: str, old: str) -> float:
         """Conditional probability of `new` in the place of `old`, between 0 and 1; 0 for an ion without data."""
-        if old not in self.ions or new not in self.ions:
+        if new not in self._index or old not in self._index:
             return 0.0
-        return math.exp(self.weight(new, old)) / self._normalisation(old)
-
-    def _normalisation(self, ion: str) -> float:
-        return _normalisation(self, ion)
+        return float(self.probabilities[self.index(new), self.index(old)])
 
 
 @cache
-def _normalisation(model: SubstitutionModel, ion: str) -> float:
-    return sum(math.exp(model.weight(ion, other)) for other in model.ions)
+def _positions(model: SubstitutionModel) -> dict[str, int]:
+    return {ion: index for index, ion in enumerate(model.ions)}
 
 
 @cache
 def substitution_model(lambda_floor: float = 0.0) -> SubstitutionModel:
-    """The model with pymatgen's table of 230 ions."""
+    """The model with pymatgen's table of 230 ions and the metals' rule.
+
+    Args:
+        lambda_floor: minimum lambda of any pair; -5 is the published model, 0 is GNoME's.
+    """
     table = resources.files("pymatgen.core.structure_prediction") / "data" / "lambda.json"
-    weights: dict[tuple[str, str], float] = {}
-    ions: set[str] = set()
-    for a, b, value in json.loads(table.read_text()):
-        if "D1+" in (a, b):  # deuterium, left out as pymatgen does
-            continue
-        a, b = _ion(a), _ion(b)
-        weights[(a, b) if a <= b else (b, a)] = float(value)
-        ions.update((a, b))
-    return SubstitutionModel(weights, tuple(sorted(ions)), lambda_floor)
+    # deuterium is left out, as pymatgen does; the table spells Na1+ what pymatgen spells Na+
+    rows = [(_ion(a), _ion(b), float(x)) for a, b, x in json.loads(table.read_text()) if "D1+" not in (a, b)]
+    charged = sorted({ion for a, b, _ in rows for ion in (a, b)})
+    position = {ion: index for index, ion in enumerate(charged)}
+    weights = np.full((len(charged), len(charged)), -5.0)
+    for a, b, value in rows:
+        weights[position[a], position[b]] = weights[position[b], position[a]] = value
+    weights = np.exp(np.maximum(weights, lambda_floor))
+
+    scale = element_table().mendeleev_number
+    neutral = [number for number in range(1, len(scale)) if not np.isnan(scale[number])]
+    nearness = np.exp(-np.abs(scale[neutral][:, None] - scale[neutral][None, :]) / METAL_SCALE)
+
+    n = len(charged)
+    probabilities = np.zeros((n + len(neutral), n + len(neutral)))
+    probabilities[:n, :n] = weights / weights.sum(axis=0)
+    probabilities[n:, n:] = nearness / nearness.sum(axis=0)
+    symbols = element_table().symbols
+    species = [Species.from_str(ion) for ion in charged]
+    return SubstitutionModel(
+        ions=(*charged, *(f"{symbols[number]}0+" for number in neutral)),
+        numbers=np.array([*(ion.Z for ion in species), *neutral], dtype=np.uint8),
+        states=np.array([*(int(ion.oxi_state) for ion in species), *(0 for _ in neutral)]),
+        probabilities=probabilities,
+    )
 
 
-@cache
 def _ion(name: str) -> str:
-    """An ion as pymatgen spells it: Na+, where the table has Na1+."""
     return str(Species.from_str(name))
 
 
-@cache
-def ions_of(reduced_formula: str) -> Mapping[str, str] | None:
-    """Ion of each element of a compound (Ti -> Ti4+), None where none can be said: metals, or mixed valence.
+@dataclass(frozen=True)
+class Ions:
+    """The ions that a compound is taken to consist of.
 
-    pymatgen's oxidation-state guess (the most frequent of the balanced combinations). Mixed valence gives fractional
-    states, for which the table has no row.
+    Attributes:
+        ions: name of each, in the order of the elements asked for.
+        rule: where the oxidation states come from: "given" with the crystal, "guessed" (pymatgen's most frequent
+            balanced combination), "nearest to neutral" (no combination of one integer state per element balances:
+            mixed valence, radicals), "chemical scale" (metals), or "mixed" (some elements have no ion in the table).
     """
-    composition = Composition(reduced_formula)
-    if len(composition) < 2:
-        return None
-    guesses = composition.oxi_state_guesses(max_sites=-20)
-    if not guesses or any(state != int(state) or state == 0 for state in guesses[0].values()):
-        return None
-    return {symbol: str(Species(symbol, int(state))) for symbol, state in guesses[0].items()}
+
+    ions: tuple[str, ...]
+    rule: str
 
 
-def replacements(
-    reduced_formula: str,
-    elements: Sequence[str],
-    model: SubstitutionModel,
-    threshold: float = 0.001,
-) -> Iterator[tuple[dict[str, str], float]]:
-    """All ways of putting allowed elements in the place of a compound's elements, with their probability.
-
-    Only ions that change count in the product (GNoME's second change), and at least one must change. Two elements
-    may become one. A compound whose ions cannot be said (metals, intermetallics: the table has no oxidation state 0)
-    falls under the metals' rule: exp(-d/4) for each change, d the distance on Pettifor's chemical scale.
+@cache
+def ions_of(
+    reduced_formula: str, symbols: tuple[str, ...], given: tuple[int, ...] | None = None, lambda_floor: float = 0.0
+) -> Ions:
+    """What the elements of a compound are taken for.
 
     Args:
-        reduced_formula: the parent's.
-        elements: the only elements allowed afterwards.
+        reduced_formula: the compound.
+        symbols: its elements.
+        given: their oxidation states, where the crystal came with them.
+        lambda_floor: of the model.
+    """
+    model = substitution_model(lambda_floor)
+    if given is not None:
+        states, rule = dict(zip(symbols, given, strict=True)), "given"
+    elif not any(element_table().forms_anions[Element(symbol).Z] for symbol in symbols) or len(symbols) == 1:
+        return Ions(tuple(f"{symbol}0+" for symbol in symbols), "chemical scale")
+    else:
+        states, rule = _guess(reduced_formula)
+    ions = tuple(_in_table(model, symbol, states.get(symbol, 0)) for symbol in symbols)
+    if any(ion.endswith("0+") for ion in ions):
+        rule = "chemical scale" if all(ion.endswith("0+") for ion in ions) else "mixed"
+    return Ions(ions, rule)
+
+
+def _guess(reduced_formula: str) -> tuple[Mapping[str, int], str]:
+    """Oxidation state of each element, and the rule that gave it."""
+    composition = Composition(reduced_formula)
+    try:
+        guesses = composition.oxi_state_guesses(max_sites=-20)
+    except ValueError:  # pymatgen: too many atoms in the formula to try
+        guesses = ()
+    if guesses and all(state == int(state) and state != 0 for state in guesses[0].values()):
+        return {symbol: int(state) for symbol, state in guesses[0].items()}, "guessed"
+    symbols = [element.symbol for element in composition]
+    options = [[int(s) for s in Element(symbol).common_oxidation_states if s] or [0] for symbol in symbols]
+    # the last element in the order of electronegativity is the anion: it does not become a cation
+    anion = max(range(len(symbols)), key=lambda i: element_table().electronegativity[Element(symbols[i]).Z])
+    options[anion] = [state for state in options[anion] if state < 0] or options[anion]
+
+    def charge(states: tuple[int, ...]) -> tuple[float, int]:
+        total = sum(composition[symbol] * state for symbol, state in zip(symbols, states, strict=True))
+        return abs(total), sum(map(abs, states))
+
+    best = min(product(*options), key=charge)
+    return dict(zip(symbols, best, strict=True)), "nearest to neutral"
+
+
+def _in_table(model: SubstitutionModel, symbol: str, state: int) -> str:
+    """The table's ion of an element with this state, or the nearest one of the same sign; else its state 0."""
+    own = np.flatnonzero((model.numbers == Element(symbol).Z) & (model.states * state > 0))
+    if not len(own):
+        return f"{symbol}0+"
+    return model.ions[own[np.argmin(np.abs(model.states[own] - state))]]
+
+
+def ion_substitutions(
+    ions: Sequence[str],
+    allowed: np.ndarray,
+    model: SubstitutionModel,
+    rules: SubstitutionRules,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """All ways of putting ions in the place of a compound's, with their probability, by branch and bound.
+
+    At least one ion changes, and no ion comes twice: two ions do not become one, though one element may come in two
+    states (pymatgen's rule).
+
+    Args:
+        ions: the compound's, all different.
+        allowed: which of the model's ions may be there afterwards, (n_ions,).
         model: pair probabilities.
-        threshold: products below it are dropped, branch by branch.
+        rules: threshold and what counts.
 
     Yields:
-        (element of the parent -> new element, changes only; probability).
+        Blocks of at most about 200,000: ions by their place in the model, (n, len(ions)), and probabilities, (n,).
     """
-    ions = ions_of(reduced_formula)
-    olds = sorted(element.symbol for element in Composition(reduced_formula))
-    options = [_options(old, ions, elements, model, threshold) for old in olds]
+    olds = np.array([model.index(ion) for ion in ions])
+    options = []
+    for old in olds:
+        factors = model.probabilities[:, old].copy()
+        if not rules.count_unchanged:
+            factors[old] = 1.0
+        kept = np.flatnonzero(allowed & (factors > rules.threshold))
+        kept = kept[np.argsort(-factors[kept], kind="stable")]  # the most probable first
+        options.append((kept, factors[kept]))
+    # the most that the ions still to be chosen can contribute
+    bounds = np.cumprod([1.0, *(p[0] if len(p) else 0.0 for _, p in reversed(options))])[::-1]
 
-    def extend(index: int, changes: dict[str, str], probability: float) -> Iterator[tuple[dict[str, str], float]]:
-        if index == len(olds):
-            if changes:
-                yield changes, probability
+    def extend(chosen: np.ndarray, p: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        depth = chosen.shape[1]
+        if depth == len(olds):
+            yield chosen, p
             return
-        for new, p in options[index]:  # the most probable first: below the threshold none of the rest can pass
-            if probability * p < threshold:
-                break
-            kept = changes if new == olds[index] else {**changes, olds[index]: new}
-            yield from extend(index + 1, kept, probability * p)
+        news, factors = options[depth]
+        if not len(news):
+            return
+        # options are sorted: each partial choice takes a leading part of them
+        room = np.searchsorted(-factors, -rules.threshold / (p * bounds[depth + 1]), side="left")
+        ends = np.cumsum(room)
+        start = 0
+        while start < len(p):
+            stop = max(start + 1, int(np.searchsorted(ends, ends[start] - room[start] + _BLOCK, side="right")))
+            some = np.repeat(np.arange(start, stop), room[start:stop])
+            option = np.arange(len(some)) - np.repeat(ends[start:stop] - room[start:stop] - (ends[start] - room[start]),
+                                                      room[start:stop])  # fmt: skip
+            wider = np.concatenate([chosen[some], news[option][:, None]], axis=1)
+            product_ = p[some] * factors[option]
+            fine = (product_ * bounds[depth + 1] > rules.threshold) & (chosen[some] != news[option][:, None]).all(axis=1)
+            yield from extend(wider[fine], product_[fine])
+            start = stop
 
-    yield from extend(0, {}, 1.0)
+    for chosen, p in extend(np.zeros((1, 0), dtype=np.intp), np.ones(1)):
+        changed = (chosen != olds).any(axis=1)
+        if changed.any():
+            yield chosen[changed], p[changed]
 
 
-def _options(
-    old: str,
-    ions: Mapping[str, str] | None,
-    elements: Sequence[str],
+def element_substitutions(
+    ions: Sequence[str],
+    allowed: np.ndarray,
     model: SubstitutionModel,
-    threshold: float,
-) -> list[tuple[str, float]]:
-    """What may stand where `old` stood: (element, probability), the most probable first; itself has probability 1."""
-    best: dict[str, float] = {}
-    for new in elements:
-        if new == old:
-            best[new] = 1.0
-        elif ions is None:
-            best[new] = math.exp(-chemical_distance(old, new) / METAL_SCALE)
-        else:
-            best[new] = max(
-                (model.probability(ion, ions[old]) for ion in _ions_by_element(model).get(new, ())), default=0.0
-            )
-    return sorted(((new, p) for new, p in best.items() if p >= threshold), key=lambda option: (-option[1], option[0]))
+    rules: SubstitutionRules,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """`ion_substitutions` by element: of the ways that differ in oxidation states only, the most probable.
 
+    Ways in which all elements stay are left out. (In different blocks the same elements can come again.)
 
-@cache
-def _ions_by_element(model: SubstitutionModel) -> Mapping[str, tuple[str, ...]]:
-    grouped: dict[str, list[str]] = {}
-    for ion in model.ions:
-        grouped.setdefault(Species.from_str(ion).symbol, []).append(ion)
-    return {symbol: tuple(found) for symbol, found in grouped.items()}
+    Args:
+        ions: the compound's, all different.
+        allowed: which atomic numbers may be there afterwards, (119,).
+        model: pair probabilities.
+        rules: threshold and what counts.
+
+    Yields:
+        Atomic numbers, (n, len(ions)), uint8, in a fixed order, and probabilities, (n,).
+    """
+    own = np.array([model.numbers[model.index(ion)] for ion in ions])
+    for chosen, p in ion_substitutions(ions, allowed[model.numbers], model, rules):
+        numbers = model.numbers[chosen]
+        order = np.lexsort((-p, *numbers.T))
+        numbers, p = numbers[order], p[order]
+        first = np.ones(len(p), dtype=bool)
+        first[1:] = (numbers[1:] != numbers[:-1]).any(axis=1)
+        first &= (numbers != own).any(axis=1)
+        if first.any():
+            yield numbers[first], p[first]
