@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from workflows import cli_generate
+
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
     from fireworks import LaunchPad
     from rich.console import Console
@@ -31,6 +33,8 @@ machine-learned potential in the place of DFT.
                      or [bold]rlaunch rapidfire[/bold], or [bold]qlaunch -r rapidfire[/bold] on a cluster
   4. Progress        [bold]gnome campaign status quickstart[/bold], [bold]lpad get_wflows[/bold]
   5. New phases      [bold]gnome stable --campaign quickstart[/bold]
+
+Candidates alone, from your crystals: [bold]gnome generate structural --help[/bold]
 """
 NAME = Annotated[str, typer.Argument(help="name of the campaign")]
 
@@ -41,6 +45,7 @@ db = typer.Typer(help="The embedded database: MongoDB's protocol, one user, this
 campaign = typer.Typer(help="Start, run and follow campaigns.", no_args_is_help=True)
 app.add_typer(db, name="db")
 app.add_typer(campaign, name="campaign")
+app.add_typer(cli_generate.app, name="generate")
 
 
 class TableFormat(StrEnum):
@@ -392,13 +397,23 @@ def main() -> None:
 
 
 def _is_for_the_user(error: Exception) -> bool:
+    from gnome_torch.candidates.generation import GenerationError
+    from gnome_torch.candidates.shards import ShardError
     from gnome_torch.data.files import StructureFileError
     from workflows.embedded import EmbeddedDatabaseError
     from workflows.local import CampaignStuckError
     from workflows.settings import SettingsError
     from workflows.store import StoreError
 
-    kinds = (SettingsError, StoreError, EmbeddedDatabaseError, CampaignStuckError, StructureFileError)
+    kinds: tuple[type[Exception], ...] = (
+        SettingsError,
+        StoreError,
+        EmbeddedDatabaseError,
+        CampaignStuckError,
+        StructureFileError,
+        GenerationError,
+        ShardError,
+    )
     return isinstance(error, kinds)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,7 +11,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pymatgen.core import Element
 
+from gnome_torch.candidates.partial import PartialLimits
 from gnome_torch.candidates.policy import NOBLE_GASES, RADIOACTIVE, ElementPolicy
+from gnome_torch.candidates.structural import StructuralOptions, known_compositions
+from gnome_torch.candidates.substitution import SubstitutionRules
 from workflows.home import data_home
 
 START_TASK = "{{workflows.firetasks.start.StartCampaign}}"
@@ -84,14 +88,17 @@ class Seeds(_Settings):
 class Structural(_Settings):
     """Candidates by full and symmetry-aware partial substitution."""
 
-    threshold: float = Field(0.001, gt=0, le=1, description="smallest substitution probability")
-    saps: bool = True
-    max_sites: int = Field(20, ge=1)
+    threshold: float = Field(0.001, gt=0, lt=1, description="smallest substitution probability")
+    saps: bool = Field(True, description="also replace an ion on some of its sites only")
+    split_sites: int = Field(12, ge=0, le=20, description="an ion on more sites than this changes by whole orbits only")
+    choices: int = Field(64, ge=0, description="choices of sites per ion at most, the most symmetric ones first")
+    max_sites: int = Field(20, ge=2, le=200)
     max_elements: int = Field(5, ge=1)
     charge_balance: bool = False
     min_contact: float = Field(0.75, ge=0, description="shortest distance over the sum of covalent radii at least")
     parents_within: float = Field(0.1, ge=0, description="entries this near the hull are parents too, eV/atom")
-    limit: int = Field(100_000, ge=1, description="candidates screened per round at most, the most probable first")
+    limit: int = Field(100_000, ge=1, description="candidates screened per round at most")
+    order: Literal["probable", "random"] = Field("probable", description="which ones: the most probable, or a sample")
 
 
 class Network(_Settings):
@@ -127,6 +134,16 @@ class Policy(_Settings):
     radioactive: bool = Field(False, description="allow elements without a stable isotope")
     noble_gases: bool = False
     exclude: tuple[str, ...] = ()
+    systems: tuple[str, ...] = Field((), description="chemical systems to stay within, such as Li-Fe-O; empty: all")
+
+    @field_validator("systems")
+    @classmethod
+    def _known_systems(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for system in value:
+            unknown = [symbol for symbol in system.split("-") if not Element.is_valid_symbol(symbol)]
+            if unknown:
+                raise ValueError(f"{system!r}: {unknown[0]!r} is not an element; write systems such as Li-Fe-O")
+        return value
 
 
 class CampaignSettings(_Settings):
@@ -144,7 +161,7 @@ class CampaignSettings(_Settings):
     rounds: int = Field(6, ge=1)
     retrain: Retrain = Retrain()
     directory: str | None = Field(None, description="shards and models; on a cluster a shared file system")
-    seed: int = Field(0, ge=0, description="of the networks' initial weights and batches")
+    seed: int = Field(0, ge=0, description="of the networks' initial weights and batches, and of samples")
 
     @field_validator("elements")
     @classmethod
@@ -195,10 +212,22 @@ class CampaignSettings(_Settings):
         return ElementPolicy(
             elements=frozenset(self.elements),
             excluded=self._excluded(),
+            systems=tuple(frozenset(system.split("-")) for system in self.policy.systems),
             max_sites=self.structural.max_sites,
             max_elements=self.structural.max_elements,
             charge_balance=self.structural.charge_balance,
             min_contact=self.structural.min_contact,
+        )
+
+    def structural_options(self, known: Collection[str]) -> StructuralOptions:
+        """What the structural pipeline may propose, given the reduced formulas of what is known."""
+        structural = self.structural
+        return StructuralOptions(
+            policy=self.candidate_policy(),
+            rules=SubstitutionRules(structural.threshold),
+            saps=structural.saps,
+            partial=PartialLimits(structural.split_sites, structural.choices),
+            known=known_compositions(known),
         )
 
     def seed_policy(self) -> ElementPolicy:

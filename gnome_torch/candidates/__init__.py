@@ -1,7 +1,8 @@
-"""Stage 1, generate: first crystals, substitutions, element policy, shards.
+"""Stage 1, generate: first crystals, structural candidates, element policy, shards.
 
-Dataflow of the structural pipeline:
+Dataflow of the structural pipeline (docs/candidates.md):
 
-    prototypes, elements -> decoration (first crystals)
-    parents -> ions -> substitution -> structural (full and partial replacement, filters) -> shards (Parquet)
+    parents -> structure_types -> structural (substitution, partial, policy, volumes) -> generation -> shards
+    elements, keys, chemistry, symmetry: what they stand on
+    prototypes, decoration: the first crystals of a campaign
 """

@@ -61,14 +61,14 @@ def charge_balanced(numbers: np.ndarray, amounts: np.ndarray) -> np.ndarray:
     """
     table = element_table()
     free = ~table.forms_anions[numbers].any(axis=1) | ((numbers > 0).sum(axis=1) < 2)
+    balanced = free.copy()
+    todo = np.flatnonzero(~free)
     # nothing (atomic number 0) has the one oxidation state 0
     nothing = np.full((1, table.common_states.shape[1]), np.nan)
     nothing[0, 0] = 0.0
     states = np.concatenate([nothing, table.common_states[1:]])
-    states = states[:, ~np.isnan(states[np.unique(numbers)]).all(axis=0)]
+    states = states[:, : max(1, int((~np.isnan(states[np.unique(numbers)])).sum(axis=1).max(initial=1)))]
     step = max(1, _BLOCK // states.shape[1] ** numbers.shape[1])
-    balanced = free.copy()
-    todo = np.flatnonzero(~free)
     for start in range(0, len(todo), step):
         rows = todo[start : start + step]
         totals = np.zeros((len(rows), 1))

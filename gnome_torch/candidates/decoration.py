@@ -7,8 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import permutations
 
-from ase.data import atomic_numbers, reference_states
 import numpy as np
+from ase.data import atomic_numbers, reference_states
 from pymatgen.core import Element, Structure
 
 from gnome_torch.candidates.chemistry import chemical_distance, elemental_volume, is_charge_balanced

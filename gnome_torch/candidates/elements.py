@@ -67,7 +67,7 @@ def element_table() -> ElementTable:
         bond_polarity=column([float(bonds.get(element.symbol, {}).get("k", np.nan)) for element in elements]),
         electronegativity=column([_electronegativity(element) for element in elements]),
         atomic_volume=column([_atomic_volume(element) for element in elements]),
-        mendeleev_number=column([_number(element.mendeleev_no) for element in elements]),
+        mendeleev_number=column([_number(element.data.get("Mendeleev no")) for element in elements]),
         common_states=padded,
         forms_anions=np.array([False, *(_forms_anions(element) for element in elements)]),
     )

@@ -3,8 +3,8 @@
     parents -> structure types -> units of work -> (propose, in any number of processes) -> parts, one file per unit
     parts of a structure type -> each candidate once -> limit -> shards, parents, summary
 
-A part is written when its unit is done, so an interrupted generation goes on from there; units are cut the same way for any
-number of workers, so the candidates are the same.
+A part is written when its unit is done, so an interrupted generation goes on from there; units are cut the same way for
+any number of workers, so the candidates are the same.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from gnome_torch.candidates.shards import (
     finish,
     parents_table,
     read_summary,
+    remove_candidates,
     write_json,
     write_shards,
     write_table,
@@ -128,7 +129,7 @@ def stream(work: Plan, round_number: int = 0) -> Iterator[pa.Table]:
 
 def _table(work: Plan, rows: Rows, round_number: int) -> pa.Table:
     prototype = work.types[work.parents[int(rows.parent[0])].type].id
-    return candidate_table(rows, [parent.parent.id for parent in work.parents], prototype, round_number)
+    return candidate_table(rows, lambda index: work.parents[index].parent.id, prototype, round_number)
 
 
 def generate(
@@ -162,21 +163,27 @@ def generate(
         The summary: numbers by what became of the proposals.
 
     Raises:
-        GenerationError: no parents; the directory holds other candidates, or another process works in it.
+        GenerationError: no parents; or the directory holds other candidates, cannot be written to, or is another
+            process's.
     """
     work = plan(parents, options)
     identity = _identity(work, selection, round_number, tried)
-    directory.mkdir(parents=True, exist_ok=True)
-    with _alone_in(directory):
-        if _identity_in(directory) == identity and (directory / SUMMARY).exists():
-            return read_summary(directory)
-        _begin(directory, identity, overwrite)
-        tally = _run_units(work, directory / PARTS, workers, progress)
-        counts: Counter[str] = Counter()
-        tables = _merged(work, directory / PARTS, round_number, frozenset(tried), tally)
-        write_shards(_counted(_selected(tables, selection), counts), directory)
-        finish(directory, _parents(work), _summary(work, selection, refused, tally, counts))
-        shutil.rmtree(directory / PARTS)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with _alone_in(directory):
+            if _identity_in(directory) == identity and (directory / SUMMARY).exists():
+                return read_summary(directory)
+            _begin(directory, identity, overwrite)
+            tally = _run_units(work, directory / PARTS, workers, progress)
+            counts: Counter[str] = Counter()
+            tables = _merged(work, directory / PARTS, round_number, frozenset(tried), tally)
+            write_shards(_counted(_selected(tables, selection), counts), directory)
+            finish(directory, _parents(work), _summary(work, selection, refused, tally, counts))
+            shutil.rmtree(directory / PARTS)
+    except OSError as error:
+        raise GenerationError(
+            f"{directory}: {error.strerror or error}; what is done is kept: mend that, and run the same again"
+        ) from error
     return read_summary(directory)
 
 
@@ -223,14 +230,13 @@ def _identity_in(directory: Path) -> str | None:
 def _begin(directory: Path, identity: str, overwrite: bool) -> None:
     """Keep the parts of a run of the same kind; make room for a run of another."""
     if _identity_in(directory) != identity:
-        ours = [path for path in directory.iterdir() if path.name != LOCK]
-        if ours and not overwrite:
+        if not overwrite and any(path.name != LOCK for path in directory.iterdir()):
             raise GenerationError(
                 f"{directory} is not empty, and what it holds was made from other parents or with other options: "
                 "name another directory, or remove it"
             )
-        for path in ours:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        remove_candidates(directory)
+        shutil.rmtree(directory / PARTS, ignore_errors=True)
         write_json({"identity": identity}, directory / PLAN)
     (directory / PARTS).mkdir(exist_ok=True)
 
@@ -253,9 +259,7 @@ def _alone_in(directory: Path) -> Iterator[None]:
 # ---- units of work
 
 
-def _run_units(
-    work: Plan, parts: Path, workers: int, progress: Callable[[int, int, int], None] | None
-) -> Tally:
+def _run_units(work: Plan, parts: Path, workers: int, progress: Callable[[int, int, int], None] | None) -> Tally:
     """Work through all units whose part is not there yet; what became of all their proposals."""
     tally = Tally()
     done = 0
@@ -342,9 +346,7 @@ def _table_to_rows(table: pa.Table) -> Rows:
 # ---- from parts to shards
 
 
-def _merged(
-    work: Plan, parts: Path, round_number: int, tried: frozenset[str], tally: Tally
-) -> Iterator[pa.Table]:
+def _merged(work: Plan, parts: Path, round_number: int, tried: frozenset[str], tally: Tally) -> Iterator[pa.Table]:
     """The candidates of each structure type, each once, without those tried before."""
     numbered = enumerate(work.units)
     for _, some in groupby(numbered, key=lambda item: item[1].type.id):
@@ -387,7 +389,7 @@ def _best(tables: list[pa.Table], selection: Selection) -> list[pa.Table]:
     keys = np.array([int(key[:16], 16) for table in tables for key in table["id"].to_pylist()], dtype=np.uint64)
     probability = np.concatenate([table["probability"].to_numpy() for table in tables])
     if selection.order == "random":
-        order = np.argsort(mix(keys ^ mix(np.uint64(selection.seed))), kind="stable")
+        order = np.argsort(mix(keys ^ mix(np.array(selection.seed))), kind="stable")
     else:
         order = np.lexsort((keys, -probability))
     wanted = np.zeros(len(keys), dtype=bool)

@@ -1,7 +1,7 @@
 """128-bit keys of compositions and of decorated sites, for many at once.
 
-A key is a sum of pseudo-random numbers, one per (place, element): equal content gives equal keys, and two different ones
-agree with a probability of 2^-128, so that comparing keys is comparing content.
+A key is a sum of pseudo-random numbers, one per (place, element): equal content gives equal keys, and two different
+ones agree with a probability of 2^-128, so that comparing keys is comparing content.
 """
 
 from __future__ import annotations

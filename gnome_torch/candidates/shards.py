@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,17 +55,17 @@ class ShardError(ValueError):
     """A directory of candidates that cannot be used; the message names it."""
 
 
-def candidate_table(rows: Rows, parent_ids: Sequence[str], prototype: str, round_number: int) -> pa.Table:
+def candidate_table(rows: Rows, parent_of: Callable[[int], str], prototype: str, round_number: int) -> pa.Table:
     """Rows of one structure type as a table of `SCHEMA`.
 
     Args:
         rows: the candidates.
-        parent_ids: key of every parent that `rows.parent` counts.
+        parent_of: key of the parent that a number in `rows.parent` stands for.
         prototype: name of the structure type.
         round_number: of the campaign.
     """
     used, index = np.unique(rows.parent, return_inverse=True)
-    ids = [parent_ids[i] for i in used]
+    ids = [parent_of(i) for i in used.tolist()]
     n, n_sites = rows.numbers.shape
     symbols = pa.array(element_table().symbols.tolist(), pa.string())
     species = pa.DictionaryArray.from_arrays(pa.array(rows.numbers.astype(np.int8).ravel()), symbols)
@@ -154,10 +154,13 @@ def _compositions(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
     """Atomic numbers and amounts, each element once, (n, n_groups); rows of equal counts are merged together."""
     elements = np.zeros(rows.news.shape, dtype=np.uint8)
     amounts = np.zeros(rows.news.shape, dtype=np.int64)
-    patterns, inverse = np.unique(rows.counts, axis=0, return_inverse=True)
-    for index, counts in enumerate(patterns):
-        some = inverse.ravel() == index
-        elements[some], amounts[some] = merged(rows.news[some], counts.astype(np.int64))
+    # rows with the same counts go together; they come in few kinds (equal ratios are equal counts: all rows have the
+    # sites of one structure type)
+    code = composition_keys(np.arange(1, rows.counts.shape[1] + 1)[None], rows.counts.astype(np.int64))[:, 0]
+    _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
+    for index, row in enumerate(first):
+        some = inverse == index
+        elements[some], amounts[some] = merged(rows.news[some], rows.counts[row].astype(np.int64))
     return elements, amounts
 
 
@@ -196,9 +199,7 @@ def write_shards(tables: Iterable[pa.Table], directory: Path) -> int:
         directory: where they go; made if it is not there.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / SUMMARY).unlink(missing_ok=True)
-    for old in directory.glob("candidates-*.parquet*"):
-        old.unlink()
+    remove_candidates(directory)
     index = total = size = 0
     waiting: list[pa.Table] = []
     for table in tables:
@@ -215,6 +216,14 @@ def write_shards(tables: Iterable[pa.Table], directory: Path) -> int:
         last = pa.concat_tables(waiting) if waiting else SCHEMA.empty_table()
         write_table(last, directory / f"candidates-{index:05d}.parquet")
     return total
+
+
+def remove_candidates(directory: Path) -> None:
+    """Remove what this module writes, and what a killed process left half-written; nothing else."""
+    (directory / SUMMARY).unlink(missing_ok=True)  # first: without it the rest does not count
+    for pattern in ("candidates-*.parquet", PARENTS, "*.partial-*"):
+        for path in directory.glob(pattern):
+            path.unlink()
 
 
 def finish(directory: Path, parents: pa.Table, summary: dict[str, Any]) -> None:

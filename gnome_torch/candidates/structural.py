@@ -49,9 +49,9 @@ class StructuralOptions:
     """
 
     policy: ElementPolicy
-    rules: SubstitutionRules = SubstitutionRules()
+    rules: SubstitutionRules = field(default_factory=SubstitutionRules)
     saps: bool = True
-    partial: PartialLimits = PartialLimits()
+    partial: PartialLimits = field(default_factory=PartialLimits)
     known: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), dtype=np.uint64))
 
 
@@ -61,19 +61,22 @@ def known_compositions(formulas: Collection[str]) -> np.ndarray:
     Raises:
         ValueError: something that is no formula with integer amounts; the message names it.
     """
-    keys = []
-    for formula in sorted(set(formulas)):
+    wanted = sorted(set(formulas))
+    compositions = []
+    for formula in wanted:
         try:
-            composition = Composition(formula).get_integer_formula_and_factor()[0]
-            counts = Composition(composition).get_el_amt_dict()
-            numbers = [element.Z for element in Composition(composition)]
-        except ValueError:
-            numbers = []
-        if not numbers:
+            composition = Composition(formula)
+            if not composition.is_element and any(amount != int(amount) for amount in composition.values()):
+                composition = Composition(composition.get_integer_formula_and_factor()[0])
+            compositions.append([(element.Z, int(amount)) for element, amount in composition.items()])
+        except (ValueError, AttributeError):
+            compositions.append([])
+        if not compositions[-1]:
             raise ValueError(f"{formula!r} is not a chemical formula")
-        keys.append(composition_keys(np.array([numbers]), np.array([list(counts.values())], dtype=np.int64))[0])
-    array = np.array(keys, dtype=np.uint64).reshape(-1, 2)
-    return array[np.lexsort((array[:, 1], array[:, 0]))]
+    width = max(map(len, compositions), default=1)
+    padded = np.array([[*pairs, *[(0, 0)] * (width - len(pairs))] for pairs in compositions], dtype=np.int64)
+    numbers, amounts = np.moveaxis(padded.reshape(-1, width, 2), 2, 0)
+    return np.unique(composition_keys(numbers, amounts), axis=0)
 
 
 @dataclass
@@ -205,11 +208,7 @@ def _slots(parent: TypedParent) -> np.ndarray:
 
 
 def _alike(a: TypedParent, b: TypedParent) -> bool:
-    return (
-        a.type == b.type
-        and np.array_equal(_slots(a), _slots(b))
-        and np.array_equal(a.permutations, b.permutations)
-    )
+    return a.type == b.type and np.array_equal(_slots(a), _slots(b)) and np.array_equal(a.permutations, b.permutations)
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,9 +230,7 @@ class Grouping:
         return np.bincount(self.groups)
 
 
-def site_choices(
-    slots: np.ndarray, permutations: np.ndarray, options: StructuralOptions
-) -> tuple[list[Grouping], int]:
+def site_choices(slots: np.ndarray, permutations: np.ndarray, options: StructuralOptions) -> tuple[list[Grouping], int]:
     """The full substitution, then every partial one; and how many choices of sites the limits left out."""
     groupings, left_out = [Grouping(slots.astype(np.intp))], 0
     if options.saps:
@@ -288,11 +285,14 @@ def propose(unit: Unit, options: StructuralOptions) -> tuple[Rows | None, Tally]
     return best, tally
 
 
-def _substitutions(unit: Unit, options: StructuralOptions) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Blocks of full substitutions: parent within the unit, (n,), new element of each ion, (n, n_slots), probability."""
+_Substituted = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def _substitutions(unit: Unit, options: StructuralOptions) -> Iterator[_Substituted]:
+    """Full substitutions in blocks: parent within the unit, (n,), new element of each ion, (n, n_ions), probability."""
     model = substitution_model(options.rules.lambda_floor)
     allowed = member_table(options.policy.allowed)
-    waiting: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    waiting: list[_Substituted] = []
     size = 0
     for index, parent in enumerate(unit.parents):
         ions = parent_ions(parent, options).ions
@@ -306,8 +306,9 @@ def _substitutions(unit: Unit, options: StructuralOptions) -> Iterator[tuple[np.
         yield _concatenated(waiting)
 
 
-def _concatenated(parts: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> tuple[np.ndarray, ...]:
-    return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+def _concatenated(parts: Sequence[_Substituted]) -> _Substituted:
+    parents, news, probabilities = zip(*parts, strict=True)
+    return np.concatenate(parents), np.concatenate(news), np.concatenate(probabilities)
 
 
 class _Compositions:

@@ -1,7 +1,7 @@
 """Structure types: parents with the same arrangement of sites, whatever stands on them and whatever their size.
 
-Perovskites from a hundred papers are one type. Their candidates are compared by what stands on which site of the type, so
-that one composition on one prototype is proposed once, from its most probable parent.
+Perovskites from a hundred papers are one type. Their candidates are compared by what stands on which site of the type,
+so that one composition on one prototype is proposed once, from its most probable parent.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gnome_torch.candidates.parents import Parent, pair_distances
 from gnome_torch.candidates.symmetry import site_permutations
 
 TOLERANCE = 0.1
-"""Largest difference of corresponding distances, in units of the cube root of the volume per atom (2.2 to 2.6 angstrom)."""
+"""Largest difference of corresponding distances, in units of the cube root of the volume per atom (2.2 to 2.6 A)."""
 
 _QUANTILES = 32
 _MAX_STEPS = 5_000
@@ -53,9 +53,7 @@ class TypedParent:
     permutations: np.ndarray
 
 
-def classify(
-    parents: Sequence[Parent], tolerance: float = TOLERANCE
-) -> tuple[list[StructureType], list[TypedParent]]:
+def classify(parents: Sequence[Parent], tolerance: float = TOLERANCE) -> tuple[list[StructureType], list[TypedParent]]:
     """Sort parents into structure types.
 
     The most symmetric parents come first and found the types; the order of `parents` does not matter.
@@ -67,19 +65,22 @@ def classify(
     ranked = sorted(parents, key=lambda parent: (-len(permutations[parent.id]), parent.id))
     types: list[StructureType] = []
     by_size: dict[int, _Bucket] = {}
+    shared: dict[tuple[tuple[int, ...], bytes], np.ndarray] = {}  # most parents of a type have one symmetry
     typed = []
     for parent in ranked:
         own = permutations[parent.id]
         distances = pair_distances(parent.matrix, parent.frac_coords) / (parent.volume / len(parent)) ** (1 / 3)
+        distances = distances.astype(np.float32)
         bucket = by_size.setdefault(len(parent), _Bucket())
         index, order = bucket.find(types, distances, tolerance)
         if index is None:
             index, order = len(types), np.arange(len(parent))
             types.append(StructureType(parent.id, distances, own))
             bucket.add(index, distances)
-        rank = np.empty_like(order)
+        rank = np.empty(len(order), dtype=np.int16)
         rank[order] = np.arange(len(order))
         reordered = np.unique(rank[own[:, order]], axis=0)
+        reordered = shared.setdefault((reordered.shape, reordered.tobytes()), reordered)
         typed.append(TypedParent(parent, index, order, reordered))
     typed.sort(key=lambda item: (item.type, item.parent.id))
     return types, typed
@@ -90,24 +91,28 @@ class _Bucket:
     """The types of one number of sites."""
 
     indices: list[int] = field(default_factory=list)
-    quantiles: list[np.ndarray] = field(default_factory=list)
+    quantiles: np.ndarray = field(default_factory=lambda: np.empty((16, _QUANTILES)))
 
     def add(self, index: int, distances: np.ndarray) -> None:
+        if len(self.indices) == len(self.quantiles):
+            self.quantiles = np.concatenate([self.quantiles, np.empty_like(self.quantiles)])
+        self.quantiles[len(self.indices)] = _quantiles(distances)
         self.indices.append(index)
-        self.quantiles.append(_quantiles(distances))
 
     def find(
         self, types: list[StructureType], distances: np.ndarray, tolerance: float
     ) -> tuple[int | None, np.ndarray]:
-        """The first type that these distances fit, and the sites in its order."""
+        """The type that these distances fit best, and the sites in its order."""
         if self.indices:
             # sorted values move by at most as much as the values themselves: what differs here cannot fit
-            apart = np.abs(np.array(self.quantiles) - _quantiles(distances)).max(axis=1)
-            for position in np.flatnonzero(apart <= tolerance):
-                index = self.indices[position]
-                order = _same_order(types[index].distances, distances, tolerance)
-                if order is not None:
-                    return index, order
+            apart = np.abs(self.quantiles[: len(self.indices)] - _quantiles(distances)).max(axis=1)
+            # the best fit first: within a wide tolerance sites may also correspond by a symmetry that is not quite one
+            for some in (tolerance / 1000, tolerance / 30, tolerance / 3, tolerance):
+                for position in np.flatnonzero(apart <= some):
+                    index = self.indices[position]
+                    order = _same_order(types[index].distances, distances, some)
+                    if order is not None:
+                        return index, order
         return None, np.zeros(0, dtype=np.intp)
 
 

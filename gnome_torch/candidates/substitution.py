@@ -16,8 +16,8 @@ from gnome_torch.candidates.elements import element_table
 
 METAL_SCALE = 6.0
 """Steps of Pettifor's chemical scale over which the probability of exchanging two metals falls by 1/e. Measured: over
-the 14,578 metallic compounds of the Materials Project (2019), the chance that a compound is known with B in the place of A
-exceeds its value for distant elements by an amount that falls so (benchmarks/chemical_scale.py)."""
+the 14,578 metallic compounds of the Materials Project (2019), the chance that a compound is known with B in the place
+of A exceeds its value for distant elements by an amount that falls so (benchmarks/chemical_scale.py)."""
 
 _BLOCK = 200_000
 
@@ -120,7 +120,7 @@ def substitution_model(lambda_floor: float = 0.0) -> SubstitutionModel:
     return SubstitutionModel(
         ions=(*charged, *(f"{symbols[number]}0+" for number in neutral)),
         numbers=np.array([*(ion.Z for ion in species), *neutral], dtype=np.uint8),
-        states=np.array([*(int(ion.oxi_state) for ion in species), *(0 for _ in neutral)]),
+        states=np.array([*(int(ion.oxi_state or 0) for ion in species), *(0 for _ in neutral)]),
         probabilities=probabilities,
     )
 
@@ -157,6 +157,7 @@ def ions_of(
         lambda_floor: of the model.
     """
     model = substitution_model(lambda_floor)
+    states: Mapping[str, int]
     if given is not None:
         states, rule = dict(zip(symbols, given, strict=True)), "given"
     elif not any(element_table().forms_anions[Element(symbol).Z] for symbol in symbols) or len(symbols) == 1:
@@ -229,8 +230,10 @@ def ion_substitutions(
         kept = np.flatnonzero(allowed & (factors > rules.threshold))
         kept = kept[np.argsort(-factors[kept], kind="stable")]  # the most probable first
         options.append((kept, factors[kept]))
+    if not all(len(kept) for kept, _ in options):
+        return
     # the most that the ions still to be chosen can contribute
-    bounds = np.cumprod([1.0, *(p[0] if len(p) else 0.0 for _, p in reversed(options))])[::-1]
+    bounds = np.cumprod([1.0, *(p[0] for _, p in reversed(options))])[::-1]
 
     def extend(chosen: np.ndarray, p: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         depth = chosen.shape[1]
@@ -238,8 +241,6 @@ def ion_substitutions(
             yield chosen, p
             return
         news, factors = options[depth]
-        if not len(news):
-            return
         # options are sorted: each partial choice takes a leading part of them
         room = np.searchsorted(-factors, -rules.threshold / (p * bounds[depth + 1]), side="left")
         ends = np.cumsum(room)
@@ -251,7 +252,9 @@ def ion_substitutions(
                                                       room[start:stop])  # fmt: skip
             wider = np.concatenate([chosen[some], news[option][:, None]], axis=1)
             product_ = p[some] * factors[option]
-            fine = (product_ * bounds[depth + 1] > rules.threshold) & (chosen[some] != news[option][:, None]).all(axis=1)
+            fine = (product_ * bounds[depth + 1] > rules.threshold) & (chosen[some] != news[option][:, None]).all(
+                axis=1
+            )
             yield from extend(wider[fine], product_[fine])
             start = stop
 

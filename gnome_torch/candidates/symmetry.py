@@ -46,7 +46,7 @@ def symmetry(structure: Structure, symprec: float = 0.01) -> Symmetry:
 
 
 def site_permutations(matrix: np.ndarray, frac_coords: np.ndarray, symprec: float = 0.01) -> np.ndarray:
-    """What the isometries of a set of sites, all taken as alike, do to them, (n_operations, n_sites).
+    """What the isometries of a set of sites, all taken as alike, do to them, (n_operations, n_sites), int16.
 
     Row by row: site i goes to where site `row[i]` is. The operations are those that keep the cell's lattice, the
     translations inside a cell that is not primitive among them; each permutation comes once, the identity first.
@@ -77,7 +77,7 @@ def site_permutations(matrix: np.ndarray, frac_coords: np.ndarray, symprec: floa
         one_to_one = (np.sort(found, axis=1) == identity).all(axis=1)
         permutations.append(found[one_to_one])
     unique = np.unique(np.concatenate(permutations), axis=0)
-    return np.asarray(unique, dtype=np.intp)
+    return unique.astype(np.int16)  # a hundred thousand parents stay in memory
 
 
 def keeping(permutations: np.ndarray, colours: np.ndarray) -> np.ndarray:

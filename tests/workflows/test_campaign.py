@@ -44,7 +44,7 @@ def campaign(directory: Path, **changes: Any) -> CampaignSettings:
         "elements": ["Cu", "Au"],
         "theory": {"name": "emt", "fmax": 0.05, "max_steps": 200},
         "seeds": {"limit": 4, "max_sites": 4, "references": 1},
-        "structural": {"threshold": 0.01, "max_sites": 4, "limit": 40},
+        "structural": {"threshold": 0.00001, "max_sites": 4, "limit": 40},
         "network": {"members": 2, "hidden": [8, 8], "epochs": 4, "batch_size": 8, "learning_rate": 0.003},
         "screening": {"threshold": 2.0, "volumes": 3, "max_relaxations": 3},
         "rounds": 1,

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterator
 from typing import Any
 
 from fireworks import FiretaskBase, FWAction, explicit_serialize
 
+from gnome_torch.candidates.generation import Selection, generate
+from gnome_torch.candidates.parents import Parent, ParentError, parent_of
 from gnome_torch.candidates.prototypes import prototypes
-from gnome_torch.candidates.shards import write_shards
-from gnome_torch.candidates.structural import Parent, Tally, filtered, in_round, propose
-from gnome_torch.candidates.substitution import substitution_model
 from workflows.campaign import campaign_settings
 from workflows.firetasks.train import round_directory
 from workflows.settings import CampaignSettings
 from workflows.store import Store
+
+COUNTS = ("parents", "proposed", "refused", "known", "duplicates", "tried", "passed", "saps")
 
 
 @explicit_serialize
@@ -35,43 +34,38 @@ class GenerateCandidates(FiretaskBase):
         settings = campaign_settings(store, name)
         theory = store.campaign(name)["theory"]
         structural = settings.structural
-        tally = Tally()
-        stream = filtered(
-            propose(
-                parents(store, settings, theory),
-                settings.elements,
-                substitution_model(),
-                structural.threshold,
-                structural.saps,
-            ),
-            settings.candidate_policy(),
-            store.known_formulas(theory, settings.elements),
-            tally,
+        crystals, unsuitable = parents(store, settings, theory)
+        summary = generate(
+            crystals,
+            settings.structural_options(store.known_formulas(theory, settings.elements)),
+            round_directory(settings, number) / "candidates",
+            selection=Selection(structural.limit, structural.order, settings.seed),
+            round_number=number,
+            tried=tried_keys(store, name),
+            refused=unsuitable,
+            overwrite=True,  # of a first run of this Firework: what is known may have grown since
         )
-        tried = store.tried_candidates(name)
-        fresh = (in_round(c, number) for c in stream if f"{name}/{c.id}" not in tried)
-        best = heapq.nlargest(structural.limit, fresh, key=lambda c: (c.probability, c.id))
-        # candidates of one parent together: its graph is built once
-        best.sort(key=lambda candidate: (candidate.parent_id, candidate.id))
-        written = write_shards(best, round_directory(settings, number) / "candidates")
-        counts = {
-            "proposed": tally.proposed,
-            "duplicates": tally.duplicates,
-            "known": tally.known,
-            "refused": dict(tally.refused),
-            "generated": written,
-            "saps": sum(candidate.lineage.source == "saps" for candidate in best),
-        }
+        counts = {key: summary[key] for key in COUNTS} | {"generated": summary["written"]}
         store.open_round(name, number)
         store.update_round(name, number, **{f"counts.{key}": value for key, value in counts.items()})
         return FWAction(stored_data=counts)
 
 
-def parents(store: Store, settings: CampaignSettings, theory: str) -> Iterator[Parent]:
-    """Known crystals to substitute in: the prototype library, then entries on or near the hull."""
-    for key, structure in prototypes().items():
-        if len(structure) <= settings.structural.max_sites:
-            yield Parent(key, structure)
-    for entry in store.near_hull(theory, settings.elements, settings.structural.parents_within):
-        if len(entry.structure) <= settings.structural.max_sites:
-            yield Parent(entry.id, entry.structure)
+def parents(store: Store, settings: CampaignSettings, theory: str) -> tuple[list[Parent], list[tuple[str, str]]]:
+    """Known crystals to substitute in, the prototype library and the entries on or near the hull; and those unsuitable.
+
+    The latter come with the reason (too large, for instance).
+    """
+    crystals, unsuitable = [], []
+    entries = store.near_hull(theory, settings.elements, settings.structural.parents_within)
+    for key, structure in [*prototypes().items(), *((entry.id, entry.structure) for entry in entries)]:
+        try:
+            crystals.append(parent_of(key, structure, settings.structural.max_sites))
+        except ParentError as error:
+            unsuitable.append((key, str(error)))
+    return crystals, unsuitable
+
+
+def tried_keys(store: Store, name: str) -> set[str]:
+    """Candidates that the campaign has selected in any round."""
+    return {key.removeprefix(f"{name}/") for key in store.tried_candidates(name)}

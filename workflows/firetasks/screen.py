@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fireworks import FiretaskBase, FWAction, explicit_serialize
-from pymatgen.core import Composition, Structure
+from pymatgen.core import Composition
 
-from gnome_torch.candidates.prototypes import prototypes
-from gnome_torch.candidates.shards import read_shards
+from gnome_torch.candidates.shards import read_parents, read_shards
 from gnome_torch.records import Candidate, Prediction
 from gnome_torch.screening import select
 from gnome_torch.stability.hull import Hull
@@ -58,7 +56,7 @@ def choose(store: Store, name: str, number: int) -> None:
     model = round_id(name, number)
 
     candidates = list(read_shards(directory / "candidates"))
-    crystals = parent_structures(store, {candidate.parent_id for candidate in candidates})
+    crystals = read_parents(directory / "candidates")
     ensemble = Ensemble.load(store.model(model)["directories"])
     predictions = list(predict(ensemble, crystals, candidates, volume_scales=volume_scales(screening.volumes)))
     energies = [prediction.formation_energy for prediction in predictions]
@@ -89,13 +87,6 @@ def hull_energies(store: Store, settings: CampaignSettings, name: str, candidate
 def volume_scales(count: int) -> np.ndarray:
     """Volumes to try, as fractions of the reference volume, (count,); a single one is the reference volume itself."""
     return np.linspace(0.8, 1.2, count) if count > 1 else np.ones(1)
-
-
-def parent_structures(store: Store, keys: Collection[str]) -> dict[str, Structure]:
-    """Crystals of parents, from the prototype library and from the entries."""
-    library = prototypes()
-    found = {key: library[key] for key in keys if key in library}
-    return found | store.structures([key for key in keys if key not in library])
 
 
 def write_predictions(
