@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import permutations
 
 import numpy as np
@@ -68,9 +68,22 @@ def found_in(symbol: str) -> tuple[str, ...]:
     return FOUND_IN.get(symbol, (metal,) if metal else ())
 
 
-def candidate_id(parent_id: str, numbers: bytes, volume: float) -> str:
-    """Content hash of a candidate: parent, atomic number on each of its sites, volume (to 0.001 cubic angstrom)."""
-    return hashlib.sha256(f"{parent_id}|{volume:.3f}|".encode() + numbers).hexdigest()[:24]
+def candidate_ids(parent_ids: Iterable[str], numbers: np.ndarray, volumes: np.ndarray) -> list[str]:
+    """Content hashes of candidates: parent, volume (to 0.001 cubic angstrom), atomic number on each of its sites.
+
+    Args:
+        parent_ids: key of the parent of each, n of them.
+        numbers: atomic numbers in the order of the parent's sites, uint8, (n, n_sites).
+        volumes: of the cells, cubic angstrom, (n,).
+    """
+    milli = np.round(np.asarray(volumes) * 1000).astype(">i8")
+    content = np.concatenate([milli[:, None].view(np.uint8), numbers], axis=1).tobytes()
+    width = 8 + numbers.shape[1]
+    rows = (content[start : start + width] for start in range(0, len(content), width))
+    return [
+        hashlib.sha256(f"{parent_id}|".encode() + row).hexdigest()[:24]
+        for parent_id, row in zip(parent_ids, rows, strict=True)
+    ]
 
 
 def make_candidate(
@@ -83,7 +96,7 @@ def make_candidate(
 ) -> Candidate:
     """A candidate under its content hash."""
     volume = round(volume, 3)
-    key = candidate_id(parent_id, numbers_of(species).tobytes(), volume)
+    (key,) = candidate_ids([parent_id], numbers_of(species)[None], np.array([volume]))
     return Candidate(key, parent_id, tuple(species), volume, lineage, probability, contact)
 
 

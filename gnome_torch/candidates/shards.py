@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from pymatgen.core import Lattice, Structure
 
 from gnome_torch.candidates.chemistry import merged
-from gnome_torch.candidates.decoration import candidate_id
+from gnome_torch.candidates.decoration import candidate_ids
 from gnome_torch.candidates.elements import element_table
 from gnome_torch.candidates.keys import composition_keys
 from gnome_torch.candidates.parents import Parent
@@ -69,12 +69,7 @@ def candidate_table(rows: Rows, parent_of: Callable[[int], str], prototype: str,
     n, n_sites = rows.numbers.shape
     symbols = pa.array(element_table().symbols.tolist(), pa.string())
     species = pa.DictionaryArray.from_arrays(pa.array(rows.numbers.astype(np.int8).ravel()), symbols)
-    keys = [
-        candidate_id(ids[parent], numbers, volume)
-        for parent, numbers, volume in zip(
-            index.tolist(), _bytes_of_rows(rows.numbers), rows.volume.tolist(), strict=True
-        )
-    ]
+    keys = candidate_ids((ids[parent] for parent in index.tolist()), rows.numbers, rows.volume)
     columns = [
         pa.array(keys, pa.string()),
         pa.DictionaryArray.from_arrays(pa.array(index, pa.int32()), pa.array(ids, pa.string())),
@@ -89,11 +84,6 @@ def candidate_table(rows: Rows, parent_of: Callable[[int], str], prototype: str,
         pa.array(rows.contact),
     ]
     return pa.table(dict(zip(SCHEMA.names, columns, strict=True)), schema=SCHEMA)
-
-
-def _bytes_of_rows(numbers: np.ndarray) -> Iterator[bytes]:
-    flat, width = np.ascontiguousarray(numbers).tobytes(), numbers.shape[1]
-    return (flat[start : start + width] for start in range(0, len(flat), width))
 
 
 def reduced_formulas(numbers: np.ndarray, amounts: np.ndarray) -> pa.Array:

@@ -1,8 +1,8 @@
 """Reference volumes and contacts of substituted crystals, for many at once.
 
 Two published schemes, both taken relative to the parent, so that its own deviation carries over. The reference volume
-is their weighted geometric mean, which is better than either: a median error of 10 % between perovskites of Castelli et
-al. (16 and 17 % alone) and 12 % between forty rock salts (13 and 30 % alone); benchmarks/candidates.py prints these.
+is their weighted geometric mean, which is better than either: a median error of 13 % between perovskites of Castelli et
+al. (19 and 17 % alone) and 12 % between forty rock salts (13 and 30 % alone); benchmarks/candidates.py prints these.
 
 - data-mined bond lengths (DLS: Chu et al., Comput. Mater. Sci. 146, 184, 2018, with pymatgen's parameters): the volume
   at which the shortest contact has the length that its two elements ask for;
