@@ -51,8 +51,8 @@ class SubstitutionModel:
 
     Pair probabilities of Hautier et al., Inorg. Chem. 50, 656 (2011), from the table of weights (lambda) that pymatgen
     ships. The table has no oxidation state 0. For those (metals, intermetallics), and for elements without an ion in
-    the table, p(new | old) = exp(-d / 6) / sum over all elements, d the distance on Pettifor's chemical scale
-    (Solid State Commun. 51, 31, 1984).
+    the table, p(new | old) = exp(-d / 6), normalised over all new elements, d the distance on Pettifor's chemical scale
+    (Solid State Commun. 51, 31, 1984); metals and metalloids are exchanged among themselves, and so are non-metals.
 
     Attributes:
         ions: the table's ions, as pymatgen spells them, then the elements in state 0 ("Cu0+").
@@ -110,6 +110,9 @@ def substitution_model(lambda_floor: float = 0.0) -> SubstitutionModel:
     scale = element_table().mendeleev_number
     neutral = [number for number in range(1, len(scale)) if not np.isnan(scale[number])]
     nearness = np.exp(-np.abs(scale[neutral][:, None] - scale[neutral][None, :]) / METAL_SCALE)
+    # metals and metalloids among themselves: the scale's end puts fluorine as near to gold as gold is to titanium
+    non_metal = np.array([not (element.is_metal or element.is_metalloid) for element in map(Element.from_Z, neutral)])
+    nearness[non_metal[:, None] != non_metal[None, :]] = 0.0
 
     n = len(charged)
     probabilities = np.zeros((n + len(neutral), n + len(neutral)))

@@ -129,6 +129,8 @@ def test_metals_follow_the_chemical_scale() -> None:
     # three steps of Pettifor's scale: Cu 72, Ag 71, Au 70, Ni 67
     ratio = model.probability("Ag0+", "Cu0+") / model.probability("Ni0+", "Cu0+")
     assert ratio == pytest.approx(np.exp((5 - 1) / 6.0))
+    assert model.probability("F0+", "Mg0+") == model.probability("Mg0+", "F0+") == 0.0  # no metal becomes a non-metal
+    assert model.probability("Si0+", "Al0+") > 0.0
     with pytest.raises(KeyError):
         model.index("Xx2+")
     assert model.probability("Xx2+", "Ca2+") == 0.0
