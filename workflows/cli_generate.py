@@ -104,22 +104,23 @@ def structural(
     console = Console()
     crystals, unsuitable = _read_parents(parents, max_atoms, console)
     formulas += [parent.structure.reduced_formula for parent in crystals]
-    with _progress(console) as report:
-        summary = generate(
-            crystals,
-            StructuralOptions(
-                policy,
-                SubstitutionRules(threshold),
-                saps,
-                PartialLimits(split_sites, choices),
-                known_compositions(formulas),
-            ),
-            out,
-            selection=Selection(limit, order.value, seed),
-            refused=unsuitable,
-            workers=workers,
-            progress=report,
-        )
+    options = StructuralOptions(
+        policy, SubstitutionRules(threshold), saps, PartialLimits(split_sites, choices), known_compositions(formulas)
+    )
+    try:
+        with _progress(console) as report:
+            summary = generate(
+                crystals,
+                options,
+                out,
+                selection=Selection(limit, order.value, seed),
+                refused=unsuitable,
+                workers=workers,
+                progress=report,
+            )
+    except KeyboardInterrupt:
+        print("gnome: stopped; the same command goes on from here", file=sys.stderr)
+        raise typer.Exit(130) from None
     _print_summary(summary, out, console)
 
 

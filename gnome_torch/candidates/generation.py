@@ -12,14 +12,18 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 import shutil
+import signal
+import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from itertools import groupby
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Literal
 
@@ -283,7 +287,7 @@ def _run_units(work: Plan, parts: Path, workers: int, progress: Callable[[int, i
             ended(_run_unit(unit, work.options, path))
         return tally
     # spawned, not forked: pyarrow and numpy have threads
-    with ProcessPoolExecutor(workers, get_context("spawn"), _remember, (work.options,)) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), _begin_worker, (work.options,)) as pool:
         futures = [pool.submit(_run_remembered, unit, path) for unit, path in todo]
         try:
             for future in as_completed(futures):
@@ -297,8 +301,18 @@ def _run_units(work: Plan, parts: Path, workers: int, progress: Callable[[int, i
 _OPTIONS: list[StructuralOptions] = []  # of the process that a pool has started: sent once, not with every unit
 
 
-def _remember(options: StructuralOptions) -> None:
+def _begin_worker(options: StructuralOptions) -> None:
+    """Leave Ctrl-C to the parent process, and do not outlive it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _OPTIONS[:] = [options]
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 def _run_remembered(unit: Unit, path: Path) -> Tally:

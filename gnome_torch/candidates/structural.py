@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from pymatgen.core import Composition
+from pymatgen.core import Composition, Element
 
 from gnome_torch.candidates.chemistry import merged
 from gnome_torch.candidates.elements import element_table, member_table
@@ -68,7 +68,7 @@ def known_compositions(formulas: Collection[str]) -> np.ndarray:
             composition = Composition(formula)
             if not composition.is_element and any(amount != int(amount) for amount in composition.values()):
                 composition = Composition(composition.get_integer_formula_and_factor()[0])
-            compositions.append([(element.Z, int(amount)) for element, amount in composition.items()])
+            compositions.append([(Element(str(element)).Z, int(amount)) for element, amount in composition.items()])
         except (ValueError, AttributeError):
             compositions.append([])
         if not compositions[-1]:

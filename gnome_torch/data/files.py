@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pymatgen.core import Structure
+from pymatgen.core import Composition, Element, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 from pymatgen.io.cif import CifFile, CifParser
 
@@ -115,7 +115,7 @@ def _read(path: Path) -> Iterator[Crystal]:
         text = gzip.decompress(path.read_bytes()).decode() if suffixes[-1] == ".gz" else path.read_text()
         blocks = CifFile.from_str(text).data
         for name, block in blocks.items():
-            if "_cell_length_a" in block.data:
+            if any(key.startswith(("_cell_", "_atom_site")) for key in block.data):  # others hold no crystal
                 label = stem if len(blocks) == 1 else f"{stem}:{name}"
                 yield _guarded(label, lambda block=block: _from_cif(str(block)))
     else:
@@ -163,8 +163,6 @@ def read_formulas(path: str | Path) -> list[str]:
         StructureFileError: the file cannot be read, is empty, or holds something that is no formula; the message names
             the line.
     """
-    from pymatgen.core import Composition
-
     path = Path(path).expanduser()
     try:
         with path.open(newline="") as file:
@@ -182,7 +180,7 @@ def read_formulas(path: str | Path) -> list[str]:
         if not text and not any(cell.strip() for cell in row):
             continue  # an empty line
         try:
-            formulas.append(Composition(text).reduced_formula)
+            formulas.append(_formula(text))
         except (ValueError, KeyError) as error:
             raise StructureFileError(
                 f"{path}, line {line}: {text!r} is not a chemical formula ({_one_line(error)}); the column is "
@@ -191,3 +189,12 @@ def read_formulas(path: str | Path) -> list[str]:
     if not formulas:
         raise StructureFileError(f"{path}: no formula in it")
     return formulas
+
+
+def _formula(text: str) -> str:
+    """Reduced formula of a text; pymatgen alone takes Xyz for a dummy species."""
+    composition = Composition(text)
+    unknown = [str(species) for species in composition if not isinstance(species, Element)]
+    if unknown or not composition:
+        raise ValueError(f"{', '.join(unknown) or 'nothing'} is no element")
+    return composition.reduced_formula

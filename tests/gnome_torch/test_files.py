@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 from pathlib import Path
@@ -10,8 +11,9 @@ import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
+from pymatgen.io.cif import CifWriter
 
-from gnome_torch.data.files import StructureFileError, read_structures
+from gnome_torch.data.files import StructureFileError, read_crystals, read_formulas, read_structures
 
 SALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 
@@ -54,3 +56,59 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "alloy.json").write_text(json.dumps(disordered.as_dict()))
     with pytest.raises(StructureFileError, match=r"crystal 1 \(Cu0.5Au0.5\) has partly occupied sites"):
         read_structures(tmp_path / "alloy.json")
+
+
+def test_every_block_of_a_cif_is_a_crystal_of_its_own(tmp_path: Path) -> None:
+    good = str(CifWriter(SALT))
+    broken = good.replace("data_NaCl", "data_broken").replace("_cell_length_a", "_cell_length_q")
+    (tmp_path / "several.cif").write_text(good + good.replace("data_NaCl", "data_second") + broken)
+    found = list(read_crystals(tmp_path / "several.cif"))
+    assert [crystal.name for crystal in found] == ["several:NaCl", "several:second", "several:broken"]
+    assert [crystal.structure is None for crystal in found] == [False, False, True]
+    assert found[2].problem.startswith("cannot be read: ")
+    with pytest.raises(StructureFileError, match=r"crystal 3 \(several:broken\): cannot be read"):
+        read_structures(tmp_path / "several.cif")
+
+
+def test_csv_and_directories(tmp_path: Path) -> None:
+    with (tmp_path / "b.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["id", "CIF"], ["x", str(CifWriter(SALT))], ["x", str(CifWriter(SALT))], ["y", ""]])
+    SALT.to(filename=str(tmp_path / "a.cif"))
+    found = list(read_crystals(tmp_path))
+    assert [crystal.name for crystal in found] == ["a", "b:x", "b:x#2", "b:y"]
+    assert [crystal.structure is None for crystal in found] == [False, False, False, True]
+    (tmp_path / "c.csv").write_text("formula,energy\nNaCl,1\n")
+    with pytest.raises(StructureFileError, match="its columns are formula, energy; one must be cif"):
+        list(read_crystals(tmp_path / "c.csv"))
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(StructureFileError, match="no file in it"):
+        list(read_crystals(tmp_path / "nothing"))
+
+
+def test_oxidation_states_of_a_file_are_kept_for_parents_and_dropped_for_structures(tmp_path: Path) -> None:
+    charged = SALT.copy().add_oxidation_state_by_element({"Na": 1, "Cl": -1})
+    (tmp_path / "s.json").write_text(json.dumps(charged.as_dict()))
+    (crystal,) = read_crystals(tmp_path / "s.json")
+    assert crystal.structure is not None
+    assert crystal.structure[0].specie.oxi_state == 1
+    assert read_structures(tmp_path / "s.json")[0] == SALT
+
+
+@pytest.mark.parametrize(
+    "text", ["formula,target\nNa2Cl2,1\nCaTiO3,2\n", "id,Formula\n1,NaCl\n\n2,O3CaTi\n", "NaCl\nCaTiO3\n"]
+)
+def test_formulas(tmp_path: Path, text: str) -> None:
+    (tmp_path / "known.csv").write_text(text)
+    assert read_formulas(tmp_path / "known.csv") == ["NaCl", "CaTiO3"]
+
+
+def test_bad_formulas_are_named_with_their_line(tmp_path: Path) -> None:
+    path = tmp_path / "known.csv"
+    path.write_text("formula\nNaCl\nNaCk\n")
+    with pytest.raises(StructureFileError, match=r"known\.csv, line 3: 'NaCk' is not a chemical formula"):
+        read_formulas(path)
+    path.write_text("formula\n")
+    with pytest.raises(StructureFileError, match="no formula in it"):
+        read_formulas(path)
+    with pytest.raises(StructureFileError, match=r"none\.csv: cannot be read"):
+        read_formulas(tmp_path / "none.csv")

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -160,10 +161,13 @@ def test_kill_9_loses_nothing(whole: Path, tmp_path: Path) -> None:
     deadline = time.monotonic() + 120
     while len(list(out.glob("parts/*.parquet"))) < 10 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
-    killed = process.poll() is None
-    os.killpg(process.pid, signal.SIGKILL)
+    assert process.poll() is None
+    workers = psutil.Process(process.pid).children(recursive=True)
+    assert workers
+    os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert killed
+    _, alive = psutil.wait_procs(workers, timeout=30)
+    assert not alive  # nobody goes on without the process that gave the orders
     assert len(list(out.glob("parts/*.parquet"))) >= 10
     generate(parents(), OPTIONS, out)
     assert same(whole, out)
