@@ -34,6 +34,7 @@ import pyarrow.parquet as pq
 
 from gnome_torch.candidates.keys import mix
 from gnome_torch.candidates.parents import Parent
+from gnome_torch.candidates.rows import Rows, Tally, joined, unique
 from gnome_torch.candidates.shards import (
     SUMMARY,
     candidate_table,
@@ -46,16 +47,12 @@ from gnome_torch.candidates.shards import (
     write_table,
 )
 from gnome_torch.candidates.structural import (
-    Rows,
     StructuralOptions,
-    Tally,
     Unit,
     arranged,
-    joined,
     parent_ions,
     propose,
     site_choices,
-    unique,
     units,
 )
 from gnome_torch.candidates.structure_types import StructureType, TypedParent, classify

@@ -27,7 +27,7 @@ from gnome_torch.candidates.decoration import candidate_ids
 from gnome_torch.candidates.elements import element_table
 from gnome_torch.candidates.keys import composition_keys
 from gnome_torch.candidates.parents import Parent
-from gnome_torch.candidates.structural import Rows
+from gnome_torch.candidates.rows import Rows
 from gnome_torch.records import Candidate, Lineage
 
 ROWS_PER_SHARD = 100_000

@@ -7,7 +7,6 @@ elements, symmetry) go through together: what is worked out per choice of sites 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -19,6 +18,7 @@ from gnome_torch.candidates.elements import element_table, member_table
 from gnome_torch.candidates.keys import SiteKeys, composition_keys
 from gnome_torch.candidates.partial import PartialLimits, partial_choices
 from gnome_torch.candidates.policy import ElementPolicy
+from gnome_torch.candidates.rows import Rows, Tally, joined, unique
 from gnome_torch.candidates.structure_types import StructureType, TypedParent
 from gnome_torch.candidates.substitution import (
     Ions,
@@ -34,6 +34,7 @@ from gnome_torch.candidates.volumes import contact, reference_volume
 _BLOCK = 50_000
 _UNIT_PARENTS = 128
 _UNIT_CHOICES = 1024
+_MANY = 2_000_000  # rows after which duplicates are dropped before the unit is done
 
 
 @dataclass(frozen=True)
@@ -77,87 +78,6 @@ def known_compositions(formulas: Collection[str]) -> np.ndarray:
     padded = np.array([[*pairs, *[(0, 0)] * (width - len(pairs))] for pairs in compositions], dtype=np.int64)
     numbers, amounts = np.moveaxis(padded.reshape(-1, width, 2), 2, 0)
     return np.unique(composition_keys(numbers, amounts), axis=0)
-
-
-@dataclass
-class Tally:
-    """What became of everything that was proposed; the only thing here that changes on the way."""
-
-    proposed: int = 0
-    duplicates: int = 0
-    known: int = 0
-    tried: int = 0
-    refused: Counter[str] = field(default_factory=Counter)
-    passed: int = 0
-
-    def add(self, other: Tally) -> None:
-        """Add another part's numbers."""
-        self.proposed += other.proposed
-        self.duplicates += other.duplicates
-        self.known += other.known
-        self.tried += other.tried
-        self.refused.update(other.refused)
-        self.passed += other.passed
-
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """Candidates of one structure type as arrays.
-
-    Attributes:
-        parent: index of the parent in the list of typed parents, (n,).
-        numbers: atomic number on each site, in the parent's order, (n, n_sites).
-        olds: element that each group of sites had, (n, n_groups), 0 where a row has fewer groups.
-        news: element that it gets, (n, n_groups).
-        counts: sites in each group, (n, n_groups).
-        partial: whether an ion was replaced on some of its sites only, (n,); the last group in a row are then its
-            other sites.
-        volume: cubic angstrom, (n,).
-        contact: shortest distance in units of the sum of the covalent radii, (n,).
-        probability: (n,).
-        keys: what stands where, the same for equivalent decorations of one structure type, (n, 2).
-    """
-
-    parent: np.ndarray
-    numbers: np.ndarray
-    olds: np.ndarray
-    news: np.ndarray
-    counts: np.ndarray
-    partial: np.ndarray
-    volume: np.ndarray
-    contact: np.ndarray
-    probability: np.ndarray
-    keys: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.parent)
-
-    def take(self, rows: np.ndarray) -> Rows:
-        """Some of the rows, in the order asked for."""
-        return Rows(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
-
-
-def joined(parts: Sequence[Rows]) -> Rows:
-    """Rows of several parts of one structure type."""
-    n_groups = max(part.olds.shape[1] for part in parts)
-
-    def column(name: str) -> np.ndarray:
-        arrays = [getattr(part, name) for part in parts]
-        if name in ("olds", "news", "counts"):
-            arrays = [np.pad(array, ((0, 0), (0, n_groups - array.shape[1]))) for array in arrays]
-        return np.concatenate(arrays)
-
-    return Rows(*(column(name) for name in Rows.__dataclass_fields__))
-
-
-def unique(rows: Rows) -> Rows:
-    """Of the rows with one key the most probable, then the first parent's; in the order of parent and key."""
-    order = np.lexsort((rows.parent, -rows.probability, rows.keys[:, 1], rows.keys[:, 0]))
-    keys = rows.keys[order]
-    first = np.ones(len(order), dtype=bool)
-    first[1:] = (keys[1:] != keys[:-1]).any(axis=1)
-    best = order[first]
-    return rows.take(best[np.argsort(rows.parent[best], kind="stable")])
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,13 +196,20 @@ def propose(unit: Unit, options: StructuralOptions) -> tuple[Rows | None, Tally]
         for compositions, choices in stages:
             new = compositions.judged(*block, options, tally)
             found += [rows for sites in choices if len(rows := sites.candidates(*new, options, tally))]
+        if sum(map(len, found)) > _MANY:
+            found = [_each_once(found, tally)]
     if not found:
         return None, tally
-    rows = joined(found)
-    best = unique(rows)
-    tally.duplicates += len(rows) - len(best)
+    best = _each_once(found, tally)
     tally.passed = len(best)
     return best, tally
+
+
+def _each_once(parts: Sequence[Rows], tally: Tally) -> Rows:
+    rows = joined(parts)
+    best = unique(rows)
+    tally.duplicates += len(rows) - len(best)
+    return best
 
 
 _Substituted = tuple[np.ndarray, np.ndarray, np.ndarray]

@@ -17,8 +17,9 @@ from gnome_torch.candidates.parents import parent_of
 from gnome_torch.candidates.partial import PartialLimits
 from gnome_torch.candidates.policy import ElementPolicy
 from gnome_torch.candidates.prototypes import prototypes
+from gnome_torch.candidates.rows import Tally
 from gnome_torch.candidates.shards import candidates_of
-from gnome_torch.candidates.structural import StructuralOptions, Tally, known_compositions, propose
+from gnome_torch.candidates.structural import StructuralOptions, known_compositions, propose
 from gnome_torch.candidates.substitution import SubstitutionRules, ions_of, substitution_model
 from gnome_torch.candidates.symmetry import symmetry
 from gnome_torch.records import Candidate
