@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Composition, Lattice, Structure
 
 from gnome_torch.candidates.chemistry import merged
 from gnome_torch.candidates.decoration import candidate_ids
@@ -90,7 +90,7 @@ def reduced_formulas(numbers: np.ndarray, amounts: np.ndarray) -> pa.Array:
     """Reduced formulas as pymatgen writes them, for many compositions at once.
 
     Elements in the order of electronegativity; two last ones of similar electronegativity, among three or more, are a
-    polyanion and go into brackets (Ca3(PO4)2); diatomic gases keep their two.
+    polyanion and go into brackets (Ca3(PO4)2); diatomic gases and peroxides keep their two (O2, Na2O2).
 
     Args:
         numbers: atomic numbers, (n, k), each element once per row, 0 where a row has fewer.
@@ -105,8 +105,6 @@ def reduced_formulas(numbers: np.ndarray, amounts: np.ndarray) -> pa.Array:
     n = np.take_along_axis(amounts, order, axis=1).astype(np.int64)
     n = n // np.gcd.reduce(n, axis=1)[:, None]
     n_elements = (z > 0).sum(axis=1)
-    diatomic = (n_elements == 1) & np.isin(z[:, -1], [1, 7, 8, 9, 17])
-    n[diatomic, -1] = 2
     brackets = np.ones(len(z), dtype=np.int64)
     if z.shape[1] > 2:
         x = table.electronegativity[z]
@@ -120,7 +118,10 @@ def reduced_formulas(numbers: np.ndarray, amounts: np.ndarray) -> pa.Array:
         codes, inverse = np.unique(z[:, column] << 40 | n[:, column] << 20 | inside, return_inverse=True)
         texts = [_piece(code >> 40, code >> 20 & 0xFFFFF, code & 0xFFFFF, last) for code in codes.tolist()]
         pieces.append(pa.array(texts, pa.string()).take(pa.array(inverse)))
-    return pc.binary_join_element_wise(*pieces, "", null_handling="skip")
+    formulas = pc.binary_join_element_wise(*pieces, "", null_handling="skip")
+    special = Composition.special_formulas
+    unusual = pc.index_in(formulas, value_set=pa.array(list(special), pa.string()))
+    return pc.coalesce(pa.array(list(special.values()), pa.string()).take(unusual), formulas)
 
 
 def _piece(number: int, amount: int, brackets: int, last: bool) -> str | None:

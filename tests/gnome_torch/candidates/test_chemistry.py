@@ -61,6 +61,13 @@ def test_formulas_are_pymatgens(compositions: list[dict[str, int]]) -> None:
     assert reduced_formulas(*arrays(compositions)).to_pylist() == [Composition(c).reduced_formula for c in compositions]
 
 
+def test_formulas_that_pymatgen_writes_in_its_own_way() -> None:
+    """Gases, peroxides, polyanions."""
+    odd: list[dict[str, int]] = [{"Na": 4, "O": 4}, {"K": 1, "O": 1}, {"H": 2, "O": 2}, {"O": 5}, {"N": 1}, {"Cl": 3}]
+    odd += [{"Ca": 3, "P": 2, "O": 8}, {"Mg": 1, "O": 2, "H": 2}, {"Na": 2, "O": 1}, {"N": 4, "H": 8}]
+    assert reduced_formulas(*arrays(odd)).to_pylist() == [Composition(c).reduced_formula for c in odd]
+
+
 def test_formulas_of_random_compositions_of_all_elements() -> None:
     rng = np.random.default_rng(0)
     usual = [z for z in range(1, 95) if z not in (2, 10, 18, 36, 54, 86)]
