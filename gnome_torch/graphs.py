@@ -1,4 +1,4 @@
-"""Crystals as graphs: which atoms are neighbours, at which distance, and batches of such graphs.
+"""Crystals and compositions as graphs: which atoms are neighbours, at which distance, and batches of such graphs.
 
 A substituted crystal keeps its parent's geometry, so a graph is built once (`crystal_graph`), at the largest cutoff
 that will be needed, and then takes other species (`CrystalGraph.with_species`) and other volumes
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pymatgen.core import Element, Structure
+from pymatgen.core import Composition, Element, Structure
 from vesin import NeighborList
 
 if TYPE_CHECKING:
@@ -211,5 +211,47 @@ def batch_arrays(
         "distances": torch.from_numpy(distances.astype(np.float32)),  # (n_edges,) angstrom
         "batch": torch.from_numpy(np.repeat(np.arange(len(n_atoms)), n_atoms)),  # (n_atoms,) graph of each atom
         "ptr": torch.from_numpy(pointer),  # (n_graphs + 1,) first atom of each graph
+    }
+    return Batch(num_nodes=int(pointer[-1]), **tensors)
+
+
+def composition_nodes(composition: Composition) -> tuple[np.ndarray, np.ndarray]:
+    """Elements of a composition, in ascending order: atomic numbers and fractions of the atoms, each (n_elements,).
+
+    Raises:
+        ValueError: it is empty, or has something that is no element from hydrogen to plutonium.
+    """
+    amounts = {getattr(species, "Z", 0): amount for species, amount in composition.element_composition.items()}
+    if not amounts or not all(1 <= z <= N_ELEMENTS for z in amounts):
+        raise ValueError(f"{composition.formula or 'nothing'}: the networks know compounds of H to Pu; leave it out")
+    numbers = np.array(sorted(amounts), dtype=np.int64)
+    counts = np.array([amounts[z] for z in numbers.tolist()], dtype=np.float64)
+    return numbers, counts / counts.sum()
+
+
+def batch_compositions(numbers: np.ndarray, fractions: np.ndarray, n_elements: np.ndarray) -> Batch:
+    """Compositions as one torch-geometric batch: a node for each element, every ordered pair of them an edge.
+
+    Args:
+        numbers: atomic numbers of all nodes, (sum of n_elements,).
+        fractions: fraction of the atoms of each, (sum of n_elements,).
+        n_elements: elements of each composition, (n_graphs,).
+    """
+    import torch
+    from torch_geometric.data import Batch
+
+    pointer = np.concatenate([[0], np.cumsum(n_elements)]).astype(np.int64)
+    graph = np.repeat(np.arange(len(n_elements)), n_elements)  # (n_nodes,)
+    partners = n_elements[graph]  # (n_nodes,)
+    senders = np.repeat(np.arange(len(numbers)), partners)
+    place = np.arange(len(senders)) - np.repeat(np.cumsum(partners) - partners, partners)
+    receivers = pointer[graph[senders]] + place
+    other = senders != receivers
+    tensors: dict[str, Any] = {
+        "numbers": torch.from_numpy(numbers.astype(np.int64)),  # (n_nodes,)
+        "fractions": torch.from_numpy(fractions.astype(np.float32)),  # (n_nodes,)
+        "edge_index": torch.from_numpy(np.stack([senders[other], receivers[other]])),  # (2, n_edges)
+        "batch": torch.from_numpy(graph),  # (n_nodes,) composition of each node
+        "ptr": torch.from_numpy(pointer),  # (n_graphs + 1,) first node of each composition
     }
     return Batch(num_nodes=int(pointer[-1]), **tensors)

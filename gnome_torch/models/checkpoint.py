@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from gnome_torch import __version__
+from gnome_torch.models.composition import CompositionNetwork, CompositionNetworkConfig
 from gnome_torch.models.structure import StructureNetwork, StructureNetworkConfig
 
 FORMAT_VERSION = 1
@@ -28,7 +29,15 @@ METRICS_FILE = "metrics.json"
 # a new network is added here: name -> network, its configuration
 ARCHITECTURES: dict[str, tuple[type[nn.Module], type[Any]]] = {
     "StructureNetwork": (StructureNetwork, StructureNetworkConfig),
+    "CompositionNetwork": (CompositionNetwork, CompositionNetworkConfig),
 }
+
+NetworkConfig = StructureNetworkConfig | CompositionNetworkConfig
+
+
+def new_network(config: NetworkConfig) -> nn.Module:
+    """The network of a configuration, with random weights from torch's generator."""
+    return next(network(config) for network, kind in ARCHITECTURES.values() if type(config) is kind)
 
 
 class CheckpointError(Exception):

@@ -89,7 +89,7 @@ class ConcatenatedMLP(nn.Module):
         _orthogonal(self.first)
         for layer in self.layers[:-1]:
             _orthogonal(layer)
-        _fan_in_normal(self.layers[-1])
+        fan_in_normal(self.layers[-1])
 
     def project(self, x: Tensor, which: int) -> Tensor:
         """Product of input number `which` with its part of the first weight, (rows, widths[0])."""
@@ -168,8 +168,8 @@ class MessagePassing(nn.Module):
         mlp = self.global_mlp
         n_graphs = len(globals_)
         globals_ = mlp.finish(
-            mlp.project(_mean_over_atoms(nodes, graph, n_graphs), 0)
-            + mlp.project(_mean_over_atoms(sent, graph, n_graphs), 1)
+            mlp.project(mean_over_nodes(nodes, graph, n_graphs), 0)
+            + mlp.project(mean_over_nodes(sent, graph, n_graphs), 1)
             + mlp.project(globals_, 2)
         )  # (n_graphs, n_global)
         return nodes, edges, globals_
@@ -202,7 +202,7 @@ class StructureNetwork(nn.Module):
         # the global input is a single zero, as in the released code: only the bias acts
         self.global_embedding = nn.Linear(1, width)
         for embedding in (self.node_embedding, self.edge_embedding, self.global_embedding):
-            _fan_in_normal(embedding)
+            fan_in_normal(embedding)
         last = config.n_message_passing - 1
         self.blocks = nn.ModuleList(
             MessagePassing(width, config.hidden, 1 if block == last else width, config.mean_coordination)
@@ -241,8 +241,8 @@ class StructureNetwork(nn.Module):
         return torch.exp(-(((distances[:, None] - self.centres) / self.config.gaussian_width) ** 2))
 
 
-def _mean_over_atoms(values: Tensor, graph: Tensor, n_graphs: int) -> Tensor:
-    """(n_atoms, features), graph of each atom (n_atoms,) -> (n_graphs, features)."""
+def mean_over_nodes(values: Tensor, graph: Tensor, n_graphs: int) -> Tensor:
+    """(n_nodes, features), graph of each node (n_nodes,) -> (n_graphs, features)."""
     counts = values.new_zeros(n_graphs).index_add(0, graph, values.new_ones(len(graph)))  # (n_graphs,)
     return values.new_zeros(n_graphs, values.shape[1]).index_add(0, graph, values) / counts[:, None]
 
@@ -254,7 +254,7 @@ def _orthogonal(layer: nn.Module) -> None:
         nn.init.zeros_(layer.bias)
 
 
-def _fan_in_normal(layer: nn.Module) -> None:
+def fan_in_normal(layer: nn.Module) -> None:
     """Weights normal with variance 1 / inputs, no bias: the released code's last layers and embeddings."""
     if isinstance(layer, nn.Linear):
         nn.init.normal_(layer.weight, std=1.0 / math.sqrt(layer.in_features))

@@ -1,4 +1,4 @@
-"""Crystals with energies as flat arrays: what a network is trained on, on disk and in memory."""
+"""Crystals or compositions with energies as flat arrays: what a network is trained on, on disk and in memory."""
 
 from __future__ import annotations
 
@@ -9,12 +9,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-from pymatgen.core import Structure
+from pymatgen.core import Composition, Structure
 
-from gnome_torch.graphs import CUTOFF, CUTOFF_TOLERANCE, batch_arrays, crystal_graph
+from gnome_torch.graphs import (
+    CUTOFF,
+    CUTOFF_TOLERANCE,
+    batch_arrays,
+    batch_compositions,
+    composition_nodes,
+    crystal_graph,
+)
 
 if TYPE_CHECKING:
     from torch_geometric.data import Batch
@@ -39,8 +46,89 @@ def in_test_part(reduced_formula: str) -> bool:
     return int(digest, 16) % 100 < TEST_PERCENT
 
 
+class _FlatSet:
+    """What data sets of flat arrays have in common: a file, a hash, a split. Subclasses are frozen dataclasses.
+
+    Attributes:
+        network: class of the networks that learn from it.
+        targets: energy per atom, eV/atom, (n,).
+        ids: name of each example, (n,).
+        formulas: reduced formula of each, (n,).
+    """
+
+    network: ClassVar[str]
+    targets: np.ndarray
+    ids: np.ndarray
+    formulas: np.ndarray
+
+    def __post_init__(self) -> None:
+        for field in self._fields():
+            getattr(self, field).flags.writeable = False
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @classmethod
+    def _fields(cls) -> list[str]:
+        return [field.name for field in fields(cls)]  # type: ignore[arg-type]
+
+    def save(self, path: str | Path) -> None:
+        """Write one .npz file; what was there is replaced as a whole.
+
+        Args:
+            path: the file; its parents are made.
+        """
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.new-{uuid.uuid4().hex[:12]}")
+        try:
+            with open(temporary, "wb") as file:
+                arrays = {name: getattr(self, name) for name in self._fields()}
+                np.savez(file, format_version=np.array(FORMAT_VERSION), **arrays)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a file of `save`; never unpickles.
+
+        Raises:
+            DataSetError: if it is missing, broken or of another format.
+        """
+        path = Path(path)
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+        except FileNotFoundError as error:
+            raise DataSetError(f"{path}: no such data set; build and save it first") from error
+        except Exception as error:  # zipfile, zlib, numpy: whatever a broken file makes them raise
+            raise DataSetError(f"{path}: not a readable data set ({error}); build it again") from error
+        version = arrays.pop("format_version", None)
+        if version is None or version != FORMAT_VERSION or set(arrays) != set(cls._fields()):
+            raise DataSetError(
+                f"{path}: data set of format {version}, this code reads {FORMAT_VERSION}; build it again"
+            )
+        return cls(**arrays)
+
+    @cached_property
+    def data_hash(self) -> str:
+        """First 24 hex digits of the SHA-256 of everything that is trained on."""
+        digest = hashlib.sha256()
+        for name in self._fields():
+            array = getattr(self, name)
+            digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()[:24]
+
+    def split(self) -> tuple[np.ndarray, np.ndarray]:
+        """Indices of the training part, (n_train,), and of the test part, (n_test,); no composition is in both."""
+        tested = np.array([in_test_part(str(formula)) for formula in self.formulas], dtype=bool)
+        return np.flatnonzero(~tested), np.flatnonzero(tested)
+
+
 @dataclass(frozen=True, eq=False)
-class TrainingSet:
+class TrainingSet(_FlatSet):
     """Crystals one after another in flat arrays.
 
     Attributes:
@@ -56,6 +144,7 @@ class TrainingSet:
         cutoff: distance up to which every pair is present, angstrom, ().
     """
 
+    network = "StructureNetwork"
     numbers: np.ndarray
     n_atoms: np.ndarray
     senders: np.ndarray
@@ -66,13 +155,6 @@ class TrainingSet:
     ids: np.ndarray
     formulas: np.ndarray
     cutoff: np.ndarray
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            getattr(self, field.name).flags.writeable = False
-
-    def __len__(self) -> int:
-        return len(self.targets)
 
     @classmethod
     def build(
@@ -97,16 +179,7 @@ class TrainingSet:
             DataSetError: if there is no crystal, the lengths differ, an energy is not finite or a crystal has no graph.
         """
         structures, ids = list(structures), [str(name) for name in ids]
-        energies = np.asarray(targets, dtype=np.float64)
-        if not len(structures) == len(energies) == len(ids):
-            raise DataSetError(
-                f"{len(structures)} crystals, {len(energies)} energies and {len(ids)} ids: give one of each"
-            )
-        if not structures:
-            raise DataSetError("no crystal to train on: give at least one with its energy")
-        refused = [name for name, energy in zip(ids, energies, strict=True) if not np.isfinite(energy)]
-        if refused:
-            raise DataSetError(f"energies that are not finite: {_names(refused)}; leave these crystals out")
+        energies = _checked_energies("crystal", len(structures), targets, ids)
         refused = [name for name, structure in zip(ids, structures, strict=True) if len(structure) == 0]
         if refused:
             raise DataSetError(f"crystals without atoms: {_names(refused)}; leave them out")
@@ -123,65 +196,15 @@ class TrainingSet:
             receivers=np.concatenate([graph.receivers for graph in graphs]).astype(np.int32),
             distances=np.concatenate([graph.distances for graph in graphs]),
             n_edges=np.array([graph.n_edges for graph in graphs], dtype=np.int64),
-            targets=energies.copy(),
+            targets=energies,
             ids=np.array(ids),
             formulas=np.array([structure.composition.element_composition.reduced_formula for structure in structures]),
             cutoff=np.array(cutoff, dtype=np.float64),
         )
 
-    def save(self, path: str | Path) -> None:
-        """Write one .npz file; what was there is replaced as a whole.
-
-        Args:
-            path: the file; its parents are made.
-        """
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.new-{uuid.uuid4().hex[:12]}")
-        try:
-            with open(temporary, "wb") as file:
-                arrays = {field.name: getattr(self, field.name) for field in fields(self)}
-                np.savez(file, format_version=np.array(FORMAT_VERSION), **arrays)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-    @classmethod
-    def load(cls, path: str | Path) -> TrainingSet:
-        """Read a file of `save`; never unpickles.
-
-        Raises:
-            DataSetError: if it is missing, broken or of another format.
-        """
-        path = Path(path)
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-        except FileNotFoundError as error:
-            raise DataSetError(f"{path}: no such data set; build and save it first") from error
-        except Exception as error:  # zipfile, zlib, numpy: whatever a broken file makes them raise
-            raise DataSetError(f"{path}: not a readable data set ({error}); build it again") from error
-        version = arrays.pop("format_version", None)
-        if version is None or version != FORMAT_VERSION or set(arrays) != {field.name for field in fields(cls)}:
-            raise DataSetError(
-                f"{path}: data set of format {version}, this code reads {FORMAT_VERSION}; build it again"
-            )
-        return cls(**arrays)
-
-    @cached_property
-    def data_hash(self) -> str:
-        """First 24 hex digits of the SHA-256 of everything that is trained on."""
-        digest = hashlib.sha256()
-        for field in fields(self):
-            array = getattr(self, field.name)
-            digest.update(f"{field.name} {array.dtype.str} {array.shape} ".encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()[:24]
-
-    def split(self) -> tuple[np.ndarray, np.ndarray]:
-        """Indices of the training part, (n_train,), and of the test part, (n_test,); no composition is in both."""
-        tested = np.array([in_test_part(str(formula)) for formula in self.formulas], dtype=bool)
-        return np.flatnonzero(~tested), np.flatnonzero(tested)
+    def batch_for(self, config: Any, indices: np.ndarray, volume_scales: np.ndarray | None = None) -> Batch:
+        """`batch` as a network of this configuration needs it."""
+        return self.batch(indices, config.cutoff, volume_scales)
 
     def batch(self, indices: np.ndarray, cutoff: float = CUTOFF, volume_scales: np.ndarray | None = None) -> Batch:
         """Some of the crystals as one batch, without their energies.
@@ -222,6 +245,96 @@ class TrainingSet:
     @cached_property
     def _first_edge(self) -> np.ndarray:
         return np.concatenate([[0], np.cumsum(self.n_edges)[:-1]])
+
+
+@dataclass(frozen=True, eq=False)
+class CompositionSet(_FlatSet):
+    """Compositions one after another in flat arrays.
+
+    Attributes:
+        numbers: atomic numbers, ascending within a composition, (sum of n_elements,).
+        fractions: fraction of the atoms of each element, (sum of n_elements,).
+        n_elements: elements of each composition, (n_compositions,).
+        targets: energy per atom, eV/atom, (n_compositions,).
+        ids: name of each, (n_compositions,).
+        formulas: reduced formula of each, (n_compositions,).
+    """
+
+    network = "CompositionNetwork"
+    numbers: np.ndarray
+    fractions: np.ndarray
+    n_elements: np.ndarray
+    targets: np.ndarray
+    ids: np.ndarray
+    formulas: np.ndarray
+
+    @classmethod
+    def build(
+        cls, formulas: Iterable[str], targets: Sequence[float] | np.ndarray, ids: Sequence[str] | None = None
+    ) -> CompositionSet:
+        """Read the formulas.
+
+        Args:
+            formulas: at least one.
+            targets: energy per atom of each, eV/atom.
+            ids: name of each; by default the formulas as they are written.
+
+        Raises:
+            DataSetError: if there is none, the lengths differ, an energy is not finite or a formula cannot be used.
+        """
+        texts = [str(formula) for formula in formulas]
+        names = texts if ids is None else [str(name) for name in ids]
+        energies = _checked_energies("composition", len(texts), targets, names)
+        numbers, fractions, reduced = [], [], []
+        for name, text in zip(names, texts, strict=True):
+            try:
+                composition = Composition(text)
+                nodes = composition_nodes(composition)
+            except (ValueError, KeyError) as error:
+                raise DataSetError(f"composition {name}: {text!r} is no formula for the networks ({error})") from error
+            numbers.append(nodes[0])
+            fractions.append(nodes[1])
+            reduced.append(composition.reduced_formula)
+        return cls(
+            numbers=np.concatenate(numbers).astype(np.int32),
+            fractions=np.concatenate(fractions),
+            n_elements=np.array([len(some) for some in numbers], dtype=np.int64),
+            targets=energies,
+            ids=np.array(names),
+            formulas=np.array(reduced),
+        )
+
+    def batch_for(self, config: Any, indices: np.ndarray, volume_scales: np.ndarray | None = None) -> Batch:
+        """Some of the compositions as one batch, without their energies; a formula has no volume to scale.
+
+        Args:
+            config: of the network.
+            indices: which, (n_graphs,).
+            volume_scales: not used.
+        """
+        nodes = _ragged(self._first_node[indices], self.n_elements[indices])
+        return batch_compositions(self.numbers[nodes], self.fractions[nodes], self.n_elements[indices])
+
+    @cached_property
+    def _first_node(self) -> np.ndarray:
+        return np.concatenate([[0], np.cumsum(self.n_elements)[:-1]])
+
+
+def _checked_energies(kind: str, count: int, targets: Sequence[float] | np.ndarray, ids: Sequence[str]) -> np.ndarray:
+    """Energies as an array, (count,).
+
+    Raises:
+        DataSetError: there is none, the lengths differ, or one is not finite.
+    """
+    energies = np.array(targets, dtype=np.float64)
+    if not count == len(energies) == len(ids):
+        raise DataSetError(f"{count} {kind}s, {len(energies)} energies and {len(ids)} ids: give one of each")
+    if not count:
+        raise DataSetError(f"no {kind} to train on: give at least one with its energy")
+    refused = [name for name, energy in zip(ids, energies, strict=True) if not np.isfinite(energy)]
+    if refused:
+        raise DataSetError(f"energies that are not finite: {_names(refused)}; leave these {kind}s out")
+    return energies
 
 
 def _ragged(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:

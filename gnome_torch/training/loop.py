@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from gnome_torch.models.checkpoint import replacing_directory, write_model
-from gnome_torch.models.structure import StructureNetwork, StructureNetworkConfig
-from gnome_torch.training.dataset import DataSetError, TrainingSet
+from gnome_torch.models.checkpoint import NetworkConfig, new_network, replacing_directory, write_model
+from gnome_torch.training.dataset import CompositionSet, DataSetError, TrainingSet
 
 EPOCHS_FILE = "epochs.csv"
 
@@ -50,8 +49,8 @@ class TrainingConfig:
 
 
 def train(
-    dataset: TrainingSet,
-    model_config: StructureNetworkConfig,
+    dataset: TrainingSet | CompositionSet,
+    model_config: NetworkConfig,
     training_config: TrainingConfig,
     directory: str | Path,
     progress: Callable[[int, Mapping[str, float | None]], None] | None = None,
@@ -62,8 +61,8 @@ def train(
     part is only measured: no choice is made by it.
 
     Args:
-        dataset: crystals and energies.
-        model_config: shape of the network.
+        dataset: crystals or compositions, and energies.
+        model_config: shape of the network, of the same kind.
         training_config: how.
         directory: the model's own directory; it gets the model's files and `epochs.csv`.
         progress: called after each epoch with its number, from 1, and its line of `epochs.csv`.
@@ -72,7 +71,7 @@ def train(
         The metrics saved with the model; errors are mean absolute ones, eV/atom, None where the test part is empty.
 
     Raises:
-        DataSetError: if no crystal is in the training part.
+        DataSetError: if no example is in the training part, or they are not of the network's kind.
         FloatingPointError: if the training diverges; nothing is saved then.
     """
     start = time.perf_counter()
@@ -80,14 +79,16 @@ def train(
     train_part, test_part = dataset.split()
     if len(train_part) == 0:
         raise DataSetError(
-            f"all {len(dataset)} crystals fall into the test part, which their formulas decide: add other formulas"
+            f"all {len(dataset)} examples fall into the test part, which their formulas decide: add other formulas"
         )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model: Any = new_network(model_config)
+    if type(model).__name__ != dataset.network:
+        raise DataSetError(f"a {type(model).__name__} cannot learn from a {type(dataset).__name__}")
     targets = torch.from_numpy(dataset.targets.astype(np.float32)).to(device)  # (n_crystals,) eV/atom
     mean, deviation = float(dataset.targets[train_part].mean()), float(dataset.targets[train_part].std())
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        model = StructureNetwork(model_config)
     model.standardise(mean, deviation if deviation > 0 else 1.0)
     model.to(device)
     n_steps = config.epochs * -(-len(train_part) // config.batch_size)
@@ -109,7 +110,7 @@ def train(
                     volumes = None
                     if config.volume_jitter:
                         volumes = generator.uniform(1 - config.volume_jitter, 1 + config.volume_jitter, len(chosen))
-                    batch = dataset.batch(chosen, model_config.cutoff, volumes).to(device)
+                    batch = dataset.batch_for(model_config, chosen, volumes).to(device)
                     # the mean absolute error is the error reported, and wrong labels weigh less in it than in a square
                     error = (model(batch) - targets[chosen]).abs().mean()
                     optimizer.zero_grad()
@@ -151,15 +152,15 @@ def train(
 
 @torch.no_grad()
 def mean_absolute_error(
-    model: StructureNetwork, dataset: TrainingSet, indices: np.ndarray, batch_size: int = 256
+    model: Any, dataset: TrainingSet | CompositionSet, indices: np.ndarray, batch_size: int = 256
 ) -> float | None:
     """Mean absolute error over some crystals of a data set at their own volumes, eV/atom; None if there are none.
 
     Args:
-        model: on any device; it is left in evaluation mode.
-        dataset: crystals and energies.
-        indices: which crystals, (n,).
-        batch_size: crystals in one batch.
+        model: a network on any device; it is left in evaluation mode.
+        dataset: examples of its kind.
+        indices: which, (n,).
+        batch_size: examples in one batch.
     """
     if len(indices) == 0:
         return None
@@ -167,7 +168,7 @@ def mean_absolute_error(
     total = 0.0
     for first in range(0, len(indices), batch_size):
         chosen = indices[first : first + batch_size]
-        batch = dataset.batch(chosen, model.config.cutoff).to(str(model.scale.device))
+        batch = dataset.batch_for(model.config, chosen).to(str(model.scale.device))
         predicted = model(batch).double().cpu().numpy()  # (batch_size,)
         total += float(np.abs(predicted - dataset.targets[chosen]).sum())
     return total / len(indices)

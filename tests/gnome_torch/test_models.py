@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Composition, Lattice, Structure
 from torch import nn
 from torch.nn import functional
+from torch_geometric.data import Batch
 
-from gnome_torch.graphs import batch_graphs, crystal_graph
+from gnome_torch.graphs import batch_compositions, batch_graphs, composition_nodes, crystal_graph
 from gnome_torch.models.checkpoint import CheckpointError, load_metrics, load_model, save_model
+from gnome_torch.models.composition import CompositionNetwork, CompositionNetworkConfig
 from gnome_torch.models.ensemble import Ensemble
 from gnome_torch.models.structure import ConcatenatedMLP, StructureNetwork, StructureNetworkConfig
 
@@ -32,7 +35,22 @@ def small_structure_network() -> nn.Module:
     return model.eval()
 
 
-NETWORKS: dict[str, Callable[[], nn.Module]] = {"structure": small_structure_network}
+def small_composition_network(edges: bool = False) -> nn.Module:
+    torch.manual_seed(4)
+    model = CompositionNetwork(CompositionNetworkConfig(hidden=(24, 16), edges=edges))
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith(("beta", "bias")):
+                parameter.add_(0.3 * torch.randn_like(parameter))
+    model.standardise(-1.5, 0.7)
+    return model.eval()
+
+
+NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "structure": small_structure_network,
+    "composition": small_composition_network,
+    "composition with edges": partial(small_composition_network, edges=True),
+}
 
 
 @pytest.fixture(params=NETWORKS)
@@ -54,7 +72,16 @@ def crystals() -> list[Structure]:
 def energies(model: nn.Module, structures: list[Structure]) -> np.ndarray:
     """Energy per atom, (n_structures,)."""
     with torch.no_grad():
-        return model(batch_graphs([crystal_graph(structure) for structure in structures])).numpy()
+        return model(inputs(model, structures)).numpy()
+
+
+def inputs(model: nn.Module, structures: list[Structure]) -> Batch:
+    """What the network takes for these crystals."""
+    if isinstance(model, CompositionNetwork):
+        numbers, fractions = zip(*(composition_nodes(s.composition) for s in structures), strict=True)
+        counts = np.array([len(some) for some in numbers])
+        return batch_compositions(np.concatenate(numbers), np.concatenate(fractions), counts)
+    return batch_graphs([crystal_graph(structure) for structure in structures])
 
 
 def test_shapes(network: nn.Module) -> None:
@@ -97,12 +124,15 @@ def test_elements_and_distances_matter(network: nn.Module) -> None:
     denser.scale_lattice(crystal.volume * 0.9)
     values = energies(network, [crystal, replaced, denser])
     assert abs(values[0] - values[1]) > 1e-4
-    assert abs(values[0] - values[2]) > 1e-4
+    if isinstance(network, StructureNetwork):
+        assert abs(values[0] - values[2]) > 1e-4
+    else:
+        assert values[0] == pytest.approx(values[2], abs=1e-5)
 
 
 def test_input_is_not_changed(network: nn.Module) -> None:
     structures = crystals()
-    batch = batch_graphs([crystal_graph(structure) for structure in structures])
+    batch = inputs(network, structures)
     before = {key: batch[key].clone() for key in batch.keys() if torch.is_tensor(batch[key])}  # noqa: SIM118
     network(batch)
     assert structures == crystals()
@@ -111,7 +141,7 @@ def test_input_is_not_changed(network: nn.Module) -> None:
 
 
 def test_gradients_are_finite_and_reach_every_weight(network: nn.Module) -> None:
-    network(batch_graphs([crystal_graph(structure) for structure in crystals()])).square().sum().backward()
+    network(inputs(network, crystals())).square().sum().backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name
         assert torch.all(torch.isfinite(parameter.grad)), name
@@ -135,6 +165,51 @@ def test_released_number_of_parameters() -> None:
     """The released structure network with MLPs of (256, 256) and 94 elements."""
     model = StructureNetwork(StructureNetworkConfig())
     assert sum(parameter.numel() for parameter in model.parameters()) == 2_726_657
+
+
+def test_released_number_of_parameters_of_the_composition_network() -> None:
+    """The released code has no edges; the paper's edges add one MLP a block and two inputs to the others."""
+    assert sum(p.numel() for p in CompositionNetwork(CompositionNetworkConfig()).parameters()) == 1_143_553
+
+
+def test_composition_network_is_the_written_definition() -> None:
+    """The same networks with every concatenation made, one composition at a time."""
+
+    def mlp(module: ConcatenatedMLP, *parts: torch.Tensor) -> torch.Tensor:
+        x = functional.linear(torch.cat(parts, dim=-1), module.first.weight, module.first.bias)
+        for activation, layer in zip(module.activations, module.layers, strict=True):
+            x = layer(x * torch.sigmoid(activation.beta * x))
+        return x
+
+    for edges in (False, True):
+        model = small_composition_network(edges)
+        expected = []
+        with torch.no_grad():
+            for crystal in crystals():
+                fractions = crystal.composition.fractional_composition
+                one_hot = torch.stack([f * functional.one_hot(torch.tensor(e.Z - 1), 94) for e, f in fractions.items()])
+                v, u, n = model.node_embedding(one_hot), model.global_embedding(torch.zeros(1)), len(fractions)
+                pairs = [(i, j) for i in range(n) for j in range(n) if i != j]
+                e = {pair: model.edge_embedding(torch.zeros(1)) for pair in pairs} if edges else {}
+                for block in model.blocks:
+                    if not edges:
+                        v = torch.stack([mlp(block.node_mlp, v[i], u) for i in range(n)])
+                        u = mlp(block.global_mlp, v.mean(0), u)
+                        continue
+                    e = {(i, j): mlp(block.edge_mlp, e[i, j], v[i], v[j], u) for i, j in pairs}
+                    nothing = torch.zeros(16)
+                    sent = [sum((e[i, j] for j in range(n) if i != j), nothing) / 2 for i in range(n)]
+                    received = [sum((e[j, i] for j in range(n) if i != j), nothing) / 2 for i in range(n)]
+                    v = torch.stack([mlp(block.node_mlp, v[i], sent[i], received[i], u) for i in range(n)])
+                    u = mlp(block.global_mlp, v.mean(0), torch.stack(sent).mean(0), u)
+                expected.append(float(u * 0.7 - 1.5))
+        np.testing.assert_allclose(energies(model, crystals()), expected, atol=1e-5)
+
+
+def test_formulas_that_are_none() -> None:
+    for formula in ("", "Xx2O", "AmO2"):
+        with pytest.raises(ValueError, match=r"H to Pu|Invalid|valid"):
+            composition_nodes(Composition(formula))
 
 
 def test_standardisation() -> None:

@@ -1,0 +1,147 @@
+"""GNoME's composition network: energy of a compound from its formula alone.
+
+One node for each element, its one-hot multiplied by the element's fraction. The paper joins every pair of nodes with an
+edge; the released code (google-deepmind/materials_discovery) drops the edges. Both are here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from gnome_torch.graphs import N_ELEMENTS
+from gnome_torch.models.structure import ConcatenatedMLP, MessagePassing, fan_in_normal, mean_over_nodes
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+
+@dataclass(frozen=True)
+class CompositionNetworkConfig:
+    """Everything that fixes the shape of a composition network.
+
+    Attributes:
+        hidden: widths of the layers of every MLP; the last is also the width of nodes and of the global feature.
+        n_message_passing: blocks, the read-out block included.
+        edges: join every pair of elements, as the paper has it; False: the released code.
+        mean_coordination: with edges, what sums over them are divided by: the other elements of an average compound.
+        n_elements: elements known, from hydrogen on.
+    """
+
+    hidden: tuple[int, ...] = (256, 256)
+    n_message_passing: int = 3
+    edges: bool = False
+    mean_coordination: float = 2.0
+    n_elements: int = N_ELEMENTS
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hidden", tuple(self.hidden))
+        if len(self.hidden) < 2 or min(self.hidden) < 1:
+            raise ValueError(f"hidden={self.hidden}: an MLP needs at least two positive widths")
+        for name in ("n_message_passing", "mean_coordination"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}={getattr(self, name)}: must be positive")
+
+
+class NodePassing(nn.Module):
+    """One block without edges: nodes, then the global feature from their mean."""
+
+    def __init__(self, width: int, hidden: tuple[int, ...], n_global: int) -> None:
+        """Make the two MLPs.
+
+        Args:
+            width: features of each node and of the global input.
+            hidden: widths of the MLPs.
+            n_global: features of the global output.
+        """
+        super().__init__()
+        self.node_mlp = ConcatenatedMLP((width, width), hidden)
+        self.global_mlp = ConcatenatedMLP((hidden[-1], width), (*hidden[:-1], n_global))
+
+    def forward(self, nodes: Tensor, globals_: Tensor, graph: Tensor) -> tuple[Tensor, Tensor]:
+        """Update every feature once.
+
+        Args:
+            nodes: (n_nodes, width).
+            globals_: (n_graphs, width).
+            graph: graph of each node, (n_nodes,).
+
+        Returns:
+            New nodes (n_nodes, hidden[-1]) and globals (n_graphs, n_global).
+        """
+        mlp = self.node_mlp
+        nodes = mlp.finish(mlp.project(nodes, 0) + mlp.project(globals_, 1).index_select(0, graph))
+        mlp = self.global_mlp
+        mean = mean_over_nodes(nodes, graph, len(globals_))
+        return nodes, mlp.finish(mlp.project(mean, 0) + mlp.project(globals_, 1))
+
+
+class CompositionNetwork(nn.Module):
+    """Energy per atom of a compound from the fractions of its elements.
+
+    Attributes:
+        config: the shape.
+        scale: standard deviation of the training targets, eV/atom, ().
+        shift: mean of the training targets, eV/atom, ().
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, config: CompositionNetworkConfig | None = None) -> None:
+        """Make a network with random weights, from torch's generator.
+
+        Args:
+            config: the shape.
+        """
+        super().__init__()
+        self.config = config = config or CompositionNetworkConfig()
+        width, last = config.hidden[-1], config.n_message_passing - 1
+        self.node_embedding = nn.Linear(config.n_elements, width)
+        # a single zero, as in the structure network: only the bias acts
+        self.global_embedding = nn.Linear(1, width)
+        embeddings = [self.node_embedding, self.global_embedding]
+        if config.edges:
+            self.edge_embedding = nn.Linear(1, width)
+            embeddings.append(self.edge_embedding)
+        for embedding in embeddings:
+            fan_in_normal(embedding)
+        outputs = [1 if block == last else width for block in range(config.n_message_passing)]
+        self.blocks = nn.ModuleList(
+            MessagePassing(width, config.hidden, n, config.mean_coordination)
+            if config.edges
+            else NodePassing(width, config.hidden, n)
+            for n in outputs
+        )
+        self.register_buffer("scale", torch.tensor(1.0))
+        self.register_buffer("shift", torch.tensor(0.0))
+
+    def standardise(self, mean: float, deviation: float) -> None:
+        """Fix the mean and the standard deviation of the targets, eV/atom, that the output is measured in."""
+        self.shift.fill_(mean)
+        self.scale.fill_(deviation)
+
+    def forward(self, batch: Data) -> Tensor:
+        """Energies of a batch of compositions.
+
+        Args:
+            batch: from `gnome_torch.graphs.batch_compositions`.
+
+        Returns:
+            Energy per atom, eV/atom, (n_graphs,).
+        """
+        one_hot = self.node_embedding.weight.t().index_select(0, batch.numbers - 1)  # (n_nodes, width)
+        nodes = one_hot * batch.fractions[:, None] + self.node_embedding.bias  # (n_nodes, width)
+        globals_ = self.global_embedding(nodes.new_zeros(len(batch.ptr) - 1, 1))  # (n_graphs, width)
+        if self.config.edges:
+            senders, receivers = batch.edge_index  # (n_edges,), (n_edges,)
+            edges = self.edge_embedding(nodes.new_zeros(len(senders), 1))  # (n_edges, width)
+            for block in self.blocks:
+                nodes, edges, globals_ = block(nodes, edges, globals_, senders, receivers, batch.batch)
+        else:
+            for block in self.blocks:
+                nodes, globals_ = block(nodes, globals_, batch.batch)
+        return self.scale * globals_.squeeze(-1) + self.shift  # (n_graphs,)
