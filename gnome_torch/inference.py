@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
-from pymatgen.core import Element, Structure
+from pymatgen.core import Composition, Element, Structure
 
-from gnome_torch.graphs import CrystalGraph, batch_graphs, crystal_graph
+from gnome_torch.graphs import CrystalGraph, batch_compositions, batch_graphs, composition_nodes, crystal_graph
 from gnome_torch.models.ensemble import Ensemble
 from gnome_torch.records import Candidate, Prediction
 
@@ -102,6 +102,39 @@ def predict_structures(
     ensemble = ensemble.to(device).eval()
     graphs = [crystal_graph(structure, ensemble.config.cutoff) for structure in structures]
     energies = _energies(ensemble, graphs, batch_edges, device)
+    return np.median(energies, axis=0), _iqr(energies)
+
+
+def predict_compositions(
+    ensemble: Ensemble, compositions: Sequence[Composition], batch_size: int = 4096, device: str = "cpu"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Predict compounds from their formulas, with an ensemble of composition networks.
+
+    Args:
+        ensemble: the members.
+        compositions: the compounds.
+        batch_size: compositions in one batch.
+        device: where to compute, as torch names it.
+
+    Returns:
+        Median over the members, eV/atom, (n,), and their inter-quartile range, eV/atom, (n,).
+
+    Raises:
+        ValueError: for a composition with something that is no element from hydrogen to plutonium.
+        FloatingPointError: if a member's energies are not finite.
+    """
+    ensemble = ensemble.to(device).eval()
+    parts = [np.zeros((len(ensemble), 0))]
+    for start in range(0, len(compositions), batch_size):
+        nodes = [composition_nodes(composition) for composition in compositions[start : start + batch_size]]
+        numbers, fractions = zip(*nodes, strict=True)
+        counts = np.array([len(some) for some in numbers])
+        batch = batch_compositions(np.concatenate(numbers), np.concatenate(fractions), counts).to(device)
+        with torch.inference_mode():
+            parts.append(ensemble(batch).double().cpu().numpy())
+    energies = np.concatenate(parts, axis=1)
+    if not np.all(np.isfinite(energies)):
+        raise FloatingPointError("the ensemble predicts energies that are not finite: train again")
     return np.median(energies, axis=0), _iqr(energies)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workflows import cli_generate
+from workflows import cli_generate, cli_models
 
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
     from fireworks import LaunchPad
@@ -35,6 +35,7 @@ machine-learned potential in the place of DFT.
   5. New phases      [bold]gnome stable --campaign quickstart[/bold]
 
 Candidates alone, from your crystals: [bold]gnome generate structural --help[/bold]
+Networks alone, from a table: [bold]gnome train --help[/bold], [bold]gnome predict --help[/bold]
 """
 NAME = Annotated[str, typer.Argument(help="name of the campaign")]
 
@@ -46,6 +47,10 @@ campaign = typer.Typer(help="Start, run and follow campaigns.", no_args_is_help=
 app.add_typer(db, name="db")
 app.add_typer(campaign, name="campaign")
 app.add_typer(cli_generate.app, name="generate")
+app.add_typer(cli_models.app, name="train")
+app.command(
+    "predict", epilog="Example: gnome predict --model model --input formulas.csv --target target --out predictions.csv"
+)(cli_models.predict)
 
 
 class TableFormat(StrEnum):
@@ -414,6 +419,11 @@ def _is_for_the_user(error: Exception) -> bool:
         GenerationError,
         ShardError,
     )
+    if "torch" in sys.modules:  # errors of networks come from commands that have loaded torch
+        from gnome_torch.models.checkpoint import CheckpointError
+        from gnome_torch.training.dataset import DataSetError
+
+        kinds += (CheckpointError, DataSetError, FloatingPointError)
     return isinstance(error, kinds)
 
 

@@ -12,7 +12,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from gnome_torch.models.checkpoint import NetworkConfig, new_network, replacing_directory, write_model
+from gnome_torch.models.checkpoint import (
+    CheckpointError,
+    NetworkConfig,
+    load_metrics,
+    load_model,
+    new_network,
+    replacing_directory,
+    write_model,
+)
 from gnome_torch.training.dataset import CompositionSet, DataSetError, TrainingSet
 
 EPOCHS_FILE = "epochs.csv"
@@ -148,6 +156,22 @@ def train(
         }
         write_model(folder, model, metrics)
     return metrics
+
+
+def is_trained(
+    directory: str | Path,
+    dataset: TrainingSet | CompositionSet,
+    model_config: NetworkConfig,
+    training_config: TrainingConfig,
+) -> bool:
+    """Whether a directory holds the network that `train` would make of this: same data, shape and settings."""
+    try:
+        metrics, model = load_metrics(directory), load_model(directory)
+    except CheckpointError:
+        return False
+    wanted = asdict(training_config) | {"device": None}
+    made = dict(metrics.get("training", {})) | {"device": None}  # where it was trained does not matter
+    return metrics.get("data_hash") == dataset.data_hash and model.config == model_config and made == wanted
 
 
 @torch.no_grad()

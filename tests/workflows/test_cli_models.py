@@ -1,0 +1,148 @@
+"""`gnome train` and `gnome predict` as a user meets them: formulas, crystals, an ensemble, and every mistake."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pymatgen.core import Lattice, Structure
+from pymatgen.io.cif import CifWriter
+
+from workflows import cli
+
+Gnome = Callable[..., tuple[int, str, str]]
+METALS = ["Li", "Na", "K", "Mg", "Ca", "Sr", "Al", "Ti", "Fe", "Cu"]
+FAST = ["--epochs", "2", "--hidden", "8,8", "--device", "cpu"]
+
+
+@pytest.fixture
+def gnome(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Gnome:
+    """Run a command: (exit status, standard output, standard error)."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["gnome", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        output = capsys.readouterr()
+        return int(ended.value.code or 0), output.out, output.err
+
+    return run
+
+
+def write_formulas(path: Path) -> None:
+    rows = [(f"{m}{x}{n}", -0.1 * n - 0.01 * i) for i, m in enumerate(METALS) for x in "OSF" for n in (1, 2, 3)]
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([("formula", "target"), *rows])
+
+
+def write_crystals(path: Path) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["material_id", "cif", "energy"])
+        for i, metal in enumerate(METALS):
+            for anion in ("O", "F"):
+                salt = Structure.from_spacegroup(
+                    "Fm-3m", Lattice.cubic(4.5 + 0.1 * i), [metal, anion], [[0, 0, 0], [0.5, 0.5, 0.5]]
+                )
+                writer.writerow([f"{metal}{anion}", str(CifWriter(salt)), -2.0 - 0.1 * i])
+
+
+def test_formulas_there_and_back(gnome: Gnome, tmp_path: Path) -> None:
+    write_formulas(tmp_path / "f.csv")
+    model, out = tmp_path / "model", tmp_path / "out" / "p.csv"
+    command = ["train", "composition", "--data", tmp_path / "f.csv", "--target", "target", "--out", model, *FAST]
+    status, text, err = gnome(*command, "--members", 2)
+    assert status == 0, err
+    assert "90 examples" in text
+    before = {path: path.read_bytes() for path in model.rglob("*") if path.is_file()}
+    assert len([path for path in before if path.name == "weights.safetensors"]) == 2
+    status, text, _ = gnome(*command, "--members", 2)  # the same again changes nothing
+    assert status == 0
+    assert "member 1 is there already" in text
+    assert {path: path.read_bytes() for path in model.rglob("*") if path.is_file()} == before
+
+    status, text, err = gnome(
+        "predict", "--model", model, "--input", tmp_path / "f.csv", "--target", "target", "--out", out
+    )
+    assert status == 0, err
+    assert "mean absolute error" in text
+    with out.open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["id", "formula", "energy_per_atom", "iqr"]
+    assert len(rows) == 90
+    assert all(float(row["iqr"]) >= 0 for row in rows)
+    assert any(float(row["iqr"]) > 0 for row in rows)
+    error = sum(abs(float(r["energy_per_atom"]) - t) for r, t in zip(rows, targets(tmp_path / "f.csv"), strict=True))
+    assert f"mean absolute error {error / 90:.4f}" in text
+
+
+def targets(path: Path) -> list[float]:
+    with path.open() as file:
+        return [float(row["target"]) for row in csv.DictReader(file)]
+
+
+def test_crystals_there_and_back(gnome: Gnome, tmp_path: Path) -> None:
+    write_crystals(tmp_path / "c.csv")
+    model = tmp_path / "model"
+    status, _, err = gnome(
+        "train", "structure", "--data", tmp_path / "c.csv", "--target", "energy", "--per-cell", "--out", model, *FAST
+    )
+    assert status == 0, err
+    salt = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.2), ["Mg", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    salt.to(filename=str(tmp_path / "mgo.cif"))
+    for source, count in (("c.csv", 20), ("mgo.cif", 1)):
+        status, _, err = gnome("predict", "--model", model, "--input", tmp_path / source, "--out", tmp_path / "p.csv")
+        assert status == 0, err
+        assert len((tmp_path / "p.csv").read_text().splitlines()) == count + 1
+    # the primitive cells have two atoms: -2 eV per cell is -1 eV/atom
+    with (tmp_path / "p.csv").open() as file:
+        assert -2.0 < float(next(csv.DictReader(file))["energy_per_atom"]) < 0.0
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "no row in it"),
+        ("formula,target\n", "no row in it"),
+        ("formula,energy\nNaCl,1\n", "no column 'target'; its columns are formula, energy"),
+        ("name,target\nNaCl,1\n", "one must be formula or cif"),
+        ("formula,target\nNaCl,1\nKCl,nan\nKBr,\n", "line 3: 'nan' in column target is no energy and 1 more"),
+        ("formula,target\nNaCl,1\nNaQq,1\n", "line 3: 'NaQq' in column formula is no chemical formula"),
+        ("formula,target\nNaCl,1\nAmO2,1\n", "the networks know compounds of H to Pu"),
+    ],
+)
+def test_bad_tables_are_one_line_and_write_nothing(gnome: Gnome, tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "f.csv").write_text(content)
+    status, _, err = gnome(
+        "train", "composition", "--data", tmp_path / "f.csv", "--target", "target", "--out", tmp_path / "model", *FAST
+    )
+    assert status == 2
+    assert len(err.splitlines()) == 1
+    assert message in err
+    assert not (tmp_path / "model").exists()
+
+
+def test_mistakes_with_models(gnome: Gnome, tmp_path: Path) -> None:
+    write_formulas(tmp_path / "f.csv")
+    write_crystals(tmp_path / "c.csv")
+    out = tmp_path / "p.csv"
+    status, _, err = gnome("predict", "--model", tmp_path / "none", "--input", tmp_path / "f.csv", "--out", out)
+    assert (status, "so no model" in err) == (2, True)
+    assert gnome("train", "structure", "--data", tmp_path / "f.csv", "--target", "target", "--out", out, *FAST)[0] == 2
+    model = tmp_path / "model"
+    train = ["train", "structure", "--data", tmp_path / "c.csv", "--target", "energy", "--out", model]
+    status, _, err = gnome(*train, "--hidden", "8;8")
+    assert (status, "--hidden '8;8'" in err) == (2, True)
+    status, _, err = gnome(*train, "--epochs", 1, "--hidden", "8,8", "--device", "abacus")
+    assert (status, "--device 'abacus' cannot be used" in err) == (2, True)
+    assert gnome(*train, *FAST)[0] == 0
+    status, _, err = gnome("predict", "--model", model, "--input", tmp_path / "f.csv", "--out", out)
+    assert (status, "a network that needs crystals" in err) == (2, True)
+    (model / "member-0" / "weights.safetensors").write_bytes(b"torn")
+    status, _, err = gnome("predict", "--model", model, "--input", tmp_path / "c.csv", "--out", out)
+    assert (status, "broken model" in err) == (2, True)
+    assert not out.exists()
