@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from pymatgen.core import Composition, Structure
 
 
@@ -115,6 +116,48 @@ class Prediction:
     formation_energy: float
     iqr: float
     volume_scale: float
+
+
+@dataclass(frozen=True, eq=False)
+class Decorations:
+    """Candidates with the geometry of one parent, as arrays: what the networks see of them.
+
+    Attributes:
+        parent: the crystal; its elements do not matter.
+        numbers: atomic number on each of its sites, (n, n_sites).
+        volumes: reference volume of the cell, cubic angstrom, (n,).
+    """
+
+    parent: Structure
+    numbers: np.ndarray
+    volumes: np.ndarray
+
+    def __post_init__(self) -> None:
+        name, n_sites = self.parent.formula, len(self.parent)
+        if self.numbers.shape != (len(self.volumes), n_sites):
+            raise ValueError(
+                f"candidates of {name}: species {self.numbers.shape}, {len(self.volumes)} volumes, {n_sites} sites"
+            )
+        if not np.all(np.isfinite(self.volumes) & (self.volumes > 0)):
+            raise ValueError(f"candidates of {name}: a volume that is not positive")
+
+    def __len__(self) -> int:
+        return len(self.volumes)
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What an ensemble says of many candidates, in their order.
+
+    Attributes:
+        energy: formation energy, eV/atom, (n,): median over the members of the minimum over the volumes.
+        iqr: inter-quartile range over the members, eV/atom, (n,).
+        volume_scale: volume of the minimum as a fraction of the reference volume (median over the members), (n,).
+    """
+
+    energy: np.ndarray
+    iqr: np.ndarray
+    volume_scale: np.ndarray
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,41 @@
-"""Stage 2, filter: the selection rule. Numbers in, decisions out."""
+"""Stage 2, filter: candidates in, decisions out. What predicts and what knows the hull are passed in as functions.
+
+predictions-SSSSS-RRRRRR.parquet   predictions of the candidates from row R of shard S on; a killed run goes on
+                                   after the last
+screened-SSSSS.parquet             every candidate of shard S: prediction, spread, distance to the hull, decision
+screening.json                     how many of each; written last
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pymatgen.core import Structure
+
+from gnome_torch.candidates.shards import SUMMARY, candidates_of, decorations, shard_paths, write_json, write_table
+from gnome_torch.records import Candidate, Decorations, Prediction, Predictions
+
+PART_ROWS = 4096
+"""Candidates predicted between two saves: minutes on a CPU, seconds on a GPU."""
+
+PLAN = "screening-plan.json"
+REPORT = "screening.json"
+DECISIONS = ("selected", "near", "far")
+
+Predict = Callable[[pa.Table], Predictions]
+"""From a table of candidates (`candidates.shards.SCHEMA`)."""
+
+HullEnergies = Callable[[Sequence[str]], np.ndarray]
+"""Energy of the hull, eV/atom of formation, (n,), at compositions given by their reduced formulas."""
 
 
 @dataclass(frozen=True)
@@ -19,10 +51,46 @@ class Choice:
     distance: float
 
 
+@dataclass(frozen=True)
+class Cascade:
+    """A cheap first look, which spares most candidates the full prediction.
+
+    Attributes:
+        margin: candidates up to this far beyond the threshold at first look get the full prediction, eV/atom.
+        audit: share of the others that gets it too: they tell how many good ones the first look has lost.
+    """
+
+    margin: float = 0.1
+    audit: float = 0.02
+
+    def __post_init__(self) -> None:
+        if not self.margin >= 0 or not 0 <= self.audit <= 1:
+            raise ValueError(f"{self}: the margin must not be negative, the audit from 0 to 1")
+
+
+@dataclass(frozen=True)
+class Screened:
+    """Result of a screening.
+
+    Attributes:
+        candidates: how many there were.
+        near: predicted within the threshold.
+        chosen: those that go to relaxation, the most promising first: candidate, prediction, distance (eV/atom).
+        recall: estimated share of those within the threshold that a cascade has kept; None without cascade.
+        full: candidates that got the full prediction.
+    """
+
+    candidates: int
+    near: int
+    chosen: list[tuple[Candidate, Prediction, float]]
+    recall: float | None
+    full: int
+
+
 def select(
-    formulas: Sequence[str],
-    predicted: Sequence[float],
-    hull: Sequence[float],
+    formulas: Sequence[Any] | np.ndarray,
+    predicted: Sequence[float] | np.ndarray,
+    hull: Sequence[float] | np.ndarray,
     threshold: float = 0.05,
     limit: int | None = None,
 ) -> list[Choice]:
@@ -32,7 +100,7 @@ def select(
     predicted energy of each composition. Ties are broken by the order of the input.
 
     Args:
-        formulas: reduced formulas, (n,).
+        formulas: reduced formulas, or numbers that stand for them, (n,).
         predicted: formation energies, eV/atom, (n,).
         hull: energy of the hull at each composition, eV/atom, (n,).
         threshold: largest predicted distance, eV/atom.
@@ -41,10 +109,257 @@ def select(
     Raises:
         ValueError: inputs of different lengths.
     """
-    lowest: dict[str, Choice] = {}
-    for index, (formula, energy, floor) in enumerate(zip(formulas, predicted, hull, strict=True)):
-        distance = energy - floor
-        if distance <= threshold and (formula not in lowest or distance < lowest[formula].distance):
-            lowest[formula] = Choice(index, distance)
-    ranked = sorted(lowest.values(), key=lambda choice: (choice.distance, choice.index))
-    return ranked if limit is None else ranked[:limit]
+    if not len(formulas) == len(predicted) == len(hull):
+        raise ValueError(f"{len(formulas)} formulas, {len(predicted)} predictions, {len(hull)} hull energies")
+    distance = np.asarray(predicted, dtype=float) - np.asarray(hull, dtype=float)
+    near = np.flatnonzero(distance <= threshold)
+    ranked = near[np.argsort(distance[near], kind="stable")]
+    _, first = np.unique(np.asarray(formulas)[ranked], return_index=True)
+    best = ranked[np.sort(first)]
+    return [Choice(int(i), float(distance[i])) for i in best[:limit]]
+
+
+def by_parent(parents: Mapping[str, Structure], predict: Callable[[Sequence[Decorations]], Predictions]) -> Predict:
+    """A prediction of tables from one of decorated parents; the candidates of one parent need not be together.
+
+    Args:
+        parents: crystal of every key of a parent.
+        predict: as `gnome_torch.inference.predict`.
+    """
+
+    def predict_table(table: pa.Table) -> Predictions:
+        grouped = decorations(table, parents)
+        found = predict([some for _, some in grouped])
+        rows = np.concatenate([rows for rows, _ in grouped]) if grouped else np.zeros(0, dtype=np.int64)
+        place = np.argsort(rows)
+        return Predictions(found.energy[place], found.iqr[place], found.volume_scale[place])
+
+    return predict_table
+
+
+def screen(
+    candidates: Path,
+    directory: Path,
+    predict: Predict,
+    hull_energies: HullEnergies,
+    identity: Mapping[str, Any],
+    *,
+    threshold: float = 0.05,
+    limit: int | None = None,
+    first_look: Predict | None = None,
+    cascade: Cascade | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Screened:
+    """Predict all candidates of a directory, decide, and write both down.
+
+    Args:
+        candidates: finished directory of `candidates.shards`.
+        directory: where the results go. Predictions that are there already, of the same identity, are kept.
+        predict: the full prediction.
+        hull_energies: of the current hull.
+        identity: JSON content that fixes what `predict` (and, with a cascade, the hull) says; another one starts over.
+        threshold: largest predicted distance that is near the hull, eV/atom.
+        limit: candidates chosen at most; None for all.
+        first_look: a cheaper prediction; used with `cascade`.
+        cascade: how to use it.
+        progress: called with the number of candidates predicted so far, also those of an earlier run.
+
+    Raises:
+        ShardError: the candidates are missing, unfinished or broken.
+    """
+    if (first_look is None) != (cascade is None):
+        raise ValueError("a cascade needs a first look, and a first look a cascade")
+    _start(candidates, directory, dict(identity, cascade=str(cascade)))
+    if first_look is not None and cascade is not None:
+        predict_part = _cascaded(first_look, predict, hull_energies, cascade, threshold)
+    else:
+        predict_part = _all_in_full(predict)
+    done = 0
+    for part in _parts(candidates):
+        path = directory / part.name
+        if not path.exists():
+            table = part.read()
+            write_table(_columns(table, *predict_part(table)), path)
+        done += part.rows
+        if progress:
+            progress(done)
+    return _decide(candidates, directory, hull_energies, threshold, limit, cascade)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some rows of one shard."""
+
+    shard: int
+    path: Path
+    first: int
+    rows: int
+
+    @property
+    def name(self) -> str:
+        return f"predictions-{self.shard:05d}-{self.first:06d}.parquet"
+
+    def read(self) -> pa.Table:
+        return pq.read_table(self.path).slice(self.first, self.rows)
+
+
+def _parts(candidates: Path) -> Iterator[_Part]:
+    for shard, path in enumerate(shard_paths(candidates)):
+        rows = pq.read_metadata(path).num_rows
+        for first in range(0, rows, PART_ROWS):
+            yield _Part(shard, path, first, min(PART_ROWS, rows - first))
+
+
+def _start(candidates: Path, directory: Path, identity: Mapping[str, Any]) -> None:
+    """Throw away what an earlier run of another identity has left."""
+    shard_paths(candidates)  # finished?
+    proposed = hashlib.sha256((candidates / SUMMARY).read_bytes()).hexdigest()[:24]
+    plan = {**identity, "candidates": proposed, "part_rows": PART_ROWS}
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        same = json.loads((directory / PLAN).read_text()) == plan
+    except (OSError, ValueError):
+        same = False
+    if not same:
+        for pattern in (PLAN, REPORT, "predictions-*.parquet", "screened-*.parquet"):
+            for path in directory.glob(pattern):
+                path.unlink()
+        write_json(plan, directory / PLAN)
+
+
+def _all_in_full(predict: Predict) -> Callable[[pa.Table], tuple[Predictions, np.ndarray]]:
+    def predict_part(table: pa.Table) -> tuple[Predictions, np.ndarray]:
+        return predict(table), np.full(table.num_rows, "full")
+
+    return predict_part
+
+
+def _cascaded(
+    first_look: Predict, predict: Predict, hull_energies: HullEnergies, cascade: Cascade, threshold: float
+) -> Callable[[pa.Table], tuple[Predictions, np.ndarray]]:
+    """Predictions, and how each was made: (n,) of "first look", "audit", "full"."""
+
+    def predict_part(table: pa.Table) -> tuple[Predictions, np.ndarray]:
+        rough = first_look(table)
+        codes, floors = _floors(table["formula"], hull_energies)
+        promising = rough.energy - floors[codes] <= threshold + cascade.margin
+        # the sample hangs on the candidates alone, so a repeated run takes the same
+        seed = int(hashlib.sha256("".join(table["id"].to_pylist()).encode()).hexdigest()[:16], 16)
+        audited = ~promising & (np.random.default_rng(seed).random(table.num_rows) < cascade.audit)
+        rows = np.flatnonzero(promising | audited)
+        exact = predict(table.take(rows))
+        merged = [np.array(getattr(rough, name), dtype=float) for name in ("energy", "iqr", "volume_scale")]
+        for column, values in zip(merged, (exact.energy, exact.iqr, exact.volume_scale), strict=True):
+            column[rows] = values
+        return Predictions(*merged), np.where(promising, "full", np.where(audited, "audit", "first look"))
+
+    return predict_part
+
+
+def _columns(table: pa.Table, predictions: Predictions, made_by: np.ndarray) -> pa.Table:
+    return pa.table(
+        {
+            "id": table["id"],
+            "formula": table["formula"],
+            "formation_energy": predictions.energy,
+            "iqr": predictions.iqr,
+            "volume_scale": predictions.volume_scale,
+            "prediction": pa.array(made_by.tolist(), pa.string()).dictionary_encode(),
+        }
+    )
+
+
+def _floors(formulas: pa.ChunkedArray, hull_energies: HullEnergies) -> tuple[np.ndarray, np.ndarray]:
+    """Number of each row's composition, (n,), and the energy of the hull at each composition, eV/atom."""
+    encoded = pc.dictionary_encode(formulas).combine_chunks()
+    if isinstance(encoded, pa.ChunkedArray):  # of no rows
+        return np.zeros(0, dtype=np.int64), np.zeros(0)
+    floors = np.asarray(hull_energies(encoded.dictionary.to_pylist()), dtype=float)
+    return encoded.indices.to_numpy(), floors
+
+
+def _decide(
+    candidates: Path,
+    directory: Path,
+    hull_energies: HullEnergies,
+    threshold: float,
+    limit: int | None,
+    cascade: Cascade | None,
+) -> Screened:
+    parts = list(_parts(candidates))
+    names = ["formula", "formation_energy", "prediction"]
+    columns = [pq.read_table(directory / part.name, columns=names) for part in parts]
+    table = pa.concat_tables(columns).unify_dictionaries() if columns else None
+    if table is None:
+        _report(directory, Screened(0, 0, [], None, 0), dict.fromkeys(DECISIONS, 0), threshold)
+        return Screened(0, 0, [], None, 0)
+    codes, floors = _floors(table["formula"], hull_energies)
+    energies = table["formation_energy"].to_numpy()
+    made_by = np.array(table["prediction"].to_pylist())
+    # a first look that was not good enough does not select
+    distance = np.where(made_by == "first look", np.inf, energies - floors[codes])
+    choices = select(codes, distance, np.zeros(len(distance)), threshold, limit)
+    near = distance <= threshold
+    decision = np.where(near, 1, 2)
+    decision[[choice.index for choice in choices]] = 0
+
+    _write_decisions(directory, parts, floors[codes], decision)
+    recall = None
+    if cascade is not None:
+        kept, lost = int((near & (made_by == "full")).sum()), int((near & (made_by == "audit")).sum())
+        recall = kept / (kept + lost / cascade.audit) if kept and cascade.audit else None
+    screened = Screened(
+        candidates=len(energies),
+        near=int(near.sum()),
+        chosen=_chosen(directory, parts, choices),
+        recall=recall,
+        full=int((made_by != "first look").sum()),
+    )
+    counts = dict(zip(DECISIONS, np.bincount(decision, minlength=3).tolist(), strict=True))
+    _report(directory, screened, counts, threshold)
+    return screened
+
+
+def _write_decisions(directory: Path, parts: list[_Part], floors: np.ndarray, decision: np.ndarray) -> None:
+    """One file for each shard: its predictions with hull, distance and decision."""
+    start = 0
+    for shard in sorted({part.shard for part in parts}):
+        tables = [pq.read_table(directory / part.name) for part in parts if part.shard == shard]
+        table = pa.concat_tables(tables).unify_dictionaries()
+        rows = slice(start, start + table.num_rows)
+        decided = pa.DictionaryArray.from_arrays(pa.array(decision[rows].astype(np.int8)), pa.array(DECISIONS))
+        table = table.append_column("hull_energy", pa.array(floors[rows]))
+        table = table.append_column("distance", pa.array(table["formation_energy"].to_numpy() - floors[rows]))
+        write_table(table.append_column("decision", decided), directory / f"screened-{shard:05d}.parquet")
+        start += len(decided)
+
+
+def _chosen(
+    directory: Path, parts: list[_Part], choices: Sequence[Choice]
+) -> list[tuple[Candidate, Prediction, float]]:
+    """The chosen candidates, read from their shards."""
+    starts = np.concatenate([[0], np.cumsum([part.rows for part in parts])])
+    indices = np.array([choice.index for choice in choices], dtype=np.int64)
+    places = np.searchsorted(starts, indices, side="right") - 1
+    found: dict[int, tuple[Candidate, Prediction, float]] = {}
+    for place in np.unique(places).tolist():
+        part, mine = parts[place], np.flatnonzero(places == place)
+        rows = indices[mine] - starts[place]
+        predictions = pq.read_table(directory / part.name).take(rows).to_pylist()
+        for which, candidate, row in zip(
+            mine.tolist(), candidates_of(part.read().take(rows)), predictions, strict=True
+        ):
+            prediction = Prediction(candidate.id, row["formation_energy"], row["iqr"], row["volume_scale"])
+            found[which] = candidate, prediction, choices[which].distance
+    return [found[which] for which in range(len(choices))]
+
+
+def _report(directory: Path, screened: Screened, counts: Mapping[str, int], threshold: float) -> None:
+    report = {
+        "candidates": screened.candidates,
+        **counts,
+        "predicted_in_full": screened.full,
+        "cascade_recall": screened.recall,
+        "threshold": threshold,
+    }
+    write_json(report, directory / REPORT)

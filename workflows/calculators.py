@@ -1,4 +1,4 @@
-"""ASE calculators of the machine-learned potentials, loaded once per worker process.
+"""What a worker computes with: its device, and ASE calculators loaded once per process.
 
 atomate2 builds a calculator for every relaxation, which for SevenNet costs more than many a relaxation (1.9 s).
 A maker that names one of these functions shares it among all the Fireworks that a worker runs.
@@ -17,6 +17,13 @@ def one_thread_unless_told() -> None:
         import torch
 
         torch.set_num_threads(1)
+
+
+def best_device() -> str:
+    """Where the networks run: a GPU if this worker has one."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @lru_cache(maxsize=2)

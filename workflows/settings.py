@@ -114,11 +114,21 @@ class Network(_Settings):
     )
 
 
+class FirstLook(_Settings):
+    """A cheap prediction before the full one, which only the promising candidates get."""
+
+    members: int = Field(1, ge=1, description="members of the ensemble asked first")
+    volumes: int = Field(5, ge=1, description="volumes tried first")
+    margin: float = Field(0.1, ge=0, description="this far beyond the threshold still counts as promising, eV/atom")
+    audit: float = Field(0.02, ge=0, le=1, description="share of the others predicted in full: measures the recall")
+
+
 class Screening(_Settings):
     """The filter between networks and relaxation."""
 
     threshold: float = Field(0.05, description="predicted distance to the hull at most, eV/atom")
     volumes: int = Field(20, ge=1, description="volumes tried, 80 % to 120 % of the reference; 1: the reference alone")
+    cascade: FirstLook | None = Field(None, description="a cheap first look at every candidate; empty: none")
     max_relaxations: int = Field(1000, ge=1, description="relaxations per round at most")
 
 

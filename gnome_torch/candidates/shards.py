@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,11 @@ from pymatgen.core import Composition, Lattice, Structure
 
 from gnome_torch.candidates.chemistry import merged
 from gnome_torch.candidates.decoration import candidate_ids
-from gnome_torch.candidates.elements import element_table
+from gnome_torch.candidates.elements import element_table, numbers_of
 from gnome_torch.candidates.keys import composition_keys
 from gnome_torch.candidates.parents import Parent
 from gnome_torch.candidates.rows import Rows
-from gnome_torch.records import Candidate, Lineage
+from gnome_torch.records import Candidate, Decorations, Lineage
 
 ROWS_PER_SHARD = 100_000
 SUMMARY = "summary.json"
@@ -262,9 +262,18 @@ def read_tables(directory: Path) -> Iterator[pa.Table]:
     Raises:
         ShardError: the directory is missing or unfinished.
     """
-    read_summary(directory)
-    for path in sorted(directory.glob("candidates-*.parquet")):
+    for path in shard_paths(directory):
         yield pq.read_table(path)
+
+
+def shard_paths(directory: Path) -> list[Path]:
+    """The files of a finished directory, in their order.
+
+    Raises:
+        ShardError: the directory is missing or unfinished.
+    """
+    read_summary(directory)
+    return sorted(directory.glob("candidates-*.parquet"))
 
 
 def read_shards(directory: Path) -> Iterator[Candidate]:
@@ -291,6 +300,39 @@ def candidates_of(table: pa.Table) -> Iterator[Candidate]:
                 probability=row["probability"],
                 contact=row["contact"],
             )
+
+
+def decorations(table: pa.Table, parents: Mapping[str, Structure]) -> list[tuple[np.ndarray, Decorations]]:
+    """Candidates of a table of `SCHEMA` as arrays: for each parent the rows, (n,), and what is on its sites.
+
+    Raises:
+        ShardError: a parent is missing, or a candidate does not fit it; the message names them.
+    """
+    table = table.unify_dictionaries().combine_chunks()
+    if table.num_rows == 0:
+        return []
+    species = table["species"].chunk(0)
+    symbols = species.flatten().dictionary.to_pylist()
+    numbers = numbers_of(symbols)[species.flatten().indices.to_numpy(zero_copy_only=False)]
+    first = species.offsets.to_numpy() - species.offsets[0].as_py()
+    volumes = table["volume"].to_numpy()
+    parent_ids = table["parent_id"].chunk(0)
+    codes = parent_ids.indices.to_numpy(zero_copy_only=False)
+    order = np.argsort(codes, kind="stable")
+    found = []
+    for rows in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1):
+        key = parent_ids.dictionary[int(codes[rows[0]])].as_py()
+        if key not in parents:
+            raise ShardError(f"candidate {table['id'][int(rows[0])]}: its parent {key} is not in {PARENTS}")
+        sites = first[rows + 1] - first[rows]
+        if np.any(sites != len(parents[key])):
+            raise ShardError(f"candidates of {key}: not all have its {len(parents[key])} sites")
+        try:
+            some = Decorations(parents[key], numbers[first[rows][:, None] + np.arange(sites[0])], volumes[rows])
+        except ValueError as error:
+            raise ShardError(f"parent {key}: {error}") from error
+        found.append((rows, some))
+    return found
 
 
 def parents_table(parents: Sequence[tuple[Parent, str, str, str]]) -> pa.Table:

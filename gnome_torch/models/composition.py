@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gnome_torch.graphs import N_ELEMENTS
-from gnome_torch.models.structure import ConcatenatedMLP, MessagePassing, fan_in_normal, mean_over_nodes
+from gnome_torch.models.layers import Affine, ConcatenatedMLP, MessagePassing, OneHot, Weights, fan_in_normal
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -61,22 +61,22 @@ class NodePassing(nn.Module):
         self.node_mlp = ConcatenatedMLP((width, width), hidden)
         self.global_mlp = ConcatenatedMLP((hidden[-1], width), (*hidden[:-1], n_global))
 
-    def forward(self, nodes: Tensor, globals_: Tensor, graph: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, nodes: Affine, globals_: Affine, weights: Weights) -> tuple[Affine, Affine]:
         """Update every feature once.
 
         Args:
-            nodes: (n_nodes, width).
-            globals_: (n_graphs, width).
-            graph: graph of each node, (n_nodes,).
+            nodes: n_nodes rows of width features.
+            globals_: n_graphs rows.
+            weights: of the batch.
 
         Returns:
-            New nodes (n_nodes, hidden[-1]) and globals (n_graphs, n_global).
+            New nodes (hidden[-1] features) and globals (n_global).
         """
         mlp = self.node_mlp
-        nodes = mlp.finish(mlp.project(nodes, 0) + mlp.project(globals_, 1).index_select(0, graph))
+        at_graph = mlp.project(globals_, 1) + mlp.first.bias  # (n_graphs, hidden[0])
+        nodes = mlp.finish(mlp.project(nodes, 0) + at_graph.index_select(0, weights.graph))
         mlp = self.global_mlp
-        mean = mean_over_nodes(nodes, graph, len(globals_))
-        return nodes, mlp.finish(mlp.project(mean, 0) + mlp.project(globals_, 1))
+        return nodes, mlp.finish(mlp.project(weights.mean(nodes), 0) + mlp.project(globals_, 1) + mlp.first.bias)
 
 
 class CompositionNetwork(nn.Module):
@@ -133,15 +133,18 @@ class CompositionNetwork(nn.Module):
         Returns:
             Energy per atom, eV/atom, (n_graphs,).
         """
-        one_hot = self.node_embedding.weight.t().index_select(0, batch.numbers - 1)  # (n_nodes, width)
-        nodes = one_hot * batch.fractions[:, None] + self.node_embedding.bias  # (n_nodes, width)
-        globals_ = self.global_embedding(nodes.new_zeros(len(batch.ptr) - 1, 1))  # (n_graphs, width)
+        weights = Weights.of(batch)
+        nodes: Affine = OneHot(
+            batch.numbers - 1, self.node_embedding.weight, self.node_embedding.bias, batch.fractions[:, None]
+        )
+        nothing = batch.fractions.new_zeros(weights.n_graphs, 1)
+        globals_ = Affine(nothing, self.global_embedding.weight, self.global_embedding.bias)
         if self.config.edges:
-            senders, receivers = batch.edge_index  # (n_edges,), (n_edges,)
-            edges = self.edge_embedding(nodes.new_zeros(len(senders), 1))  # (n_edges, width)
+            # one row for all of them: nothing tells the edges apart before the first block
+            edges = Affine(nothing[:1], self.edge_embedding.weight, self.edge_embedding.bias)
             for block in self.blocks:
-                nodes, edges, globals_ = block(nodes, edges, globals_, senders, receivers, batch.batch)
+                nodes, edges, globals_ = block(nodes, edges, globals_, weights)
         else:
             for block in self.blocks:
-                nodes, globals_ = block(nodes, globals_, batch.batch)
-        return self.scale * globals_.squeeze(-1) + self.shift  # (n_graphs,)
+                nodes, globals_ = block(nodes, globals_, weights)
+        return self.scale * globals_.value().squeeze(-1) + self.shift  # (n_graphs,)

@@ -9,7 +9,7 @@ import numpy as np
 from pymatgen.core import Composition
 from scipy.optimize import linprog
 
-from gnome_torch.records import Entry, HullPoint
+from gnome_torch.records import Entry, HullPoint, content_hash
 
 # eV/atom; distance below which an entry counts as on the hull (google-deepmind/materials_discovery)
 STABLE_TOLERANCE = 5e-5
@@ -85,6 +85,11 @@ class Hull:
     def elements(self) -> frozenset[str]:
         """Elements that have a reference."""
         return frozenset(self.references)
+
+    def fingerprint(self) -> str:
+        """Content hash of everything that fixes the hull's energies."""
+        phases = {phase.formula: round(phase.formation_energy, 9) for phase in self._phases}
+        return content_hash({"theory": self.theory, "phases": phases})
 
     def formation_energy(self, composition: Composition, energy_per_atom: float) -> float:
         """Formation energy, eV/atom, from a corrected energy, eV/atom.

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import uuid
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
+import torch
 from pymatgen.core import Composition, Structure
+from torch import Tensor
+from torch_geometric.data import Batch
 
-from gnome_torch.graphs import (
-    CUTOFF,
-    CUTOFF_TOLERANCE,
-    batch_arrays,
-    batch_compositions,
-    composition_nodes,
-    crystal_graph,
-)
+from gnome_torch.graphs import CUTOFF, CUTOFF_TOLERANCE, CrystalGraph, composition_nodes, crystal_graph, pairs_within
+from gnome_torch.models.checkpoint import replacing_directory
 
-if TYPE_CHECKING:
-    from torch_geometric.data import Batch
-
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+META = "meta.json"
 TEST_PERCENT = 15
 """Of 100 values of the hash, those below this are the test part: measured on DeepMind's released `Is Train` column."""
 
@@ -47,23 +41,22 @@ def in_test_part(reduced_formula: str) -> bool:
 
 
 class _FlatSet:
-    """What data sets of flat arrays have in common: a file, a hash, a split. Subclasses are frozen dataclasses.
+    """What data sets of flat arrays have in common: files, a hash, a split. Subclasses are frozen dataclasses.
+
+    On disk a data set is a directory: a .npy file for each array, which is mapped into memory and not read, and
+    meta.json.
 
     Attributes:
         network: class of the networks that learn from it.
         targets: energy per atom, eV/atom, (n,).
-        ids: name of each example, (n,).
-        formulas: reduced formula of each, (n,).
+        ids: name of each example, (n,), UTF-8.
+        formulas: reduced formula of each, (n,), UTF-8.
     """
 
     network: ClassVar[str]
     targets: np.ndarray
     ids: np.ndarray
     formulas: np.ndarray
-
-    def __post_init__(self) -> None:
-        for field in self._fields():
-            getattr(self, field).flags.writeable = False
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -72,44 +65,68 @@ class _FlatSet:
     def _fields(cls) -> list[str]:
         return [field.name for field in fields(cls)]  # type: ignore[arg-type]
 
-    def save(self, path: str | Path) -> None:
-        """Write one .npz file; what was there is replaced as a whole.
+    def save(self, directory: str | Path, source: str = "") -> None:
+        """Write the data set; what was there is replaced as a whole.
 
         Args:
-            path: the file; its parents are made.
+            directory: of the data set alone; its parents are made.
+            source: what it was made from, for those who would make it again.
         """
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.new-{uuid.uuid4().hex[:12]}")
-        try:
-            with open(temporary, "wb") as file:
-                arrays = {name: getattr(self, name) for name in self._fields()}
-                np.savez(file, format_version=np.array(FORMAT_VERSION), **arrays)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        meta = {"format_version": FORMAT_VERSION, "class": type(self).__name__, "examples": len(self)}
+        with replacing_directory(directory) as folder:
+            for name in self._fields():
+                np.save(folder / f"{name}.npy", getattr(self, name), allow_pickle=False)
+            meta |= {"data_hash": self.data_hash, "source": source}
+            (folder / META).write_text(json.dumps(meta, indent=2) + "\n")
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read a file of `save`; never unpickles.
+    def load(cls, directory: str | Path) -> Self:
+        """Map a data set of `save` into memory; never unpickles, never writes.
 
         Raises:
             DataSetError: if it is missing, broken or of another format.
         """
-        path = Path(path)
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-        except FileNotFoundError as error:
-            raise DataSetError(f"{path}: no such data set; build and save it first") from error
-        except Exception as error:  # zipfile, zlib, numpy: whatever a broken file makes them raise
-            raise DataSetError(f"{path}: not a readable data set ({error}); build it again") from error
-        version = arrays.pop("format_version", None)
-        if version is None or version != FORMAT_VERSION or set(arrays) != set(cls._fields()):
+        directory = Path(directory)
+        meta = read_meta(directory)
+        if (meta.get("format_version"), meta.get("class")) != (FORMAT_VERSION, cls.__name__):
             raise DataSetError(
-                f"{path}: data set of format {version}, this code reads {FORMAT_VERSION}; build it again"
+                f"{directory}: {meta.get('class')} of format {meta.get('format_version')}, this code wants "
+                f"{cls.__name__} of format {FORMAT_VERSION}; build it again"
             )
-        return cls(**arrays)
+        try:
+            # copy on write: torch wants arrays that it could write to
+            arrays = {
+                name: np.load(directory / f"{name}.npy", mmap_mode="c", allow_pickle=False) for name in cls._fields()
+            }
+        except (OSError, ValueError) as error:
+            raise DataSetError(f"{directory}: not a readable data set ({error}); build it again") from error
+        dataset = cls(**arrays)
+        dataset.__dict__["data_hash"] = meta["data_hash"]  # in the place of the cached property
+        return dataset
+
+    def tensors(self, device: str | torch.device) -> dict[str, Tensor]:
+        """The numeric arrays on a device; made once. On a CPU they share the memory of the arrays."""
+        device = torch.device(device)
+        made: dict[torch.device, dict[str, Tensor]] = self.__dict__.setdefault("_tensors", {})
+        if device not in made:
+            arrays = {name: np.atleast_1d(getattr(self, name)) for name in self._fields()}
+            made[device] = {
+                name: torch.from_numpy(np.asarray(array)).to(device)
+                for name, array in arrays.items()
+                if array.dtype.kind != "S"
+            }
+        return made[device]
+
+    def name(self, index: int) -> str:
+        """Name of one example."""
+        return bytes(self.ids[index]).decode()
+
+    def _first(self, device: str | torch.device, lengths: str) -> Tensor:
+        """Position of the first row of each example, (n,)."""
+        data = self.tensors(device)
+        if f"first {lengths}" not in data:
+            data[f"first {lengths}"] = data[lengths].cumsum(0) - data[lengths]
+        return data[f"first {lengths}"]
 
     @cached_property
     def data_hash(self) -> str:
@@ -123,20 +140,22 @@ class _FlatSet:
 
     def split(self) -> tuple[np.ndarray, np.ndarray]:
         """Indices of the training part, (n_train,), and of the test part, (n_test,); no composition is in both."""
-        tested = np.array([in_test_part(str(formula)) for formula in self.formulas], dtype=bool)
+        tested = np.array([in_test_part(formula.decode()) for formula in self.formulas.tolist()], dtype=bool)
         return np.flatnonzero(~tested), np.flatnonzero(tested)
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet(_FlatSet):
-    """Crystals one after another in flat arrays.
+    """Crystals one after another in flat arrays, their equivalent atoms joined (`CrystalGraph.reduced`).
 
     Attributes:
-        numbers: atomic numbers, (sum of n_atoms,).
-        n_atoms: atoms of each crystal, (n_crystals,).
-        senders: first atom of each edge, counted within its crystal, (sum of n_edges,).
-        receivers: second atom of each edge, counted within its crystal, (sum of n_edges,).
+        numbers: atomic numbers, (sum of n_nodes,).
+        atoms: atoms of the cell that each node stands for, (sum of n_nodes,).
+        n_nodes: nodes of each crystal, (n_crystals,).
+        senders: node each edge leaves, counted within its crystal, (sum of n_edges,).
+        receivers: node each edge reaches, counted within its crystal, (sum of n_edges,).
         distances: length of each edge, angstrom, (sum of n_edges,).
+        pairs: pairs of atoms that each edge stands for, (sum of n_edges,).
         n_edges: edges of each crystal, (n_crystals,).
         targets: energy per atom, eV/atom, (n_crystals,).
         ids: name of each crystal, (n_crystals,).
@@ -146,10 +165,12 @@ class TrainingSet(_FlatSet):
 
     network = "StructureNetwork"
     numbers: np.ndarray
-    n_atoms: np.ndarray
+    atoms: np.ndarray
+    n_nodes: np.ndarray
     senders: np.ndarray
     receivers: np.ndarray
     distances: np.ndarray
+    pairs: np.ndarray
     n_edges: np.ndarray
     targets: np.ndarray
     ids: np.ndarray
@@ -163,6 +184,7 @@ class TrainingSet(_FlatSet):
         targets: Sequence[float] | np.ndarray,
         ids: Sequence[str],
         cutoff: float = TRAINING_CUTOFF,
+        progress: Callable[[int], None] | None = None,
     ) -> TrainingSet:
         """Find the neighbours of every crystal.
 
@@ -170,81 +192,90 @@ class TrainingSet(_FlatSet):
         composition is on one side of the split.
 
         Args:
-            structures: ordered crystals, at least one.
+            structures: ordered crystals, at least one; read once, one at a time.
             targets: energy per atom of each, eV/atom.
             ids: name of each.
             cutoff: neighbours to keep, angstrom.
+            progress: called with the number of crystals done so far.
 
         Raises:
             DataSetError: if there is no crystal, the lengths differ, an energy is not finite or a crystal has no graph.
         """
-        structures, ids = list(structures), [str(name) for name in ids]
-        energies = _checked_energies("crystal", len(structures), targets, ids)
-        refused = [name for name, structure in zip(ids, structures, strict=True) if len(structure) == 0]
-        if refused:
-            raise DataSetError(f"crystals without atoms: {_names(refused)}; leave them out")
-        graphs = []
-        for name, structure in zip(ids, structures, strict=True):
+        ids = [str(name) for name in ids]
+        energies = _checked_energies("crystal", len(ids), targets, ids)
+        graphs: list[CrystalGraph] = []
+        formulas = []
+        for done, structure in enumerate(structures):
+            if done == len(ids):
+                raise DataSetError(f"more than {done} crystals for {done} energies and ids: give one of each")
             try:
-                graphs.append(crystal_graph(structure, cutoff))
+                graphs.append(_compact(crystal_graph(structure, cutoff).reduced()))
             except ValueError as error:
-                raise DataSetError(f"crystal {name}: {error}") from error
+                raise DataSetError(f"crystal {ids[done]}: {error}; leave it out") from error
+            formulas.append(structure.composition.element_composition.reduced_formula)
+            if progress:
+                progress(done + 1)
+        if len(graphs) != len(ids):
+            raise DataSetError(f"{len(graphs)} crystals, {len(energies)} energies and {len(ids)} ids: give one of each")
         return cls(
-            numbers=np.concatenate([graph.numbers for graph in graphs]).astype(np.int32),
-            n_atoms=np.array([graph.n_atoms for graph in graphs], dtype=np.int64),
-            senders=np.concatenate([graph.senders for graph in graphs]).astype(np.int32),
-            receivers=np.concatenate([graph.receivers for graph in graphs]).astype(np.int32),
+            numbers=np.concatenate([graph.numbers for graph in graphs]),
+            atoms=np.concatenate([graph.atoms for graph in graphs]),
+            n_nodes=np.array([graph.n_nodes for graph in graphs], dtype=np.int64),
+            senders=np.concatenate([graph.senders for graph in graphs]),
+            receivers=np.concatenate([graph.receivers for graph in graphs]),
             distances=np.concatenate([graph.distances for graph in graphs]),
+            pairs=np.concatenate([graph.pairs for graph in graphs]),
             n_edges=np.array([graph.n_edges for graph in graphs], dtype=np.int64),
             targets=energies,
-            ids=np.array(ids),
-            formulas=np.array([structure.composition.element_composition.reduced_formula for structure in structures]),
+            ids=_utf8(ids),
+            formulas=_utf8(formulas),
             cutoff=np.array(cutoff, dtype=np.float64),
         )
 
-    def batch_for(self, config: Any, indices: np.ndarray, volume_scales: np.ndarray | None = None) -> Batch:
-        """`batch` as a network of this configuration needs it."""
-        return self.batch(indices, config.cutoff, volume_scales)
-
-    def batch(self, indices: np.ndarray, cutoff: float = CUTOFF, volume_scales: np.ndarray | None = None) -> Batch:
+    def batch(
+        self,
+        config: Any,
+        indices: np.ndarray,
+        volume_scales: np.ndarray | None = None,
+        device: str | torch.device = "cpu",
+    ) -> Batch:
         """Some of the crystals as one batch, without their energies.
 
         Args:
+            config: of the network; its cutoff counts.
             indices: which, (n_graphs,).
-            cutoff: largest length of an edge, angstrom.
             volume_scales: factor of the volume of each, (n_graphs,); None for their own volumes.
+            device: where the batch is made.
 
         Raises:
             ValueError: if the neighbours kept are not enough for these volumes.
         """
-        scales = np.ones(len(indices)) if volume_scales is None else np.cbrt(volume_scales)  # (n_graphs,)
-        if len(indices) and self.cutoff * scales.min() < cutoff - CUTOFF_TOLERANCE:
+        cutoff = float(config.cutoff)
+        lengths = np.ones(len(indices)) if volume_scales is None else np.cbrt(volume_scales)  # (n_graphs,)
+        if len(indices) and self.cutoff * lengths.min() < cutoff - CUTOFF_TOLERANCE:
             raise ValueError(
                 f"the data set has neighbours up to {float(self.cutoff):.4f} A, "
-                f"this needs {cutoff / float(scales.min()):.4f} A: build it with that cutoff"
+                f"this needs {cutoff / float(lengths.min()):.4f} A: build it with that cutoff"
             )
-        atoms = _ragged(self._first_atom[indices], self.n_atoms[indices])
-        edges = _ragged(self._first_edge[indices], self.n_edges[indices])
-        graph = np.repeat(np.arange(len(indices)), self.n_edges[indices])  # (n_edges,)
-        distances = self.distances[edges] * scales[graph]
-        kept = distances <= cutoff + CUTOFF_TOLERANCE
-        edges = edges[kept]
-        return batch_arrays(
-            numbers=self.numbers[atoms],
-            senders=self.senders[edges],
-            receivers=self.receivers[edges],
-            distances=distances[kept],
-            n_atoms=self.n_atoms[indices],
-            n_edges=np.bincount(graph[kept], minlength=len(indices)),
-        )
-
-    @cached_property
-    def _first_atom(self) -> np.ndarray:
-        return np.concatenate([[0], np.cumsum(self.n_atoms)[:-1]])
-
-    @cached_property
-    def _first_edge(self) -> np.ndarray:
-        return np.concatenate([[0], np.cumsum(self.n_edges)[:-1]])
+        data = self.tensors(device)
+        chosen = torch.from_numpy(np.asarray(indices, dtype=np.int64)).to(device)
+        n_nodes = data["n_nodes"][chosen]  # (n_graphs,)
+        nodes, graph = _ragged(self._first(device, "n_nodes")[chosen], n_nodes)
+        pointer = torch.cat([n_nodes.new_zeros(1), n_nodes.cumsum(0)])
+        edges, edge_graph = _ragged(self._first(device, "n_edges")[chosen], data["n_edges"][chosen])
+        distances = data["distances"][edges] * torch.from_numpy(lengths).to(device)[edge_graph]
+        kept = (distances <= cutoff + CUTOFF_TOLERANCE).nonzero().squeeze(1)
+        edges, first_node = edges[kept], pointer[edge_graph[kept]]
+        tensors: dict[str, Any] = {
+            "numbers": data["numbers"][nodes].long(),
+            "edge_index": torch.stack([data["senders"][edges] + first_node, data["receivers"][edges] + first_node]),
+            "distances": distances[kept].float(),
+            "atoms": data["atoms"][nodes].float(),
+            "pairs": data["pairs"][edges].float(),
+            "batch": graph,
+            "ptr": pointer,
+        }
+        return Batch(num_nodes=len(nodes), **tensors)
 
 
 @dataclass(frozen=True, eq=False)
@@ -296,28 +327,59 @@ class CompositionSet(_FlatSet):
             fractions.append(nodes[1])
             reduced.append(composition.reduced_formula)
         return cls(
-            numbers=np.concatenate(numbers).astype(np.int32),
+            numbers=np.concatenate(numbers).astype(np.uint8),
             fractions=np.concatenate(fractions),
             n_elements=np.array([len(some) for some in numbers], dtype=np.int64),
             targets=energies,
-            ids=np.array(names),
-            formulas=np.array(reduced),
+            ids=_utf8(names),
+            formulas=_utf8(reduced),
         )
 
-    def batch_for(self, config: Any, indices: np.ndarray, volume_scales: np.ndarray | None = None) -> Batch:
+    def batch(
+        self,
+        config: Any,
+        indices: np.ndarray,
+        volume_scales: np.ndarray | None = None,
+        device: str | torch.device = "cpu",
+    ) -> Batch:
         """Some of the compositions as one batch, without their energies; a formula has no volume to scale.
 
         Args:
             config: of the network.
             indices: which, (n_graphs,).
             volume_scales: not used.
+            device: where the batch is made.
         """
-        nodes = _ragged(self._first_node[indices], self.n_elements[indices])
-        return batch_compositions(self.numbers[nodes], self.fractions[nodes], self.n_elements[indices])
+        data = self.tensors(device)
+        chosen = torch.from_numpy(np.asarray(indices, dtype=np.int64)).to(device)
+        n_elements = data["n_elements"][chosen]
+        nodes, graph = _ragged(self._first(device, "n_elements")[chosen], n_elements)
+        pointer = torch.cat([n_elements.new_zeros(1), n_elements.cumsum(0)])
+        tensors: dict[str, Any] = {
+            "numbers": data["numbers"][nodes].long(),
+            "fractions": data["fractions"][nodes].float(),
+            "edge_index": pairs_within(pointer, graph),
+            "batch": graph,
+            "ptr": pointer,
+        }
+        return Batch(num_nodes=len(nodes), **tensors)
 
-    @cached_property
-    def _first_node(self) -> np.ndarray:
-        return np.concatenate([[0], np.cumsum(self.n_elements)[:-1]])
+
+def read_meta(directory: Path) -> dict[str, Any]:
+    """What a saved data set says of itself.
+
+    Raises:
+        DataSetError: there is none, or it cannot be read.
+    """
+    try:
+        meta: dict[str, Any] = json.loads((directory / META).read_text())
+    except FileNotFoundError as error:
+        raise DataSetError(f"{directory}: no data set there; build and save it first") from error
+    except (OSError, ValueError) as error:
+        raise DataSetError(f"{directory}: not a readable data set ({error}); build it again") from error
+    if not isinstance(meta, dict):
+        raise DataSetError(f"{directory}: not a readable data set ({META} is no JSON object); build it again")
+    return meta
 
 
 def _checked_energies(kind: str, count: int, targets: Sequence[float] | np.ndarray, ids: Sequence[str]) -> np.ndarray:
@@ -337,10 +399,27 @@ def _checked_energies(kind: str, count: int, targets: Sequence[float] | np.ndarr
     return energies
 
 
-def _ragged(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Positions of several ranges, one after another, (sum of lengths,)."""
-    ends = np.cumsum(lengths)
-    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - lengths), lengths)
+def _ragged(starts: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Positions of several ranges, one after another, and the number of the range of each, (sum of lengths,)."""
+    ranges = torch.arange(len(lengths), device=lengths.device).repeat_interleave(lengths)
+    before = starts - (lengths.cumsum(0) - lengths)
+    return torch.arange(len(ranges), device=lengths.device) + before[ranges], ranges
+
+
+def _compact(graph: CrystalGraph) -> CrystalGraph:
+    """The same in fewer bytes."""
+    return replace(
+        graph,
+        numbers=graph.numbers.astype(np.uint8),
+        atoms=graph.atoms.astype(np.int32),
+        senders=graph.senders.astype(np.int32),
+        receivers=graph.receivers.astype(np.int32),
+        pairs=graph.pairs.astype(np.int32),
+    )
+
+
+def _utf8(texts: Sequence[str]) -> np.ndarray:
+    return np.array([text.encode() for text in texts])
 
 
 def _names(names: Sequence[str]) -> str:

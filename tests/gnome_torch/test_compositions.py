@@ -42,22 +42,22 @@ def dataset() -> CompositionSet:
 
 
 def test_round_trip_and_split(dataset: CompositionSet, tmp_path: Path) -> None:
-    dataset.save(tmp_path / "set.npz")
-    loaded = CompositionSet.load(tmp_path / "set.npz")
+    dataset.save(tmp_path / "set")
+    loaded = CompositionSet.load(tmp_path / "set")
     assert loaded.data_hash == dataset.data_hash
     train_part, test_part = loaded.split()
     assert sorted([*train_part, *test_part]) == list(range(len(dataset)))
     assert not set(loaded.formulas[train_part]) & set(loaded.formulas[test_part])
     with pytest.raises(DataSetError, match="build it again"):
-        TrainingSet.load(tmp_path / "set.npz")  # crystals are another kind of file
+        TrainingSet.load(tmp_path / "set")  # crystals are another kind of file
 
 
 def test_batches_hold_the_fractions(dataset: CompositionSet) -> None:
     chosen = np.array([5, 0, len(dataset) - 1])
-    batch = dataset.batch_for(SMALL, chosen)
+    batch = dataset.batch(SMALL, chosen)
     for graph, index in enumerate(chosen):
         nodes = slice(int(batch.ptr[graph]), int(batch.ptr[graph + 1]))
-        expected = Composition(dataset.ids[index]).fractional_composition
+        expected = Composition(dataset.name(index)).fractional_composition
         found = dict(zip(batch.numbers[nodes].tolist(), batch.fractions[nodes].tolist(), strict=True))
         assert found == pytest.approx({element.Z: fraction for element, fraction in expected.items()})
         own = (batch.edge_index[0] >= nodes.start) & (batch.edge_index[0] < nodes.stop)

@@ -8,7 +8,8 @@ import torch
 from pymatgen.core import Lattice, Structure
 from torch_geometric.data import Batch
 
-from gnome_torch.graphs import CrystalGraph, batch_graphs, crystal_graph, to_data
+from gnome_torch.graphs import CrystalGraph, batch_graphs, crystal_graph, quotient, to_data
+from gnome_torch.models.structure import StructureNetwork, StructureNetworkConfig
 
 torch.set_num_threads(1)
 
@@ -71,18 +72,6 @@ def test_scaled_refuses_an_incomplete_graph() -> None:
             crystal_graph(CRYSTALS["skewed"]).scaled(factor)
 
 
-def test_with_species_shares_the_geometry() -> None:
-    graph = crystal_graph(CRYSTALS["rock salt, primitive"])
-    other = graph.with_species([12, 8])
-    assert list(other.numbers) == [12, 8]
-    assert list(graph.numbers) == [11, 17]
-    assert other.distances is graph.distances
-    with pytest.raises(ValueError, match="3 species for a graph of 2 sites"):
-        graph.with_species([1, 2, 3])
-    with pytest.raises(ValueError, match="95"):
-        graph.with_species([95, 8])
-
-
 def test_oxidation_states_are_ignored_and_disorder_refused() -> None:
     cell = Lattice.cubic(4.2)
     places = [[0, 0, 0], [0.5, 0.5, 0.5]]
@@ -96,6 +85,69 @@ def test_batch_is_torch_geometrics_own() -> None:
     ours, theirs = batch_graphs(graphs), Batch.from_data_list([to_data(graph) for graph in graphs])
     assert ours.num_graphs == theirs.num_graphs == len(graphs)
     assert ours.num_nodes == theirs.num_nodes
-    for key in ("numbers", "edge_index", "distances", "batch", "ptr"):
+    for key in ("numbers", "edge_index", "distances", "atoms", "pairs", "batch", "ptr"):
         assert ours[key].dtype == theirs[key].dtype
         assert torch.equal(ours[key], theirs[key]), key
+
+
+PEROVSKITE = Structure.from_spacegroup(
+    "Pm-3m", Lattice.cubic(3.9), ["Ca", "Ti", "O"], [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0]]
+)
+
+
+def test_equivalent_atoms_are_joined() -> None:
+    graph = crystal_graph(PEROVSKITE).reduced()
+    assert sorted(zip(graph.numbers.tolist(), graph.atoms.tolist(), strict=True)) == [(8, 3), (20, 1), (22, 1)]
+    # pairs within 4 A, by hand: Ca-O and O-O at a/sqrt2, Ca-Ti at a*sqrt3/2, Ti-O at a/2, and each to its image at a
+    found = {
+        (int(graph.numbers[i]), int(graph.numbers[j]), round(d, 3)): int(n)
+        for i, j, d, n in zip(graph.senders, graph.receivers, graph.distances, graph.pairs, strict=True)
+    }
+    half, diagonal, long = 1.95, round(3.9 / 2**0.5, 3), round(3.9 * 3**0.5 / 2, 3)
+    expected = {(20, 20, 3.9): 6, (22, 22, 3.9): 6, (8, 8, 3.9): 18, (8, 8, diagonal): 24}
+    for a, b, d, n in [(20, 8, diagonal, 12), (20, 22, long, 8), (22, 8, half, 6)]:
+        expected |= {(a, b, d): n, (b, a, d): n}
+    assert found == expected
+    assert graph.volume == pytest.approx(3.9**3)
+    assert graph.n_atoms == 5
+
+
+@pytest.mark.parametrize("name", CRYSTALS)
+def test_a_supercell_is_joined_to_its_primitive_cell(name: str) -> None:
+    crystal = CRYSTALS[name]
+    one = crystal_graph(crystal).reduced()
+    many = crystal_graph(crystal.make_supercell([2, 1, 3], in_place=False)).reduced()
+    assert many.n_atoms == 6 * one.n_atoms
+    assert many.atoms.sum() == 6 * one.atoms.sum()
+    assert many.pairs.sum() == 6 * one.pairs.sum()
+    assert (many.n_nodes, many.n_edges) == (one.n_nodes, one.n_edges)
+    np.testing.assert_allclose(np.sort(many.distances), np.sort(one.distances), atol=1e-6)
+
+
+@pytest.mark.parametrize("volume_scale", [0.8, 1.0, 1.2])
+def test_a_network_sees_no_difference(volume_scale: float) -> None:
+    torch.manual_seed(0)
+    network = StructureNetwork(StructureNetworkConfig(hidden=(24, 16))).eval()
+    rng = np.random.default_rng(0)
+    crystals = [PEROVSKITE, PEROVSKITE.make_supercell([2, 1, 1], in_place=False), *CRYSTALS.values()]
+    for crystal in list(crystals):  # symmetry broken by the elements, and by displacements beyond the tolerance
+        crystals.append(Structure(crystal.lattice, rng.choice([3, 8, 12], len(crystal)), crystal.frac_coords))
+        crystals.append(crystals[-1].copy().perturb(0.01))
+    wide = [crystal_graph(crystal, 4.0 / 0.8 ** (1 / 3)) for crystal in crystals]
+    joined = [graph.reduced() for graph in wide]
+    assert sum(graph.n_edges for graph in joined) < 0.7 * sum(graph.n_edges for graph in wide)
+    scale = volume_scale ** (1 / 3)
+    with torch.no_grad():
+        expected = network(batch_graphs([graph.scaled(scale) for graph in wide]))
+        found = network(batch_graphs([graph.scaled(scale) for graph in joined]))
+    torch.testing.assert_close(found, expected, atol=2e-5, rtol=0)
+
+
+def test_sites_that_will_differ_are_not_joined() -> None:
+    graph = crystal_graph(PEROVSKITE)
+    labels = np.array([0, 1, 2, 2, 3])
+    joined, sites = quotient(graph, labels)
+    assert sites.tolist() == [0, 1, 2, 4]
+    assert joined.atoms.tolist() == [1, 1, 2, 1]
+    assert joined.numbers.tolist() == [20, 22, 8, 8]
+    assert sorted(quotient(graph, np.zeros(5))[1].tolist()) == [0, 1, 2]  # geometry alone: three kinds of place

@@ -19,7 +19,8 @@ from gnome_torch.graphs import batch_compositions, batch_graphs, composition_nod
 from gnome_torch.models.checkpoint import CheckpointError, load_metrics, load_model, save_model
 from gnome_torch.models.composition import CompositionNetwork, CompositionNetworkConfig
 from gnome_torch.models.ensemble import Ensemble
-from gnome_torch.models.structure import ConcatenatedMLP, StructureNetwork, StructureNetworkConfig
+from gnome_torch.models.layers import ConcatenatedMLP
+from gnome_torch.models.structure import StructureNetwork, StructureNetworkConfig
 
 torch.set_num_threads(1)
 

@@ -1,24 +1,220 @@
-"""The selection rule."""
+"""The selection rule, and the screening of shards: the whole against one pass by hand, restarts, a cascade's recall."""
 
 from __future__ import annotations
 
-import pytest
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-from gnome_torch.screening import Choice, select
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pymatgen.core import Lattice, Structure
+
+from gnome_torch import screening
+from gnome_torch.candidates import shards
+from gnome_torch.candidates.parents import parent_of
+from gnome_torch.records import Decorations, Predictions
+from gnome_torch.screening import Cascade, Choice, by_parent, screen, select
+
+SALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.61), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+METAL = Structure(Lattice.hexagonal(3.2, 5.2), ["Mg", "Mg"], [[0, 0, 0], [1 / 3, 2 / 3, 0.5]])
+PARENTS = {"salt": SALT, "metal": METAL}
 
 
 def test_threshold_lowest_of_each_composition_and_order() -> None:
     formulas = ["MgO", "MgO", "Li2O", "LiO", "Al2O3"]
     predicted = [-2.90, -2.95, -2.00, -1.00, -3.49]
     hull = [-3.00, -3.00, -2.01, -1.30, -3.40]
-    chosen = select(formulas, predicted, hull, threshold=0.05)
+    chosen = select(formulas, predicted, hull, threshold=0.05 + 1e-9)
     assert [c.index for c in chosen] == [4, 2, 1]
     assert [c.distance for c in chosen] == pytest.approx([-0.09, 0.01, 0.05])
-    assert select(formulas, predicted, hull, threshold=0.05, limit=1) == chosen[:1]
+    assert select(formulas, predicted, hull, threshold=0.05 + 1e-9, limit=1) == chosen[:1]
 
 
 def test_the_threshold_itself_passes_and_ties_go_to_the_first() -> None:
     assert select(["A", "A"], [0.05, 0.05], [0.0, 0.0], threshold=0.05) == [Choice(0, 0.05)]
     assert select([], [], []) == []
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ValueError, match="1 formulas, 2 predictions"):
         select(["A"], [0.0, 1.0], [0.0])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("ABCD"), st.integers(-3, 3), st.integers(-2, 0)), max_size=12))
+def test_selection_is_the_written_rule(rows: list[tuple[str, int, int]]) -> None:
+    """One loop over the candidates, as the paper puts it."""
+    best: dict[str, tuple[int, int]] = {}
+    for index, (formula, energy, hull) in enumerate(rows):
+        if energy - hull <= 1 and (formula not in best or energy - hull < best[formula][0]):
+            best[formula] = (energy - hull, index)
+    chosen = select([r[0] for r in rows], [float(r[1]) for r in rows], [float(r[2]) for r in rows], threshold=1.0)
+    assert [(c.distance, c.index) for c in chosen] == sorted(best.values())
+
+
+@pytest.fixture
+def candidates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """170 candidates of two parents, mixed, in shards of 60, to be predicted 25 at a time."""
+    monkeypatch.setattr(shards, "ROWS_PER_SHARD", 60)
+    monkeypatch.setattr(screening, "PART_ROWS", 25)
+    rng = np.random.default_rng(0)
+    symbols = np.array(["Li", "Na", "K", "Mg", "O", "F", "Cl"])
+    rows: list[dict[str, Any]] = []
+    for i in range(170):
+        parent = "salt" if rng.random() < 0.7 else "metal"
+        species = rng.choice(symbols, len(PARENTS[parent]))
+        formula = Structure(PARENTS[parent].lattice, species, PARENTS[parent].frac_coords).reduced_formula
+        rows.append(
+            {"id": f"c{i}", "parent_id": parent, "formula": formula, "species": species.tolist(), "volume": 20.0 + i}
+            | {"source": "saps", "substitution": "", "prototype": "p", "round": 1, "probability": 0.5, "contact": 1.0}
+        )
+    directory = tmp_path / "candidates"
+    table = pa.Table.from_pylist(rows, schema=shards.SCHEMA)
+    shards.write_shards([table.slice(0, 100), table.slice(100)], directory)
+    parents = shards.parents_table([(parent_of(key, crystal), "", "", "p") for key, crystal in PARENTS.items()])
+    shards.finish(directory, parents, {"written": 170})
+    return directory
+
+
+def energy_of(some: Decorations) -> np.ndarray:
+    """A made-up energy that knows every site and the volume, eV/atom, (n,)."""
+    sites = np.sin(np.arange(1, some.numbers.shape[1] + 1) * some.numbers).mean(axis=1)
+    return np.asarray(sites * 0.3 + 0.2 * np.sin(some.volumes))
+
+
+def predict(decorated: Sequence[Decorations]) -> Predictions:
+    energy = np.concatenate([energy_of(some) for some in decorated]) if decorated else np.zeros(0)
+    return Predictions(energy, np.abs(energy) / 10, np.ones(len(energy)))
+
+
+def hull_energies(formulas: Sequence[str]) -> np.ndarray:
+    return np.array([-0.1 * len(formula) / 10 for formula in formulas])
+
+
+def all_predicted(candidates: Path) -> tuple[list[str], list[str], np.ndarray, np.ndarray]:
+    """One candidate at a time: ids, formulas, energies and hull."""
+    rows = list(shards.read_shards(candidates))
+    energies = np.concatenate(
+        [
+            energy_of(Decorations(PARENTS[c.parent_id], shards.numbers_of(c.species)[None], np.array([c.volume])))
+            for c in rows
+        ]
+    )
+    formulas = [c.reduced_formula for c in rows]
+    return [c.id for c in rows], formulas, energies, hull_energies(formulas)
+
+
+def test_equals_one_pass_by_hand(candidates: Path, tmp_path: Path) -> None:
+    seen: list[int] = []
+    out = tmp_path / "out"
+    crystals = shards.read_parents(candidates)
+    result = screen(
+        candidates, out, by_parent(crystals, predict), hull_energies, {}, threshold=0.05, limit=9, progress=seen.append
+    )
+    ids, formulas, energies, hull = all_predicted(candidates)
+    expected = select(formulas, energies, hull, 0.05, 9)
+    assert [c.id for c, _, _ in result.chosen] == [ids[choice.index] for choice in expected]
+    assert [d for _, _, d in result.chosen] == pytest.approx([choice.distance for choice in expected])
+    assert [p.formation_energy for _, p, _ in result.chosen] == pytest.approx([energies[c.index] for c in expected])
+    assert (result.candidates, result.full, result.recall) == (170, 170, None)
+    assert result.near == int((energies - hull <= 0.05).sum())
+    assert seen[-1] == 170
+    assert len(seen) == 8  # shards of 60, 60 and 50 in parts of 25
+
+    table = pa.concat_tables(pq.read_table(p) for p in sorted(out.glob("screened-*.parquet")))
+    assert table["id"].to_pylist() == ids
+    np.testing.assert_allclose(table["distance"].to_numpy(), energies - hull)
+    decisions = table["decision"].to_pylist()
+    assert [decisions[choice.index] for choice in expected] == ["selected"] * 9
+    assert decisions.count("selected") + decisions.count("near") == result.near
+    report = json.loads((out / "screening.json").read_text())
+    assert (report["candidates"], report["selected"], report["near"]) == (170, 9, result.near - 9)
+
+
+def test_a_killed_run_goes_on_after_the_last_part(candidates: Path, tmp_path: Path) -> None:
+    calls: list[int] = []
+
+    class Killed(BaseException):
+        pass
+
+    def dies_at(number: int) -> screening.Predict:
+        whole = by_parent(PARENTS, predict)
+
+        def predict_table(table: pa.Table) -> Predictions:
+            calls.append(table.num_rows)
+            if len(calls) == number:
+                raise Killed
+            return whole(table)
+
+        return predict_table
+
+    arguments = (hull_energies, {"ensemble": "e1"})
+    with pytest.raises(Killed):
+        screen(candidates, tmp_path / "out", dies_at(5), *arguments)
+    result = screen(candidates, tmp_path / "out", dies_at(0), *arguments)
+    assert len(calls) == 5 + 4  # the first four of eight were kept
+    whole = screen(candidates, tmp_path / "other", dies_at(0), *arguments)
+    assert result == whole
+    assert screen(candidates, tmp_path / "out", dies_at(1), *arguments) == whole  # nothing is predicted again
+    before = len(calls)
+    screen(candidates, tmp_path / "out", dies_at(0), hull_energies, {"ensemble": "e2"})
+    assert len(calls) - before == 8  # another ensemble starts over
+
+
+def test_a_cascade_loses_what_its_first_look_misjudges(candidates: Path, tmp_path: Path) -> None:
+    whole = by_parent(PARENTS, predict)
+    full: list[int] = []
+
+    def counted(table: pa.Table) -> Predictions:
+        full.append(table.num_rows)
+        return whole(table)
+
+    def run(shift: float, audit: float, name: str) -> screening.Screened:
+        def first_look(table: pa.Table) -> Predictions:
+            rough = whole(table)
+            return Predictions(rough.energy + shift, rough.iqr, rough.volume_scale)
+
+        return screen(
+            candidates, tmp_path / name, counted, hull_energies, {}, first_look=first_look, cascade=Cascade(0.1, audit)
+        )
+
+    plain = screen(candidates, tmp_path / "plain", whole, hull_energies, {})
+    good = run(0.02, 0.1, "good")
+    assert [c.id for c, _, _ in good.chosen] == [c.id for c, _, _ in plain.chosen]
+    assert good.recall == 1.0
+    assert good.full == sum(full) < 140
+    ids, _, energies, hull = all_predicted(candidates)
+    near = energies - hull <= 0.05
+    kept = near & (energies + 0.25 - hull <= 0.15)
+    audited = run(0.25, 1.0, "bad")  # the first look is far too high; everything is audited, so nothing is lost
+    assert audited.recall == pytest.approx(kept.sum() / near.sum())
+    assert audited.near == near.sum()
+    blind = run(0.25, 0.0, "blind")
+    assert blind.recall is None
+    assert blind.near == kept.sum()
+    table = pa.concat_tables(pq.read_table(p) for p in sorted((tmp_path / "blind").glob("screened-*.parquet")))
+    assert set(table["prediction"].to_pylist()) == {"full", "first look"}
+    assert {i for i, d in zip(ids, table["decision"].to_pylist(), strict=True) if d != "far"} == {
+        i for i, k in zip(ids, kept, strict=True) if k
+    }
+
+
+def test_no_candidates(tmp_path: Path) -> None:
+    directory = tmp_path / "candidates"
+    shards.write_shards([], directory)
+    shards.finish(directory, shards.parents_table([]), {})
+    result = screen(directory, tmp_path / "out", by_parent({}, predict), hull_energies, {})
+    assert (result.candidates, result.near, result.chosen) == (0, 0, [])
+
+
+def test_bad_candidates(candidates: Path, tmp_path: Path) -> None:
+    with pytest.raises(shards.ShardError, match=r"its parent .* is not in parents"):
+        screen(candidates, tmp_path / "a", by_parent({"salt": SALT}, predict), hull_energies, {})
+    with pytest.raises(shards.ShardError, match="candidates of metal: not all have its 8 sites"):
+        screen(candidates, tmp_path / "b", by_parent({"salt": SALT, "metal": SALT}, predict), hull_energies, {})
+    (candidates / shards.SUMMARY).unlink()
+    with pytest.raises(shards.ShardError, match="no finished candidates"):
+        screen(candidates, tmp_path / "c", by_parent(PARENTS, predict), hull_energies, {})

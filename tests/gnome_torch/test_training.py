@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from pymatgen.core import Lattice, Structure
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gnome_torch.graphs import batch_graphs, crystal_graph
 from gnome_torch.models.checkpoint import load_metrics, load_model
 from gnome_torch.models.ensemble import Ensemble
-from gnome_torch.models.structure import StructureNetworkConfig
-from gnome_torch.training.dataset import DataSetError, TrainingSet, in_test_part
-from gnome_torch.training.loop import TrainingConfig, mean_absolute_error, train
+from gnome_torch.models.structure import StructureNetwork, StructureNetworkConfig
+from gnome_torch.training.dataset import CompositionSet, DataSetError, TrainingSet, in_test_part, read_meta
+from gnome_torch.training.loop import TrainingConfig, TrainingStopped, mean_absolute_error, train
 
 torch.set_num_threads(1)
 
@@ -54,26 +62,32 @@ def test_split_is_the_published_rule(dataset: TrainingSet) -> None:
     assert sorted([*train_part, *test_part]) == list(range(len(dataset)))
     for part, low, high in ((test_part, 0, 15), (train_part, 15, 100)):
         for i in part:
-            number = int(hashlib.md5(dataset.formulas[i].encode()).hexdigest(), 16) % 100
+            number = int(hashlib.md5(dataset.formulas[i]).hexdigest(), 16) % 100
             assert low <= number < high
     assert 0 < len(test_part) < len(train_part)
 
 
 def test_data_set_round_trip_without_pickle(dataset: TrainingSet, tmp_path: Path) -> None:
-    path = tmp_path / "made" / "set.npz"
+    path = tmp_path / "made" / "set"
     dataset.save(path)
-    dataset.save(path)
-    assert [item.name for item in path.parent.iterdir()] == ["set.npz"]
+    dataset.save(path, source="crystals.csv")
+    assert [item.name for item in path.parent.iterdir()] == ["set"]
+    assert read_meta(path)["source"] == "crystals.csv"
     loaded = TrainingSet.load(path)
+    assert isinstance(loaded.distances, np.memmap)
     assert loaded.data_hash == dataset.data_hash
+    del loaded.__dict__["data_hash"]
+    assert loaded.data_hash == dataset.data_hash  # also that of what was read
     assert list(loaded.ids) == list(dataset.ids)
-    with np.load(path, allow_pickle=False) as file:
-        assert all(file[name].dtype != object for name in file.files)
+    assert loaded.name(3) == "crystal-3"
+    before = {file: file.read_bytes() for file in path.iterdir()}
+    train(loaded, SMALL, TrainingConfig(epochs=1), tmp_path / "model")
+    assert {file: file.read_bytes() for file in path.iterdir()} == before
 
 
 def test_data_hash_sees_every_change(dataset: TrainingSet) -> None:
     structures, energies = crystals()
-    ids = [str(name) for name in dataset.ids]
+    ids = [dataset.name(i) for i in range(len(dataset))]
     assert TrainingSet.build(structures, energies, ids).data_hash == dataset.data_hash
     assert TrainingSet.build(structures, energies + 1e-9, ids).data_hash != dataset.data_hash
     assert TrainingSet.build(structures, energies, [*ids[:-1], "x"]).data_hash != dataset.data_hash
@@ -81,17 +95,22 @@ def test_data_hash_sees_every_change(dataset: TrainingSet) -> None:
     assert TrainingSet.build(structures, energies, ids).data_hash != dataset.data_hash
 
 
-def test_bad_files_are_named(tmp_path: Path) -> None:
-    broken = tmp_path / "broken.npz"
-    broken.write_bytes(b"PK\x03\x04 not a zip")
-    pickled = tmp_path / "pickled.npz"
-    np.savez(pickled, targets=np.array([{"a": 1}], dtype=object))
-    other = tmp_path / "other.npz"
-    np.savez(other, format_version=np.array(99))
-    for path in (tmp_path / "missing.npz", broken, pickled, other):
+def test_bad_files_are_named(dataset: TrainingSet, tmp_path: Path) -> None:
+    for name in ("no meta", "torn", "pickled", "other"):
+        dataset.save(tmp_path / name)
+    (tmp_path / "no meta" / "meta.json").unlink()
+    torn = tmp_path / "torn" / "distances.npy"
+    torn.write_bytes(torn.read_bytes()[:-100])
+    np.save(tmp_path / "pickled" / "targets.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    meta = json.loads((tmp_path / "other" / "meta.json").read_text())
+    (tmp_path / "other" / "meta.json").write_text(json.dumps(meta | {"format_version": 99}))
+    for name in ("missing", "no meta", "torn", "pickled", "other"):
         with pytest.raises(DataSetError, match="build") as caught:
-            TrainingSet.load(path)
-        assert str(path) in str(caught.value)
+            TrainingSet.load(tmp_path / name)
+        assert str(tmp_path / name) in str(caught.value)
+    dataset.save(tmp_path / "set")
+    with pytest.raises(DataSetError, match="this code wants CompositionSet"):
+        CompositionSet.load(tmp_path / "set")
 
 
 def test_bad_data_are_named() -> None:
@@ -118,24 +137,25 @@ def test_batches_are_those_of_the_crystals(dataset: TrainingSet) -> None:
         crystal.scale_lattice(crystal.volume * volume)
         scaled.append(crystal)
     for batch, expected in (
-        (dataset.batch(chosen), [structures[i] for i in chosen]),
-        (dataset.batch(chosen, volume_scales=volumes), scaled),
+        (dataset.batch(SMALL, chosen), [structures[i] for i in chosen]),
+        (dataset.batch(SMALL, chosen, volumes), scaled),
     ):
-        direct = batch_graphs([crystal_graph(crystal) for crystal in expected])
-        for key in ("numbers", "batch", "ptr"):
+        direct = batch_graphs([crystal_graph(crystal).reduced() for crystal in expected])
+        for key in ("numbers", "atoms", "batch", "ptr"):
             assert torch.equal(batch[key], direct[key]), key
         assert batch.edge_index.shape == direct.edge_index.shape
         torch.testing.assert_close(batch.distances.sort().values, direct.distances.sort().values)
     with pytest.raises(ValueError, match="build it with that cutoff"):
-        dataset.batch(chosen, volume_scales=np.array([0.5, 1.0, 1.0]))
+        dataset.batch(SMALL, chosen, np.array([0.5, 1.0, 1.0]))
 
 
 def test_learns_and_saves(dataset: TrainingSet, tmp_path: Path) -> None:
     seen = []
     config = TrainingConfig(epochs=60, batch_size=16, learning_rate=3e-3, volume_jitter=0.0)
-    metrics = train(
-        dataset, SMALL, config, tmp_path / "model", lambda epoch, row: seen.append((epoch, row["train_mae"]))
-    )
+    metrics = train(dataset, SMALL, config, tmp_path / "model", lambda *told: seen.append(told))
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    steps = -(-metrics["n_train"] // 16)
+    assert [(done, n) for done, n, row in seen if row is None] == [(i + 1, 60 * steps) for i in range(60 * steps)]
     assert metrics["test_mae"] < 0.5 * metrics["baseline_mae"]
     assert metrics["train_mae"] < metrics["test_mae"]
     assert metrics["data_hash"] == dataset.data_hash
@@ -144,7 +164,8 @@ def test_learns_and_saves(dataset: TrainingSet, tmp_path: Path) -> None:
 
     with open(tmp_path / "model" / "epochs.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [int(row["epoch"]) for row in rows] == [epoch for epoch, _ in seen] == list(range(1, 61))
+    told = [row["epoch"] for _, _, row in seen if row]
+    assert [int(row["epoch"]) for row in rows] == told == list(range(1, 61))
     assert float(rows[0]["learning_rate"]) == 3e-3
     assert 0 < float(rows[-1]["learning_rate"]) < 1e-4
     assert float(rows[-1]["test_mae"]) == metrics["test_mae"]
@@ -186,13 +207,168 @@ def test_volume_jitter_answers_at_a_wrong_volume(dataset: TrainingSet, tmp_path:
         model = load_model(tmp_path / "model")
         with torch.no_grad():
             answers = [
-                model(dataset.batch(train_part, volume_scales=np.full(len(train_part), volume))).numpy()
+                model(dataset.batch(SMALL, train_part, np.full(len(train_part), volume))).numpy()
                 for volume in (0.8, 1.2)
             ]
         error[jitter] = np.abs(answers - dataset.targets[train_part]).mean()
         spread[jitter] = np.abs(answers[0] - answers[1]).mean()
     assert error[0.2] < error[0.0]
     assert spread[0.2] < 0.8 * spread[0.0]  # 0.57, 0.73, 0.56 for seeds 0, 1, 2
+
+
+@pytest.mark.parametrize("options", [{}, {"optimizer": "adamw", "weight_decay": 0.01, "averaging": 0.9}])
+def test_resumed_training_is_the_uninterrupted_one(
+    dataset: TrainingSet, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    """Stopped by a signal in the middle of an epoch, then killed, each time to go on: the same bytes."""
+    config = TrainingConfig(epochs=6, batch_size=16, learning_rate=3e-3, **options)
+    train(dataset, SMALL, config, tmp_path / "whole")
+
+    def signalled(done: int, n_steps: int, row: object) -> None:
+        if done == 12 and row is None:
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+    class Killed(BaseException):
+        pass
+
+    def killed(done: int, n_steps: int, row: object) -> None:
+        if done == 20 and row is None:
+            raise Killed
+
+    def resumed(done: int, n_steps: int, row: object) -> None:
+        first.append(done)
+
+    first: list[int] = []
+    out = tmp_path / "again"
+    before = signal.getsignal(signal.SIGUSR1)
+    with pytest.raises(
+        TrainingStopped, match=r"SIGUSR1; what is done is in .*again.training: the same command"
+    ) as stop:
+        train(dataset, SMALL, config, out, signalled, stop_signals=[signal.SIGUSR1])
+    assert stop.value.signal == signal.SIGUSR1
+    assert signal.getsignal(signal.SIGUSR1) is before
+    assert not out.exists()
+    with pytest.raises(Killed):
+        train(dataset, SMALL, config, out, killed, checkpoint_minutes=0.0)
+    metrics = train(dataset, SMALL, config, out, resumed)
+    assert first[0] == 20  # step 20 was done when it was killed, but not yet saved
+    weights = (tmp_path / "whole" / "weights.safetensors").read_bytes()
+    assert (out / "weights.safetensors").read_bytes() == weights
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "whole"]
+    tables = [list(csv.DictReader((tmp_path / n / "epochs.csv").open())) for n in ("whole", "again")]
+    for whole, again in zip(*tables, strict=True):
+        assert {k: v for k, v in whole.items() if k != "seconds"} == {k: v for k, v in again.items() if k != "seconds"}
+    assert metrics["train_mae"] == load_metrics(tmp_path / "whole")["train_mae"]
+
+
+def test_a_checkpoint_of_another_training_or_a_torn_one_starts_over(dataset: TrainingSet, tmp_path: Path) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(done: int, n_steps: int, row: object) -> None:
+        if done == 9:
+            raise Killed
+
+    def begun(config: TrainingConfig) -> int:
+        steps: list[int] = []
+        train(dataset, SMALL, config, tmp_path / "model", lambda done, n, row: steps.append(done))
+        return steps[0]
+
+    config = TrainingConfig(epochs=2, batch_size=16)
+    with pytest.raises(Killed):
+        train(dataset, SMALL, config, tmp_path / "model", killed, checkpoint_minutes=0.0)
+    assert begun(replace(config, seed=1)) == 1
+    with pytest.raises(Killed):
+        train(dataset, SMALL, config, tmp_path / "model", killed, checkpoint_minutes=0.0)
+    checkpoint = tmp_path / "model.training" / "checkpoint.safetensors"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-10])
+    assert begun(config) == 1
+
+
+def test_full_memory_learns_the_same_in_pieces(
+    dataset: TrainingSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = TrainingConfig(epochs=3, batch_size=32)
+    train(dataset, SMALL, config, tmp_path / "whole")
+    forward = StructureNetwork.forward
+
+    def small(self: StructureNetwork, batch: Any) -> torch.Tensor:
+        if self.training and len(batch.ptr) - 1 > 10:
+            raise torch.OutOfMemoryError("full")
+        return forward(self, batch)
+
+    monkeypatch.setattr(StructureNetwork, "forward", small)
+    with pytest.warns(UserWarning, match="memory is full: batches go in 4 pieces"):
+        train(dataset, SMALL, config, tmp_path / "pieces")
+    whole, pieces = (load_model(tmp_path / name) for name in ("whole", "pieces"))
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(pieces.state_dict()[name], value, atol=1e-5, rtol=1e-3)
+
+
+def test_two_processes_learn_what_one_does(dataset: TrainingSet, tmp_path: Path) -> None:
+    """torchrun with two gloo processes; the last batch of an epoch has fewer examples than there are processes."""
+    n_train = len(dataset.split()[0])
+    config = TrainingConfig(epochs=3, batch_size=n_train - 1, learning_rate=3e-3)
+    train(dataset, SMALL, config, tmp_path / "one")
+    dataset.save(tmp_path / "set")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys, torch\n"
+        "from gnome_torch.models.structure import StructureNetworkConfig\n"
+        "from gnome_torch.training.dataset import TrainingSet\n"
+        "from gnome_torch.training.loop import TrainingConfig, train\n"
+        "from gnome_torch.training.parallel import join, leave\n"
+        "torch.set_num_threads(1)\n"
+        "join('cpu')\n"
+        f"config = TrainingConfig(epochs=3, batch_size={n_train - 1}, learning_rate=3e-3)\n"
+        "dataset = TrainingSet.load(sys.argv[1])\n"
+        "metrics = train(dataset, StructureNetworkConfig(hidden=(24, 24)), config, sys.argv[2])\n"
+        "open(f'{sys.argv[2]}-{torch.distributed.get_rank()}', 'w').write(str(metrics['n_train']))\n"
+        "leave()\n"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    ended = subprocess.run(
+        [*command, str(tmp_path / "set"), str(tmp_path / "two")], capture_output=True, text=True, timeout=300
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert [(tmp_path / f"two-{rank}").read_text() for rank in (0, 1)] == [str(n_train)] * 2
+    one, two = (load_model(tmp_path / name) for name in ("one", "two"))
+    for name, value in one.state_dict().items():
+        torch.testing.assert_close(two.state_dict()[name], value, atol=1e-5, rtol=1e-3)
+    assert load_metrics(tmp_path / "two")["train_mae"] == pytest.approx(load_metrics(tmp_path / "one")["train_mae"])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"precision": "bfloat16"},
+        {"precision": "tf32"},
+        {"averaging": 0.8},
+        {"optimizer": "adamw", "weight_decay": 0.01},
+        {"warm_up": 0.2},
+    ],
+)
+def test_every_way_of_training_learns(dataset: TrainingSet, tmp_path: Path, options: dict[str, Any]) -> None:
+    config = TrainingConfig(epochs=25, batch_size=16, learning_rate=3e-3, volume_jitter=0.0, **options)
+    metrics = train(dataset, SMALL, config, tmp_path / "model")
+    assert metrics["test_mae"] < 0.7 * metrics["baseline_mae"]
+
+
+def test_everything_can_be_learnt_from(dataset: TrainingSet, tmp_path: Path) -> None:
+    metrics = train(dataset, SMALL, TrainingConfig(epochs=1, hold_out=False), tmp_path / "model")
+    assert (metrics["n_train"], metrics["n_test"], metrics["test_mae"]) == (len(dataset), 0, None)
+
+
+def test_tensorboard_has_the_table(dataset: TrainingSet, tmp_path: Path) -> None:
+    train(dataset, SMALL, TrainingConfig(epochs=3), tmp_path / "model")
+    events = EventAccumulator(str(tmp_path / "model" / "tensorboard"))
+    events.Reload()
+    with open(tmp_path / "model" / "epochs.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for name in ("train_mae", "test_mae", "learning_rate"):
+        shown = [(event.step, event.value) for event in events.Scalars(name)]
+        assert [step for step, _ in shown] == [1, 2, 3]
+        assert [value for _, value in shown] == pytest.approx([float(row[name]) for row in rows])
 
 
 def test_tiny_data_sets(tmp_path: Path) -> None:
@@ -219,6 +395,16 @@ def test_divergence_saves_nothing(dataset: TrainingSet, tmp_path: Path) -> None:
 
 
 def test_config_refuses_nonsense() -> None:
-    for arguments in ({"epochs": 0}, {"batch_size": 0}, {"learning_rate": 0.0}, {"volume_jitter": 1.0}):
+    for arguments in (
+        {"epochs": 0},
+        {"batch_size": 0},
+        {"learning_rate": 0.0},
+        {"volume_jitter": 1.0},
+        {"optimizer": "sgd"},
+        {"precision": "float8"},
+        {"weight_decay": 0.1},
+        {"averaging": 1.0},
+        {"warm_up": 1.0},
+    ):
         with pytest.raises(ValueError, match=next(iter(arguments))):
             TrainingConfig(**arguments)

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import csv
+import json
+import os
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,6 +63,10 @@ def test_formulas_there_and_back(gnome: Gnome, tmp_path: Path) -> None:
     status, text, err = gnome(*command, "--members", 2)
     assert status == 0, err
     assert "90 examples" in text
+    assert "rank correlation of error and range" in " ".join(text.split())
+    calibration = json.loads((model / "calibration.json").read_text())
+    assert f"error of the median {calibration['mae']:.4f}" in " ".join(text.split())
+    assert sum(part["n"] for part in calibration["bins"]) == calibration["n"]
     before = {path: path.read_bytes() for path in model.rglob("*") if path.is_file()}
     assert len([path for path in before if path.name == "weights.safetensors"]) == 2
     status, text, _ = gnome(*command, "--members", 2)  # the same again changes nothing
@@ -83,6 +92,59 @@ def test_formulas_there_and_back(gnome: Gnome, tmp_path: Path) -> None:
 def targets(path: Path) -> list[float]:
     with path.open() as file:
         return [float(row["target"]) for row in csv.DictReader(file)]
+
+
+def test_stopped_and_taken_up_again(gnome: Gnome, tmp_path: Path) -> None:
+    """SIGTERM as a queue sends it before the end of the time: a line, its status, a checkpoint; then the same model."""
+    write_formulas(tmp_path / "f.csv")
+
+    def command(out: Path) -> list[object]:
+        train = ["train", "composition", "--data", tmp_path / "f.csv", "--target", "target", "--out", out]
+        return [*train, "--epochs", 150, "--batch-size", 16, "--hidden", "16,16", "--device", "cpu"]
+
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    gnome_command = [sys.executable, "-m", "workflows.cli"]
+    arguments = [*gnome_command, *map(str, command(tmp_path / "stopped"))]
+    running = subprocess.Popen(arguments, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    table = tmp_path / "stopped" / "member-0.training" / "epochs.csv"
+    deadline = time.monotonic() + 120
+    while not table.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    running.send_signal(signal.SIGTERM)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 128 + signal.SIGTERM
+    assert "stopped by SIGTERM; what is done is in" in err.splitlines()[-1]
+    assert (tmp_path / "stopped" / "member-0.training" / "checkpoint.safetensors").exists()
+    for out in ("stopped", "whole"):
+        ended = subprocess.run(
+            [*gnome_command, *map(str, command(tmp_path / out))], env=environment, capture_output=True, text=True
+        )
+        assert ended.returncode == 0, ended.stderr
+    weights = [(tmp_path / out / "member-0" / "weights.safetensors").read_bytes() for out in ("stopped", "whole")]
+    assert weights[0] == weights[1]
+
+
+def test_torchrun_trains_with_several_processes(tmp_path: Path) -> None:
+    write_formulas(tmp_path / "f.csv")
+    command = ["--data", tmp_path / "f.csv", "--target", "target", "--out", tmp_path / "model", *FAST]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    ended = subprocess.run(
+        [*torchrun, "-m", "workflows.cli", "train", "composition", *map(str, command)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.count("examples: ") == 1  # one of them speaks
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["data", "member-0"]
+    assert sorted(path.name for path in (tmp_path / "model" / "member-0").iterdir()) == [
+        "config.json",
+        "epochs.csv",
+        "metrics.json",
+        "tensorboard",
+        "weights.safetensors",
+    ]
 
 
 def test_crystals_there_and_back(gnome: Gnome, tmp_path: Path) -> None:

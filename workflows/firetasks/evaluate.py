@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from fireworks import FiretaskBase, FWAction, explicit_serialize
@@ -35,6 +36,8 @@ class EvaluateEnsemble(FiretaskBase):
         dataset = training_set(store, settings, number)
         directories = [str(member_directory(settings, number, member)) for member in range(settings.network.members)]
         before = store.model(round_id(name, number - 1))
+        tested = relaxed_test_part(dataset)
+        found = test_errors(dataset, tested, directories)
         fields = {
             "campaign": name,
             "round": number,
@@ -43,32 +46,30 @@ class EvaluateEnsemble(FiretaskBase):
             "directories": directories,
             "data_hash": dataset.data_hash,
             "n_train": len(dataset.split()[0]),
-            "n_test": len(relaxed_test_part(dataset)),
-            "test_mae": test_error(store, dataset, directories),
-            "test_mae_before": test_error(store, dataset, before["directories"]) if before else None,
+            "n_test": len(tested),
+            "test_mae": found.get("mae"),
+            "test_mae_before": test_errors(dataset, tested, before["directories"]).get("mae") if before else None,
+            "calibration": found,
         }
         store.add_model(round_id(name, number), **fields)
         return FWAction(stored_data={key: fields[key] for key in ("test_mae", "test_mae_before", "n_train", "n_test")})
 
 
-def test_error(store: Store, dataset: Any, directories: list[str]) -> float | None:
-    """Mean absolute error of an ensemble's median on the relaxed crystals of the test part, eV/atom.
-
-    None when there is no test crystal.
-    """
-    from gnome_torch.inference import predict_structures
+def test_errors(dataset: Any, tested: Any, directories: list[str]) -> dict[str, Any]:
+    """Errors of an ensemble on examples of a data set (eV/atom), and what its spread is worth; empty for no example."""
     from gnome_torch.models.ensemble import Ensemble
+    from gnome_torch.training.calibration import calibrate, member_energies
 
-    targets = relaxed_test_part(dataset)
-    if not targets:
-        return None
-    crystals = store.structures(list(targets))
-    energies, _ = predict_structures(Ensemble.load(directories), [crystals[key] for key in targets])
-    return float(abs(energies - list(targets.values())).mean())
+    if len(tested) == 0:
+        return {}
+    energies = member_energies(Ensemble.load(directories), dataset, tested)
+    targets = dataset.targets[tested]
+    if len(energies) == 1:
+        return {"n": len(targets), "mae": float(abs(energies[0] - targets).mean())}
+    return asdict(calibrate(energies, targets))
 
 
-def relaxed_test_part(dataset: Any) -> dict[str, float]:
-    """Entry -> formation energy (eV/atom) of the test part, the starts of the relaxations left out."""
+def relaxed_test_part(dataset: Any) -> Any:
+    """Indices of the test part, (n,), the starts of the relaxations left out."""
     _, test = dataset.split()
-    rows = zip(dataset.ids[test], dataset.targets[test], strict=True)
-    return {str(key): float(energy) for key, energy in rows if ":" not in str(key)}
+    return test[[b":" not in dataset.ids[index] for index in test]]

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from fireworks import FiretaskBase, FWAction, explicit_serialize
 from pymatgen.core import Composition
 
-from gnome_torch.candidates.shards import read_parents, read_shards
-from gnome_torch.records import Candidate, Prediction
-from gnome_torch.screening import select
+from gnome_torch.candidates.shards import read_parents
+from gnome_torch.screening import Cascade, Predict, by_parent, screen
 from gnome_torch.stability.hull import Hull
 from gnome_torch.stability.plausibility import unbelievable
 from workflows.campaign import campaign_settings, launch_relaxations
@@ -44,65 +40,65 @@ class ScreenCandidates(FiretaskBase):
 
 
 def choose(store: Store, name: str, number: int) -> None:
-    """Predict a round's candidates, write all predictions down, and select those that go to relaxation."""
-    from gnome_torch.inference import predict
+    """Predict a round's candidates, write down what is thought of each, and select those that go to relaxation."""
+    from gnome_torch.inference import Evaluation, predict
     from gnome_torch.models.ensemble import Ensemble
-    from workflows.calculators import one_thread_unless_told
+    from workflows.calculators import best_device, one_thread_unless_told
 
     one_thread_unless_told()
     settings = campaign_settings(store, name)
     screening = settings.screening
     directory = round_directory(settings, number)
-    model = round_id(name, number)
-
-    candidates = list(read_shards(directory / "candidates"))
     crystals = read_parents(directory / "candidates")
-    ensemble = Ensemble.load(store.model(model)["directories"])
-    predictions = list(predict(ensemble, crystals, candidates, volume_scales=volume_scales(screening.volumes)))
-    energies = [prediction.formation_energy for prediction in predictions]
-    floors = hull_energies(store, settings, name, candidates)
-    write_predictions(directory / "predictions.parquet", candidates, predictions, floors)
+    ensemble = Ensemble.load(store.model(round_id(name, number))["directories"])
+    evaluation = Evaluation(best_device())
+    hull = current_hull(store, settings, name)
 
-    formulas = [candidate.reduced_formula for candidate in candidates]
-    choices = select(formulas, energies, floors, screening.threshold, screening.max_relaxations)
-    chosen = []
-    for choice in choices:
-        candidate = candidates[choice.index]
-        crystal = candidate.structure(crystals[candidate.parent_id])
-        chosen.append((candidate, crystal, predictions[choice.index], choice.distance))
-    store.select_candidates(name, number, chosen, model_id=model)
-    near = sum(energy - floor <= screening.threshold for energy, floor in zip(energies, floors, strict=True))
-    counts = {"screened": len(candidates), "near_hull": near, "selected": len(choices)}
+    def predicted(ensemble: Ensemble, volumes: int) -> Predict:
+        scales = volume_scales(volumes)
+        return by_parent(crystals, lambda some: predict(ensemble, some, scales, evaluation))
+
+    identity: dict[str, Any] = {"ensemble": ensemble.fingerprint(), "volumes": screening.volumes}
+    first_look = cascade = None
+    if screening.cascade:
+        rough = Ensemble(list(ensemble.members)[: screening.cascade.members])
+        first_look = predicted(rough, screening.cascade.volumes)
+        cascade = Cascade(screening.cascade.margin, screening.cascade.audit)
+        # the first look decides against the hull of its time
+        identity |= {"first_look": screening.cascade.model_dump(), "hull": hull.fingerprint()}
+    screened = screen(
+        directory / "candidates",
+        directory / "screening",
+        predicted(ensemble, screening.volumes),
+        lambda formulas: np.array([hull.energy(Composition(formula)) for formula in formulas]),
+        identity,
+        threshold=screening.threshold,
+        limit=screening.max_relaxations,
+        first_look=first_look,
+        cascade=cascade,
+    )
+    chosen = [
+        (candidate, candidate.structure(crystals[candidate.parent_id]), prediction, distance)
+        for candidate, prediction, distance in screened.chosen
+    ]
+    store.select_candidates(name, number, chosen, model_id=round_id(name, number))
+    counts = {
+        "screened": screened.candidates,
+        "predicted_in_full": screened.full,
+        "near_hull": screened.near,
+        "selected": len(chosen),
+        "cascade_recall": screened.recall,
+    }
     store.update_round(name, number, **{f"counts.{key}": value for key, value in counts.items()})
 
 
-def hull_energies(store: Store, settings: CampaignSettings, name: str, candidates: list[Candidate]) -> list[float]:
-    """Energy of the current hull at each candidate's composition, eV/atom."""
+def current_hull(store: Store, settings: CampaignSettings, name: str) -> Hull:
+    """The hull of everything that the campaign's database knows of its elements and theory."""
     entries = store.read_entries(store.campaign(name)["theory"], settings.elements)
     doubtful = unbelievable(entries)
-    hull = Hull(entry for entry in entries if entry.id not in doubtful)
-    return [hull.energy(Composition(candidate.counts)) for candidate in candidates]
+    return Hull(entry for entry in entries if entry.id not in doubtful)
 
 
 def volume_scales(count: int) -> np.ndarray:
     """Volumes to try, as fractions of the reference volume, (count,); a single one is the reference volume itself."""
     return np.linspace(0.8, 1.2, count) if count > 1 else np.ones(1)
-
-
-def write_predictions(
-    path: Path, candidates: list[Candidate], predictions: list[Prediction], floors: list[float]
-) -> None:
-    """All predictions of a round as one Parquet file: id, energies in eV/atom, decision aside."""
-    table = pa.table(
-        {
-            "id": [candidate.id for candidate in candidates],
-            "formula": [candidate.reduced_formula for candidate in candidates],
-            "formation_energy": [prediction.formation_energy for prediction in predictions],
-            "iqr": [prediction.iqr for prediction in predictions],
-            "volume_scale": [prediction.volume_scale for prediction in predictions],
-            "hull_energy": floors,
-        }
-    )
-    partial = path.with_suffix(".partial")
-    pq.write_table(table, partial)
-    partial.replace(path)

@@ -28,7 +28,7 @@ def training_set(store: Store, settings: CampaignSettings, number: int) -> Any:
     """
     from gnome_torch.training.dataset import TrainingSet
 
-    path = round_directory(settings, number) / "training.npz"
+    path = round_directory(settings, number) / "training-set"
     if path.exists():
         return TrainingSet.load(path)
     closed = store.round(settings.name, number - 1)["closed"]
@@ -41,7 +41,9 @@ def training_set(store: Store, settings: CampaignSettings, number: int) -> Any:
 
 @explicit_serialize
 class TrainMember(FiretaskBase):
-    """Train one network on everything known; a member that is there already, of the same data, is left as it is.
+    """Train one network on everything known; one that is there already, of the same data and settings, stays.
+
+    A training that was killed goes on from its last checkpoint.
 
     Required parameters:
         campaign: name.
@@ -52,32 +54,29 @@ class TrainMember(FiretaskBase):
     required_params = ("campaign", "round", "member")
 
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
-        from gnome_torch.models.checkpoint import CheckpointError, load_metrics
+        from gnome_torch.models.checkpoint import load_metrics
         from gnome_torch.models.structure import StructureNetworkConfig
-        from gnome_torch.training.loop import TrainingConfig, train
-        from workflows.calculators import one_thread_unless_told
+        from gnome_torch.training.loop import TrainingConfig, is_trained, train
+        from workflows.calculators import best_device, one_thread_unless_told
 
         one_thread_unless_told()
         store = Store(self.launchpad.db)
         settings = campaign_settings(store, self["campaign"])
         directory = member_directory(settings, self["round"], self["member"])
         dataset = training_set(store, settings, self["round"])
-        network = settings.network
-        try:
+        network, device = settings.network, best_device()
+        config = StructureNetworkConfig(hidden=network.hidden)
+        training = TrainingConfig(
+            epochs=network.epochs,
+            batch_size=network.batch_size,
+            learning_rate=network.learning_rate,
+            volume_jitter=network.volume_jitter,
+            seed=settings.seed + self["member"],
+            precision="float32" if device == "cpu" else "bfloat16",
+            device=device,
+        )
+        if is_trained(directory, dataset, config, training):
             metrics = load_metrics(directory)
-        except CheckpointError:
-            metrics = {}
-        if metrics.get("data_hash") != dataset.data_hash:
-            metrics = train(
-                dataset,
-                StructureNetworkConfig(hidden=network.hidden),
-                TrainingConfig(
-                    epochs=network.epochs,
-                    batch_size=network.batch_size,
-                    learning_rate=network.learning_rate,
-                    volume_jitter=network.volume_jitter,
-                    seed=settings.seed + self["member"],
-                ),
-                directory,
-            )
+        else:
+            metrics = train(dataset, config, training, directory)
         return FWAction(stored_data={key: metrics[key] for key in ("train_mae", "test_mae", "seconds")})

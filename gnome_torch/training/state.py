@@ -1,0 +1,107 @@
+"""A training on its way: everything that is needed to go on after a kill as if nothing had happened. No pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+@dataclass
+class Progress:
+    """Where a training stands; orders and volumes follow from the seed, the epoch and the step, so they are not kept.
+
+    Attributes:
+        epoch: the one under way, from 1.
+        step: steps of it that are done.
+        total: sum of the absolute errors of its examples so far, eV/atom.
+        seconds: time spent, earlier runs included.
+        rows: lines of epochs.csv.
+    """
+
+    epoch: int
+    step: int
+    total: float
+    seconds: float
+    rows: list[dict[str, float | None]]
+
+
+def write_state(
+    directory: Path,
+    identity: Mapping[str, Any],
+    progress: Progress,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: nn.Module | None,
+) -> None:
+    """Write one file, in place of the one before, when it is complete.
+
+    Args:
+        directory: of the training.
+        identity: JSON content: data, configurations. Another training does not go on from this file.
+        progress: where it stands.
+        model: the network.
+        optimizer: with a state for every parameter that has had a gradient.
+        average: of the weights, if one is kept.
+    """
+    tensors: dict[str, Tensor] = {f"model.{name}": value for name, value in model.state_dict().items()}
+    if average is not None:
+        tensors |= {f"average.{name}": value for name, value in average.state_dict().items()}
+    for number, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
+    content = json.dumps({"identity": identity, "progress": vars(progress)}, allow_nan=False)
+    partial = directory / f"{CHECKPOINT}.partial"
+    save_file(
+        {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()},
+        partial,
+        metadata={"state": content},
+    )
+    with open(partial, "rb") as file:
+        os.fsync(file.fileno())  # a node that loses power must not leave a checkpoint of the right name and no content
+    os.replace(partial, directory / CHECKPOINT)
+
+
+def read_state(
+    directory: Path,
+    identity: Mapping[str, Any],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: nn.Module | None,
+) -> Progress | None:
+    """Put everything back, or nothing.
+
+    Returns:
+        Where the training stood; None if there is no file, or not of this training, or it cannot be read.
+    """
+    try:
+        with safe_open(directory / CHECKPOINT, framework="pt") as file:
+            content = json.loads((file.metadata() or {})["state"])
+            if content["identity"] != json.loads(json.dumps(identity)):
+                return None
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        progress = Progress(**content["progress"])
+        states: dict[int, dict[str, Tensor]] = {}
+        for name in [name for name in tensors if name.startswith("optimizer.")]:
+            _, number, key = name.split(".", 2)
+            states.setdefault(int(number), {})[key] = tensors.pop(name)
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}}
+        for name, value in tensors.items():
+            part, key = name.split(".", 1)
+            parts[part][key] = value
+        model.load_state_dict(parts["model"])
+        if average is not None:
+            average.load_state_dict(parts["average"])
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError):
+        return None
+    optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
+    return progress
