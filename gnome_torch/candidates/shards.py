@@ -20,11 +20,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pymatgen.core import Composition, Lattice, Structure
+from pymatgen.core import Composition, Element, Lattice, Structure
 
 from gnome_torch.candidates.chemistry import merged
 from gnome_torch.candidates.decoration import candidate_ids
-from gnome_torch.candidates.elements import element_table, numbers_of
+from gnome_torch.candidates.elements import element_table
 from gnome_torch.candidates.keys import composition_keys
 from gnome_torch.candidates.parents import Parent
 from gnome_torch.candidates.rows import Rows
@@ -312,8 +312,10 @@ def decorations(table: pa.Table, parents: Mapping[str, Structure]) -> list[tuple
     if table.num_rows == 0:
         return []
     species = table["species"].chunk(0)
-    symbols = species.flatten().dictionary.to_pylist()
-    numbers = numbers_of(symbols)[species.flatten().indices.to_numpy(zero_copy_only=False)]
+    elements = species.flatten()
+    # the table of elements in the files has nothing at 0
+    known = np.array([Element(symbol).Z if symbol else 0 for symbol in elements.dictionary.to_pylist()], dtype=np.uint8)
+    numbers = known[elements.indices.to_numpy(zero_copy_only=False)]
     first = species.offsets.to_numpy() - species.offsets[0].as_py()
     volumes = table["volume"].to_numpy()
     parent_ids = table["parent_id"].chunk(0)

@@ -17,6 +17,7 @@ from pymatgen.core import Lattice, Structure
 
 from gnome_torch import screening
 from gnome_torch.candidates import shards
+from gnome_torch.candidates.elements import numbers_of
 from gnome_torch.candidates.parents import parent_of
 from gnome_torch.records import Decorations, Predictions
 from gnome_torch.screening import Cascade, Choice, by_parent, screen, select
@@ -98,10 +99,7 @@ def all_predicted(candidates: Path) -> tuple[list[str], list[str], np.ndarray, n
     """One candidate at a time: ids, formulas, energies and hull."""
     rows = list(shards.read_shards(candidates))
     energies = np.concatenate(
-        [
-            energy_of(Decorations(PARENTS[c.parent_id], shards.numbers_of(c.species)[None], np.array([c.volume])))
-            for c in rows
-        ]
+        [energy_of(Decorations(PARENTS[c.parent_id], numbers_of(c.species)[None], np.array([c.volume]))) for c in rows]
     )
     formulas = [c.reduced_formula for c in rows]
     return [c.id for c in rows], formulas, energies, hull_energies(formulas)
