@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -48,12 +48,14 @@ class _FlatSet:
 
     Attributes:
         network: class of the networks that learn from it.
+        rows: array of several rows for each example -> array with their number.
         targets: energy per atom, eV/atom, (n,).
         ids: name of each example, (n,), UTF-8.
         formulas: reduced formula of each, (n,), UTF-8.
     """
 
     network: ClassVar[str]
+    rows: ClassVar[Mapping[str, str]]
     targets: np.ndarray
     ids: np.ndarray
     formulas: np.ndarray
@@ -117,6 +119,27 @@ class _FlatSet:
             }
         return made[device]
 
+    def take(self, indices: np.ndarray) -> Self:
+        """Some of the examples as a data set of their own.
+
+        Args:
+            indices: which, (m,).
+        """
+        chosen = np.asarray(indices, dtype=np.int64)
+        arrays = {}
+        for name in self._fields():
+            array, lengths = getattr(self, name), self.rows.get(name)
+            if lengths is not None:
+                counts = getattr(self, lengths)
+                first = np.cumsum(counts) - counts
+                rows, _ = _ragged(torch.from_numpy(first[chosen]), torch.from_numpy(np.asarray(counts[chosen])))
+                arrays[name] = array[rows.numpy()]
+            elif array.dtype.kind == "S":
+                arrays[name] = np.array(array[chosen].tolist())  # as wide as the longest of these
+            else:
+                arrays[name] = array[chosen] if array.ndim else array
+        return type(self)(**arrays)
+
     def name(self, index: int) -> str:
         """Name of one example."""
         return bytes(self.ids[index]).decode()
@@ -164,6 +187,9 @@ class TrainingSet(_FlatSet):
     """
 
     network = "StructureNetwork"
+    rows = dict.fromkeys(("numbers", "atoms"), "n_nodes") | dict.fromkeys(
+        ("senders", "receivers", "distances", "pairs"), "n_edges"
+    )
     numbers: np.ndarray
     atoms: np.ndarray
     n_nodes: np.ndarray
@@ -292,6 +318,7 @@ class CompositionSet(_FlatSet):
     """
 
     network = "CompositionNetwork"
+    rows = dict.fromkeys(("numbers", "fractions"), "n_elements")
     numbers: np.ndarray
     fractions: np.ndarray
     n_elements: np.ndarray

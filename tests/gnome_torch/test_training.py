@@ -149,6 +149,19 @@ def test_batches_are_those_of_the_crystals(dataset: TrainingSet) -> None:
         dataset.batch(SMALL, chosen, np.array([0.5, 1.0, 1.0]))
 
 
+def test_a_part_is_a_data_set_of_its_own(dataset: TrainingSet) -> None:
+    chosen = np.array([7, 3, 60, 3])
+    part = dataset.take(chosen)
+    structures, energies = crystals()
+    ids = [dataset.name(i) for i in chosen]
+    assert part.data_hash == TrainingSet.build([structures[i] for i in chosen], energies[chosen], ids).data_hash
+    batch, expected = part.batch(SMALL, np.array([2, 1])), dataset.batch(SMALL, chosen[[2, 1]])
+    assert torch.equal(batch.edge_index, expected.edge_index)
+    assert torch.equal(batch.distances, expected.distances)
+    formulas = CompositionSet.build(["NaCl", "Mg2SiO4", "Fe2O3"], [0.0, 1.0, 2.0])
+    assert formulas.take(np.array([2, 0])).data_hash == CompositionSet.build(["Fe2O3", "NaCl"], [2.0, 0.0]).data_hash
+
+
 def test_learns_and_saves(dataset: TrainingSet, tmp_path: Path) -> None:
     seen = []
     config = TrainingConfig(epochs=60, batch_size=16, learning_rate=3e-3, volume_jitter=0.0)
