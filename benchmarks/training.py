@@ -1,12 +1,18 @@
-"""Training speed and the scaling law: python benchmarks/training.py [speed|scaling] [--plot FILE.png]
+"""Graphs, training speed and the scaling law: python benchmarks/training.py [graphs|speed|memory|scaling]
+
+graphs: crystals a second through three neighbour searches, vesin (ours), matscipy and pymatgen, on the same crystals;
+all must find the same pairs. And how many nodes and edges are left when equivalent atoms are joined.
 
 speed: the time of a step and of an epoch with our formulation and the plain one (concatenations, every layer on every
 edge, a node for each atom; `plain.py`), in one run on the same batches: the 3,787 perovskites of ../shared/data if they
 are there, the crystals of pymatgen's prototype library otherwise. Also what each option of the precision costs and
 gains, and the time that building, saving and loading the data set takes.
 
+memory: peak memory of building, saving, loading and training a step on 100,000 crystals (--crystals).
+
 scaling: error on held-out data against the number of examples learnt from, 1/16 to all of them, with the fitted power
-(error = a * n^-b): composition networks on the Materials Project's formulas, structure networks on the perovskites.
+(error = a * n^-b): composition networks on the Materials Project's formulas, structure networks on the perovskites. The
+picture goes to --plot FILE.png.
 
 Floor: a step is three times the operations of an evaluation (`screening.py` counts them), and on a CPU as many bytes.
 """
@@ -19,7 +25,7 @@ import resource
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +34,16 @@ warnings.simplefilter("ignore")
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
+from matscipy.neighbours import neighbour_list  # noqa: E402
 from plain import PlainNetwork, products_per_second  # noqa: E402
 from pymatgen.core import Structure  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 from torch_geometric.data import Batch  # noqa: E402
+from vesin import NeighborList  # noqa: E402
 
 from gnome_torch.candidates.prototypes import prototypes  # noqa: E402
 from gnome_torch.data.tables import read_examples  # noqa: E402
-from gnome_torch.graphs import batch_graphs, crystal_graph  # noqa: E402
+from gnome_torch.graphs import CUTOFF, CUTOFF_TOLERANCE, N_ELEMENTS, batch_graphs, crystal_graph  # noqa: E402
 from gnome_torch.models.checkpoint import load_model  # noqa: E402
 from gnome_torch.models.composition import CompositionNetworkConfig  # noqa: E402
 from gnome_torch.models.structure import StructureNetwork, StructureNetworkConfig  # noqa: E402
@@ -51,15 +59,21 @@ SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", nargs="?", choices=["speed", "scaling", "all"], default="all")
+    parser.add_argument("part", nargs="?", choices=["graphs", "speed", "memory", "scaling", "all"], default="all")
+    parser.add_argument("--crystals", type=int, default=100_000, help="for memory")
     parser.add_argument("--epochs", type=int, default=20, help="of the scaling law's trainings")
     parser.add_argument("--plot", type=Path, default=Path("scaling.png"))
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
-    if options.part != "scaling":
-        speed(options.device)
-    if options.part != "speed":
-        scaling(options.epochs, options.device, options.plot)
+    parts: dict[str, Callable[[], None]] = {
+        "memory": lambda: memory(options.crystals),  # first: the peak is that of the whole process
+        "graphs": graphs,
+        "speed": lambda: speed(options.device),
+        "scaling": lambda: scaling(options.epochs, options.device, options.plot),
+    }
+    for name, part in parts.items():
+        if options.part in (name, "all"):
+            part()
 
 
 def crystals() -> tuple[list[Structure], np.ndarray, str]:
@@ -70,6 +84,83 @@ def crystals() -> tuple[list[Structure], np.ndarray, str]:
     print(f"{PEROVSKITES} is not there: crystals of the prototype library with made-up energies")
     known = [c for c in prototypes().values() if len(c) <= 16 and max(c.atomic_numbers) <= 94]
     return known, np.random.default_rng(0).normal(size=len(known)), "crystals of pymatgen's prototype library"
+
+
+def graphs() -> None:
+    """Neighbour searches side by side."""
+    structures, _, source = crystals()
+    structures = [*structures[:1000], *(c for c in prototypes().values() if len(c) <= 40)]
+
+    def vesin(crystal: Structure) -> np.ndarray:
+        found = NeighborList(cutoff=CUTOFF + CUTOFF_TOLERANCE, full_list=True, n_threads=1)
+        return np.stack(found.compute(crystal.cart_coords, crystal.lattice.matrix, True, "ijd"))
+
+    def matscipy(crystal: Structure) -> np.ndarray:
+        cell, pbc = crystal.lattice.matrix, np.array([True] * 3)
+        reach = CUTOFF + CUTOFF_TOLERANCE
+        return np.stack(neighbour_list("ijd", cutoff=reach, positions=crystal.cart_coords, cell=cell, pbc=pbc))
+
+    def pymatgen(crystal: Structure) -> np.ndarray:
+        centres, neighbours, _, distances = crystal.get_neighbor_list(CUTOFF)
+        return np.stack([centres, neighbours, distances])
+
+    print(f"\n{len(structures):,} crystals ({source}, and prototypes of up to 40 atoms), cutoff {CUTOFF} A")
+    print(f"{'neighbour search':20}{'crystals/s':>12}{'edges':>12}")
+    reference = None
+    for search in (vesin, matscipy, pymatgen):
+        start = time.perf_counter()
+        found = [search(crystal) for crystal in structures]
+        seconds = time.perf_counter() - start
+        print(f"{search.__name__:20}{len(structures) / seconds:12,.0f}{sum(pairs.shape[1] for pairs in found):12,}")
+        ordered = [pairs[:, np.lexsort((pairs[2].round(6), pairs[1], pairs[0]))] for pairs in found]
+        reference = reference or ordered
+        if not all(
+            a.shape == b.shape and np.allclose(a, b, atol=1e-5) for a, b in zip(ordered, reference, strict=True)
+        ):
+            raise SystemExit(f"{search.__name__} finds other pairs than vesin")
+    start = time.perf_counter()
+    plain = [crystal_graph(c) for c in structures if max(c.atomic_numbers) <= N_ELEMENTS]
+    middle = time.perf_counter()
+    joined = [graph.reduced() for graph in plain]
+    end = time.perf_counter()
+    print(
+        f"graphs: {len(plain) / (middle - start):,.0f} a second; equivalent atoms joined: {len(plain) / (end - middle):,.0f}"
+    )
+    for name, number in (("nodes", "n_nodes"), ("edges", "n_edges")):
+        before, after = (sum(getattr(graph, number) for graph in some) for some in (plain, joined))
+        print(f"{name}: {before:,} -> {after:,} (a {before / after:.1f}th)")
+
+
+def memory(count: int) -> None:
+    """A large data set: the crystals again and again, each a little strained."""
+    structures, energies, source = crystals()
+    before = peak_memory()
+
+    def strained() -> Iterator[Structure]:
+        for number in range(count):
+            crystal = structures[number % len(structures)].copy()
+            crystal.scale_lattice(crystal.volume * (1 + 1e-6 * (number // len(structures))))
+            yield crystal
+
+    start = time.perf_counter()
+    repeated = np.resize(energies, count)
+    dataset = TrainingSet.build(strained(), repeated, [str(i) for i in range(count)])
+    built = time.perf_counter() - start
+    with tempfile.TemporaryDirectory() as folder:
+        dataset.save(Path(folder) / "set")
+        size = sum(path.stat().st_size for path in (Path(folder) / "set").iterdir())
+        start = time.perf_counter()
+        loaded = TrainingSet.load(Path(folder) / "set")
+        loading = time.perf_counter() - start
+        loaded.batch(StructureNetworkConfig(), np.arange(0, count, max(1, count // 256)))
+        print(
+            f"\n{count:,} crystals ({source}): built in {built:.0f} s, {size / 2**20:,.0f} MiB, loaded in {1e3 * loading:.0f} ms"
+        )
+    print(f"peak memory {peak_memory():.1f} GB ({before:.1f} GB before)")
+
+
+def peak_memory() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def speed(device: str) -> None:
@@ -178,7 +269,7 @@ def scaling(epochs: int, device: str, plot: Path) -> None:
         print(f"no scaling law: {DATA} is not there")
         return
     draw(curves, plot)
-    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GB; plot: {plot}")
+    print(f"peak memory {peak_memory():.1f} GB; plot: {plot}")
 
 
 def curve(dataset: Any, config: Any, how: TrainingConfig) -> list[tuple[int, float]]:
