@@ -123,9 +123,8 @@ def graphs() -> None:
     middle = time.perf_counter()
     joined = [graph.reduced() for graph in plain]
     end = time.perf_counter()
-    print(
-        f"graphs: {len(plain) / (middle - start):,.0f} a second; equivalent atoms joined: {len(plain) / (end - middle):,.0f}"
-    )
+    rates = len(plain) / (middle - start), len(plain) / (end - middle)
+    print(f"graphs: {rates[0]:,.0f} a second; equivalent atoms joined: {rates[1]:,.0f} a second")
     for name, number in (("nodes", "n_nodes"), ("edges", "n_edges")):
         before, after = (sum(getattr(graph, number) for graph in some) for some in (plain, joined))
         print(f"{name}: {before:,} -> {after:,} (a {before / after:.1f}th)")
@@ -153,9 +152,8 @@ def memory(count: int) -> None:
         loaded = TrainingSet.load(Path(folder) / "set")
         loading = time.perf_counter() - start
         loaded.batch(StructureNetworkConfig(), np.arange(0, count, max(1, count // 256)))
-        print(
-            f"\n{count:,} crystals ({source}): built in {built:.0f} s, {size / 2**20:,.0f} MiB, loaded in {1e3 * loading:.0f} ms"
-        )
+        print(f"\n{count:,} crystals ({source})")
+        print(f"built in {built:.0f} s, {size / 2**20:,.0f} MiB on disk, loaded in {1e3 * loading:.0f} ms")
     print(f"peak memory {peak_memory():.1f} GB ({before:.1f} GB before)")
 
 
