@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from atomate2.ase.utils import AseRelaxer
 from fireworks import FWorker, LaunchPad
@@ -126,7 +128,7 @@ def test_seven_metals_two_rounds(launchpad: LaunchPad, tmp_path: Path) -> None:
         seeds={"limit": 25, "max_sites": 4, "references": 2},
         structural={"max_sites": 4, "limit": 200},
         network={"members": 2, "hidden": [16, 16], "epochs": 20, "batch_size": 16, "learning_rate": 0.003},
-        screening={"threshold": 0.05, "volumes": 3, "max_relaxations": 8},
+        screening={"threshold": 0.05, "volumes": 3, "max_relaxations": 8, "cascade": {"volumes": 1, "audit": 1.0}},
         rounds=2,
     )
     store = run_all(launchpad, settings, tmp_path / "launches")
@@ -181,6 +183,13 @@ def test_seven_metals_two_rounds(launchpad: LaunchPad, tmp_path: Path) -> None:
         counts = store.round("emt", number)["counts"]
         assert len(shards) == counts["generated"] == counts["screened"]
         assert counts["proposed"] >= counts["generated"] + counts["known"] + counts["duplicates"]
+        screening = settings.root / f"round-{number}" / "screening"
+        table = pa.concat_tables(pq.read_table(path) for path in sorted(screening.glob("screened-*.parquet")))
+        assert table["id"].to_pylist() == [candidate.id for candidate in shards]
+        assert table["decision"].to_pylist().count("selected") == counts["selected"]
+        assert counts["predicted_in_full"] == len(shards)  # the audit looks at all that the first look refused
+        hull = dict(zip(table["formula"].to_pylist(), table["hull_energy"].to_pylist(), strict=True))
+        assert max(hull.values()) <= 0.0
 
 
 def close(launchpad: LaunchPad, name: str, number: int) -> None:
