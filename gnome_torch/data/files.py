@@ -8,7 +8,7 @@ import json
 import sys
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,13 @@ class Crystal:
         name: file and place in it, unique within one reading.
         structure: the crystal, with the oxidation states the file gives; None if it could not be read.
         problem: why not.
+        cell_sites: sites in the cell that the file describes, of which `structure` may be a primitive part.
     """
 
     name: str
     structure: Structure | None
     problem: str = ""
+    cell_sites: int = 0
 
 
 def read_structures(path: str | Path) -> list[Structure]:
@@ -83,7 +85,7 @@ def read_crystals(path: str | Path) -> Iterator[Crystal]:
         for crystal in _read(path):
             count = seen[crystal.name] = seen.get(crystal.name, 0) + 1
             name = crystal.name if count == 1 else f"{crystal.name}#{count}"
-            yield Crystal(name, crystal.structure, crystal.problem)
+            yield replace(crystal, name=name)
     except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, EOFError) as error:
         raise StructureFileError(
             f"{path}: not a file of crystals (CIF, POSCAR, extended XYZ, ASE database, pymatgen JSON, CSV with a "
@@ -100,7 +102,8 @@ def _read(path: Path) -> Iterator[Crystal]:
         text = gzip.decompress(path.read_bytes()).decode() if suffixes[-1] == ".gz" else path.read_text()
         data = json.loads(text)
         for index, item in enumerate(data if isinstance(data, list) else [data], start=1):
-            yield _guarded(f"{stem}:{index}", lambda item=item: Structure.from_dict(item.get("structure", item)))
+            name = str(item.get("entry_id") or index)
+            yield _guarded(f"{stem}:{name}", lambda item=item: _whole(Structure.from_dict(item.get("structure", item))))
     elif suffixes and suffixes[-1] == ".csv":
         yield from _read_csv(path, stem)
     elif suffixes and suffixes[-1] in ASE_SUFFIXES:
@@ -108,7 +111,7 @@ def _read(path: Path) -> Iterator[Crystal]:
 
         for index, atoms in enumerate(read(path, index=":"), start=1):
             if atoms.cell.rank == 3:
-                yield _guarded(f"{stem}:{index}", lambda atoms=atoms: AseAtomsAdaptor.get_structure(atoms))
+                yield _guarded(f"{stem}:{index}", lambda atoms=atoms: _whole(AseAtomsAdaptor.get_structure(atoms)))
             else:
                 yield Crystal(f"{stem}:{index}", None, "it has no cell")
     elif {".cif", ".mcif"} & set(suffixes[-2:]):
@@ -119,7 +122,8 @@ def _read(path: Path) -> Iterator[Crystal]:
                 label = stem if len(blocks) == 1 else f"{stem}:{name}"
                 yield _guarded(label, lambda block=block: _from_cif(str(block)))
     else:
-        yield Crystal(stem if path.suffix != ".vasp" else path.stem, Structure.from_file(path))
+        structure, n_sites = _whole(Structure.from_file(path))
+        yield Crystal(stem if path.suffix != ".vasp" else path.stem, structure, cell_sites=n_sites)
 
 
 def _read_csv(path: Path, stem: str) -> Iterator[Crystal]:
@@ -135,11 +139,16 @@ def _read_csv(path: Path, stem: str) -> Iterator[Crystal]:
             yield _guarded(name, lambda row=row: _from_cif(row[column]))
 
 
-def _from_cif(text: str) -> Structure:
-    """The crystal of one CIF block, as its primitive cell."""
+def _from_cif(text: str) -> tuple[Structure, int]:
+    """The crystal of one CIF block, as its primitive cell, and the number of sites in the cell of the block."""
     parser = CifParser.from_str(text)
-    (structure,) = parser.parse_structures(primitive=True)
-    return structure
+    (structure,) = parser.parse_structures(primitive=False)
+    return structure.get_primitive_structure(), len(structure)
+
+
+def _whole(structure: Structure) -> tuple[Structure, int]:
+    """A crystal as it is, and its number of sites."""
+    return structure, len(structure)
 
 
 def _guarded(name: str, read: Any) -> Crystal:
@@ -147,7 +156,8 @@ def _guarded(name: str, read: Any) -> Crystal:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return Crystal(name, read())
+            structure, n_sites = read()
+            return Crystal(name, structure, cell_sites=n_sites)
     except Exception as error:  # a broken block raises whatever the parser stumbles over
         return Crystal(name, None, f"cannot be read: {_one_line(error)}")
 

@@ -6,7 +6,7 @@ import csv
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pymatgen.core import Composition, DummySpecies, Structure
@@ -24,6 +24,7 @@ class Examples:
         ids: name of each.
         compositions: of each.
         structures: crystal of each; None for a table of formulas.
+        cell_sites: atoms in the cell that the file describes, of which a crystal may be a primitive part.
         targets: energy of each, eV/atom; None if none was asked for.
     """
 
@@ -31,6 +32,7 @@ class Examples:
     compositions: Sequence[Composition]
     structures: Sequence[Structure] | None
     targets: Sequence[float] | None
+    cell_sites: Sequence[int] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -42,7 +44,7 @@ def read_examples(path: str | Path, target: str | None = None, per_cell: bool = 
     Args:
         path: the file.
         target: column with the energies, eV/atom; None to read no energies.
-        per_cell: the energies are eV per cell of the crystal, and are divided by its number of atoms.
+        per_cell: the energies are eV per cell as the file describes it, and are divided by its number of atoms.
 
     Raises:
         StructureFileError: the file cannot be read, is empty, lacks a column, or has a row that cannot be used; the
@@ -58,8 +60,8 @@ def read_examples(path: str | Path, target: str | None = None, per_cell: bool = 
     if "cif" in (name.lower() for name in header):
         examples = _crystals_of(path)
         if energies is not None and per_cell:
-            energies = [e / len(s) for e, s in zip(energies, examples.structures or (), strict=True)]
-        return Examples(examples.ids, examples.compositions, examples.structures, energies)
+            energies = [energy / n for energy, n in zip(energies, examples.cell_sites, strict=True)]
+        return replace(examples, targets=energies)
     if per_cell:
         raise StructureFileError(f"{path}: formulas have no cell: give energies per atom")
     column = next((name for name in FORMULA_COLUMNS if name in header), None)
@@ -81,14 +83,16 @@ def read_examples(path: str | Path, target: str | None = None, per_cell: bool = 
 
 
 def _crystals_of(path: Path) -> Examples:
-    ids, structures = [], []
+    ids, structures, sites = [], [], []
     for crystal in read_crystals(path):
         if crystal.structure is None or not crystal.structure.is_ordered:
             problem = crystal.problem or "partly occupied sites"
             raise StructureFileError(f"{path}: crystal {crystal.name}: {problem}; mend it, or leave it out")
-        ids.append(crystal.name)
+        # one file: its name need not stand before every crystal's
+        ids.append(crystal.name if path.is_dir() else crystal.name.removeprefix(f"{path.name.split('.')[0]}:"))
+        sites.append(crystal.cell_sites)
         structures.append(crystal.structure.remove_oxidation_states())
-    return Examples(ids, [structure.composition for structure in structures], structures, None)
+    return Examples(ids, [structure.composition for structure in structures], structures, None, sites)
 
 
 def _read_csv(path: Path) -> tuple[list[str], list[dict[str, str]]]:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 from pymatgen.core import Lattice, Structure
+from pymatgen.entries.computed_entries import ComputedStructureEntry
+from pymatgen.io.ase import AseAtomsAdaptor
 from pymatgen.io.cif import CifWriter
 
 from workflows import cli
@@ -156,13 +158,29 @@ def test_crystals_there_and_back(gnome: Gnome, tmp_path: Path) -> None:
     assert status == 0, err
     salt = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.2), ["Mg", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
     salt.to(filename=str(tmp_path / "mgo.cif"))
-    for source, count in (("c.csv", 20), ("mgo.cif", 1)):
+    salt.to(filename=str(tmp_path / "POSCAR"))
+    AseAtomsAdaptor.get_atoms(salt).write(tmp_path / "mgo.extxyz")
+    entries = [ComputedStructureEntry(salt, -40.0, entry_id="mp-1"), ComputedStructureEntry(salt, -41.0)]
+    (tmp_path / "entries.json").write_text(json.dumps([entry.as_dict() for entry in entries]))
+    energies = {}
+    for source, ids in (
+        ("c.csv", [f"{metal}{anion}" for metal in METALS for anion in ("O", "F")]),
+        ("mgo.cif", ["mgo"]),
+        ("POSCAR", ["POSCAR"]),
+        ("mgo.extxyz", ["1"]),
+        ("entries.json", ["mp-1", "2"]),
+    ):
         status, _, err = gnome("predict", "--model", model, "--input", tmp_path / source, "--out", tmp_path / "p.csv")
         assert status == 0, err
-        assert len((tmp_path / "p.csv").read_text().splitlines()) == count + 1
-    # the primitive cells have two atoms: -2 eV per cell is -1 eV/atom
-    with (tmp_path / "p.csv").open() as file:
-        assert -2.0 < float(next(csv.DictReader(file))["energy_per_atom"]) < 0.0
+        with (tmp_path / "p.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert [row["id"] for row in rows] == ids
+        energies[source] = float(rows[0]["energy_per_atom"])
+    assert energies["POSCAR"] == energies["mgo.extxyz"] == energies["entries.json"]
+    assert energies["mgo.cif"] == pytest.approx(energies["POSCAR"], abs=1e-5)  # the primitive cell of the same crystal
+    # -2 eV per cell of eight atoms, although two of them would do
+    metrics = json.loads((model / "member-0" / "metrics.json").read_text())
+    assert -0.4 < metrics["target_mean"] < -0.25
 
 
 @pytest.mark.parametrize(
