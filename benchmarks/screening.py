@@ -45,7 +45,6 @@ from gnome_torch.candidates.prototypes import prototypes  # noqa: E402
 from gnome_torch.candidates.shards import read_parents, read_shards  # noqa: E402
 from gnome_torch.candidates.structural import StructuralOptions, known_compositions  # noqa: E402
 from gnome_torch.candidates.substitution import SubstitutionRules  # noqa: E402
-from gnome_torch.data.files import read_crystals  # noqa: E402
 from gnome_torch.data.tables import read_examples  # noqa: E402
 from gnome_torch.inference import VOLUME_SCALES, Evaluation, predict  # noqa: E402
 from gnome_torch.models.ensemble import Ensemble  # noqa: E402
@@ -62,7 +61,7 @@ ELEMENTS = "Li Na K Rb Mg Ca Sr Ba Al Ga In Si Ge Sn Ti Zr V Nb Mn Fe Co Ni Cu Z
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--members", type=int, default=10)
-    parser.add_argument("--candidates", type=int, default=2000, help="for ours")
+    parser.add_argument("--candidates", type=int, default=1000, help="for ours")
     parser.add_argument("--plain", type=int, default=24, help="of them for the plain formulation")
     parser.add_argument("--epochs", type=int, default=3, help="of the members' training")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -104,13 +103,12 @@ def trained(directory: Path, members: int, epochs: int) -> Ensemble:
         torch.manual_seed(0)
         return Ensemble([StructureNetwork(StructureNetworkConfig()) for _ in range(members)])
     start = time.perf_counter()
-    rows = list(read_crystals(PEROVSKITES))
     examples = read_examples(PEROVSKITES, "heat_all", per_cell=True)
     dataset = TrainingSet.build(examples.structures or [], examples.targets or [], examples.ids)
     for member in range(members):
         config = TrainingConfig(epochs=epochs, batch_size=64, seed=member, volume_jitter=0.2, hold_out=False)
         train(dataset, StructureNetworkConfig(), config, directory / f"member-{member}")
-    print(f"{members} members trained on {len(rows):,} perovskites in {time.perf_counter() - start:.0f} s")
+    print(f"{members} members trained on {len(dataset):,} perovskites in {time.perf_counter() - start:.0f} s")
     return Ensemble.load([directory / f"member-{member}" for member in range(members)])
 
 
