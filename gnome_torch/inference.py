@@ -66,9 +66,17 @@ class Evaluation:
         return self.batch_edges or BATCH_EDGES.get(self.kind, BATCH_EDGES["cuda"])
 
     def prepared(self, ensemble: Ensemble) -> Callable[[Batch], np.ndarray]:
-        """The ensemble on its device, from a batch to energies per atom, eV/atom, (n_members, n_graphs)."""
-        on_gpu = self.kind != "cpu"
+        """The ensemble on its device, from a batch to energies per atom, eV/atom, (n_members, n_graphs).
+
+        Made once for an ensemble, whose weights must not change any more: compiling takes a minute.
+        """
         networks = ensemble.to(self.device).eval()
+        if self not in ensemble.prepared:
+            ensemble.prepared[self] = self._prepared(networks)
+        return ensemble.prepared[self]
+
+    def _prepared(self, networks: Ensemble) -> Callable[[Batch], np.ndarray]:
+        on_gpu = self.kind != "cpu"
         networks.stack(on_gpu)
         compiled = on_gpu if self.compiled is None else self.compiled
         run = torch.compile(networks, dynamic=True) if compiled else networks

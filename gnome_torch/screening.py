@@ -30,6 +30,8 @@ PART_ROWS = 4096
 PLAN = "screening-plan.json"
 REPORT = "screening.json"
 DECISIONS = ("selected", "near", "far")
+HOW = ("first look", "audit", "full")
+"""How a prediction was made: by a cascade's first look alone, or in full, for the audit or because it was promising."""
 
 Predict = Callable[[pa.Table], Predictions]
 """From a table of candidates (`candidates.shards.SCHEMA`)."""
@@ -229,7 +231,7 @@ def _start(candidates: Path, directory: Path, identity: Mapping[str, Any]) -> No
 
 def _all_in_full(predict: Predict) -> Callable[[pa.Table], tuple[Predictions, np.ndarray]]:
     def predict_part(table: pa.Table) -> tuple[Predictions, np.ndarray]:
-        return predict(table), np.full(table.num_rows, "full")
+        return predict(table), np.full(table.num_rows, HOW.index("full"))
 
     return predict_part
 
@@ -237,7 +239,7 @@ def _all_in_full(predict: Predict) -> Callable[[pa.Table], tuple[Predictions, np
 def _cascaded(
     first_look: Predict, predict: Predict, hull_energies: HullEnergies, cascade: Cascade, threshold: float
 ) -> Callable[[pa.Table], tuple[Predictions, np.ndarray]]:
-    """Predictions, and how each was made: (n,) of "first look", "audit", "full"."""
+    """Predictions, and how each was made, (n,): numbers of `HOW`."""
 
     def predict_part(table: pa.Table) -> tuple[Predictions, np.ndarray]:
         rough = first_look(table)
@@ -251,7 +253,7 @@ def _cascaded(
         merged = [np.array(getattr(rough, name), dtype=float) for name in ("energy", "iqr", "volume_scale")]
         for column, values in zip(merged, (exact.energy, exact.iqr, exact.volume_scale), strict=True):
             column[rows] = values
-        return Predictions(*merged), np.where(promising, "full", np.where(audited, "audit", "first look"))
+        return Predictions(*merged), np.where(promising, HOW.index("full"), audited.astype(int))
 
     return predict_part
 
@@ -264,7 +266,7 @@ def _columns(table: pa.Table, predictions: Predictions, made_by: np.ndarray) -> 
             "formation_energy": predictions.energy,
             "iqr": predictions.iqr,
             "volume_scale": predictions.volume_scale,
-            "prediction": pa.array(made_by.tolist(), pa.string()).dictionary_encode(),
+            "prediction": pa.DictionaryArray.from_arrays(pa.array(made_by.astype(np.int8)), pa.array(HOW)),
         }
     )
 
@@ -295,9 +297,9 @@ def _decide(
         return Screened(0, 0, [], None, 0)
     codes, floors = _floors(table["formula"], hull_energies)
     energies = table["formation_energy"].to_numpy()
-    made_by = np.array(table["prediction"].to_pylist())
+    first_look, audited = (pc.equal(table["prediction"].cast(pa.string()), how).to_numpy() for how in HOW[:2])
     # a first look that was not good enough does not select
-    distance = np.where(made_by == "first look", np.inf, energies - floors[codes])
+    distance = np.where(first_look, np.inf, energies - floors[codes])
     choices = select(codes, distance, np.zeros(len(distance)), threshold, limit)
     near = distance <= threshold
     decision = np.where(near, 1, 2)
@@ -306,14 +308,14 @@ def _decide(
     _write_decisions(directory, parts, floors[codes], decision)
     recall = None
     if cascade is not None:
-        kept, lost = int((near & (made_by == "full")).sum()), int((near & (made_by == "audit")).sum())
+        kept, lost = int((near & ~audited).sum()), int((near & audited).sum())
         recall = kept / (kept + lost / cascade.audit) if kept and cascade.audit else None
     screened = Screened(
         candidates=len(energies),
         near=int(near.sum()),
         chosen=_chosen(directory, parts, choices),
         recall=recall,
-        full=int((made_by != "first look").sum()),
+        full=int((~first_look).sum()),
     )
     counts = dict(zip(DECISIONS, np.bincount(decision, minlength=3).tolist(), strict=True))
     _report(directory, screened, counts, threshold)

@@ -8,7 +8,7 @@ import json
 import re
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -38,6 +38,7 @@ ALL_DATA = Annotated[bool, typer.Option("--all-data", help="hold nothing out: le
 HIDDEN = Annotated[str, typer.Option(help="widths of the layers of every MLP")]
 SEED = Annotated[int, typer.Option(min=0, help="of the first member")]
 DEVICE = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …; auto takes the GPU if there is one")]
+OVERWRITE = Annotated[bool, typer.Option("--overwrite", help="replace networks of other data or settings in --out")]
 MINUTES = Annotated[float, typer.Option(min=0.0, help="time between two checkpoints, minutes")]
 DATA_SET = "data"
 
@@ -63,6 +64,7 @@ def composition(
     seed: SEED = 0,
     device: DEVICE = "auto",
     checkpoint_minutes: MINUTES = 5.0,
+    overwrite: OVERWRITE = False,
 ) -> None:
     """Energies from formulas (column formula). Compositions whose hash says so are held out and measured on.
 
@@ -96,7 +98,7 @@ def composition(
         device=place,
     )
     config = _checked(CompositionNetworkConfig, hidden=_widths(hidden), edges=edges)
-    _train(CompositionSet, built, _source(data, target), config, training, out, members, checkpoint_minutes)
+    _train(CompositionSet, built, _source(data, target), config, training, out, members, checkpoint_minutes, overwrite)
 
 
 @app.command(
@@ -125,6 +127,7 @@ def structure(
     seed: SEED = 0,
     device: DEVICE = "auto",
     checkpoint_minutes: MINUTES = 5.0,
+    overwrite: OVERWRITE = False,
 ) -> None:
     """Energies from crystals (column cif). Compositions whose hash says so are held out and measured on.
 
@@ -160,7 +163,7 @@ def structure(
     )
     config = _checked(StructureNetworkConfig, hidden=_widths(hidden))
     source = _source(data, target, "per cell" if per_cell else "per atom")
-    _train(TrainingSet, built, source, config, training, out, members, checkpoint_minutes)
+    _train(TrainingSet, built, source, config, training, out, members, checkpoint_minutes, overwrite)
 
 
 def predict(
@@ -181,13 +184,24 @@ def predict(
 
     ensemble = Ensemble.load(_member_directories(model))
     examples = read_examples(input, target, per_cell)
-    energies, spread = _predicted(ensemble, examples, input, _device(device))
+    found = [_predicted(ensemble, part, input, _device(device)) for part in _parts(examples)]
+    energies, spread = (np.concatenate(columns) for columns in zip(*found, strict=True))
     formulas = [composition.reduced_formula for composition in examples.compositions]
     _write_predictions(out, examples.ids, formulas, energies, spread)
     print(f"{out}: {len(examples):,} predictions by {len(ensemble)} network{'s' if len(ensemble) > 1 else ''}")
     if examples.targets is not None:
         errors = np.abs(energies - np.array(examples.targets))
         print(f"mean absolute error {errors.mean():.4f} eV/atom, median {np.median(errors):.4f}")
+
+
+def _parts(examples: Examples, size: int = 2048) -> Iterator[Examples]:
+    """Examples some at a time, with a progress bar."""
+    from rich.progress import track
+
+    for first in track(range(0, len(examples), size), "predicting", disable=len(examples) <= size):
+        some = slice(first, first + size)
+        structures = None if examples.structures is None else examples.structures[some]
+        yield replace(examples, compositions=examples.compositions[some], structures=structures)
 
 
 def _predicted(ensemble: Ensemble, examples: Examples, source: Path, device: str) -> tuple[Any, Any]:
@@ -214,18 +228,20 @@ def _train(
     out: Path,
     members: int,
     checkpoint_minutes: float,
+    overwrite: bool,
 ) -> None:
     """Train the members one after another; those that are there already, of the same data and settings, stay."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from gnome_torch.training.loop import TrainingStopped, is_trained, train
+    from gnome_torch.training.dataset import DataSetError
+    from gnome_torch.training.loop import TrainingStopped, is_trained, train, would_replace
     from gnome_torch.training.parallel import Workers, join, leave
 
     training = replace(training, device=join(training.device))
     workers = Workers.of_this_process()
     console = Console(quiet=not workers.first)
-    dataset = _data_set(kind, built, source, out / DATA_SET, workers)
+    dataset = _data_set(kind, built, source, out, workers, overwrite)
     if training.hold_out:
         train_part, test_part = dataset.split()
         console.print(f"{len(dataset):,} examples: {len(train_part):,} to train on, {len(test_part):,} held out")
@@ -245,6 +261,9 @@ def _train(
                 if is_trained(directory, dataset, config, own):
                     console.print(f"member {member} is there already")
                     continue
+                lost = would_replace(directory, dataset, config, own)
+                if lost and not overwrite:
+                    raise DataSetError(f"{lost} is of other data or settings: give another --out, or --overwrite")
                 task = bar.add_task(f"member {member}: steps", total=None, errors="")
                 signals = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
                 metrics = train(dataset, config, own, directory, _report(bar, task), checkpoint_minutes, signals)
@@ -283,17 +302,21 @@ def _calibrate(console: Any, dataset: Any, test_part: Any, out: Path, members: i
     )
 
 
-def _data_set(kind: Any, built: Callable[[], Any], source: str, directory: Path, workers: Any) -> Any:
+def _data_set(kind: Any, built: Callable[[], Any], source: str, out: Path, workers: Any, overwrite: bool) -> Any:
     """The data set of an earlier run of this source, or a new one; one of several processes makes it."""
     from gnome_torch.training.dataset import DataSetError, read_meta
 
+    directory = out / DATA_SET
     if workers.first:
         try:
             made = read_meta(directory).get("source") == source and kind.load(directory)
         except DataSetError:
             made = None
         if not made:
-            built().save(directory, source)
+            dataset = built()
+            if directory.exists() and any(out.glob("member-*")) and not overwrite:
+                raise DataSetError(f"{out} has networks of another file: give another --out, or --overwrite")
+            dataset.save(directory, source)
     workers.wait()
     return kind.load(directory)
 
@@ -369,7 +392,7 @@ def _member_directories(model: Path) -> list[Path]:
 
 
 def _write_predictions(
-    path: Path, ids: Sequence[str], formulas: Sequence[str], energies: Sequence[float], spread: Sequence[float]
+    path: Path, ids: Sequence[str], formulas: Sequence[str], energies: Iterable[float], spread: Iterable[float]
 ) -> None:
     partial = path.with_name(f"{path.name}.partial")
     path.parent.mkdir(parents=True, exist_ok=True)

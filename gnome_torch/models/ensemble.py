@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,7 @@ class Ensemble(nn.Module):
                 raise ValueError(f"members of different shapes: {members[0].config} and {member.config}")
         self.members = nn.ModuleList(members)
         self._stacked: tuple[nn.Module, Any] | None = None
+        self.prepared: dict[Hashable, Callable[[Any], Any]] = {}  # how it is evaluated, kept by `inference`
         self.eval()
 
     @classmethod

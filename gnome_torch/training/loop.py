@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import shutil
 import signal
@@ -22,6 +23,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from gnome_torch import __version__
 from gnome_torch.models.checkpoint import (
+    CONFIG_FILE,
     CheckpointError,
     NetworkConfig,
     load_metrics,
@@ -32,7 +34,7 @@ from gnome_torch.models.checkpoint import (
 )
 from gnome_torch.training.dataset import CompositionSet, DataSetError, TrainingSet
 from gnome_torch.training.parallel import Workers
-from gnome_torch.training.state import Progress, read_state, write_state
+from gnome_torch.training.state import Progress, read_identity, read_state, write_state
 
 EPOCHS_FILE = "epochs.csv"
 TENSORBOARD = "tensorboard"
@@ -178,8 +180,8 @@ def train(
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.averaging)) if config.averaging else None
     workers = Workers.of_this_process()
 
-    identity = {"data": dataset.data_hash, "model": asdict(model_config), "training": config.without_machine()}
-    run = directory.with_name(f"{directory.name}.training")
+    identity = _identity(dataset, model_config, config)
+    run = _run_directory(directory)
     run.mkdir(parents=True, exist_ok=True)
     state = read_state(run, identity, model, optimizer, average)
     if state is None:
@@ -328,6 +330,32 @@ class _Stepper:
         # gradients are averaged over the processes, so each counts for their number
         (self.workers.count * error / (batch_size * self.model.scale)).backward()
         return float(error.detach())
+
+
+def _identity(
+    dataset: TrainingSet | CompositionSet, model_config: NetworkConfig, config: TrainingConfig
+) -> dict[str, Any]:
+    """What must be the same for a training to go on."""
+    return {"data": dataset.data_hash, "model": asdict(model_config), "training": config.without_machine()}
+
+
+def _run_directory(directory: Path) -> Path:
+    return directory.with_name(f"{directory.name}.training")
+
+
+def would_replace(
+    directory: str | Path,
+    dataset: TrainingSet | CompositionSet,
+    model_config: NetworkConfig,
+    training_config: TrainingConfig,
+) -> Path | None:
+    """What of other data or settings `train` would throw away: a network, or a training that was stopped."""
+    directory = Path(directory)
+    if (directory / CONFIG_FILE).exists() and not is_trained(directory, dataset, model_config, training_config):
+        return directory
+    begun = read_identity(_run_directory(directory))
+    identity = json.loads(json.dumps(_identity(dataset, model_config, training_config)))
+    return _run_directory(directory) if begun is not None and begun != identity else None
 
 
 def is_trained(

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 CHECKPOINT = "checkpoint.safetensors"
+FORMAT_VERSION = 1
 
 
 @dataclass
@@ -59,7 +60,9 @@ def write_state(
         tensors |= {f"average.{name}": value for name, value in average.state_dict().items()}
     for number, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
-    content = json.dumps({"identity": identity, "progress": vars(progress)}, allow_nan=False)
+    content = json.dumps(
+        {"format_version": FORMAT_VERSION, "identity": identity, "progress": vars(progress)}, allow_nan=False
+    )
     partial = directory / f"{CHECKPOINT}.partial"
     save_file(
         {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()},
@@ -85,8 +88,8 @@ def read_state(
     """
     try:
         with safe_open(directory / CHECKPOINT, framework="pt") as file:
-            content = json.loads((file.metadata() or {})["state"])
-            if content["identity"] != json.loads(json.dumps(identity)):
+            content = _content(file)
+            if content.get("identity") != json.loads(json.dumps(identity)):
                 return None
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         progress = Progress(**content["progress"])
@@ -105,3 +108,18 @@ def read_state(
         return None
     optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
     return progress
+
+
+def read_identity(directory: Path) -> Mapping[str, Any] | None:
+    """Of which training a directory holds a checkpoint; None if there is none that can be read."""
+    try:
+        with safe_open(directory / CHECKPOINT, framework="pt") as file:
+            identity: Mapping[str, Any] = _content(file)["identity"]
+            return identity
+    except (OSError, SafetensorError, ValueError, KeyError):
+        return None
+
+
+def _content(file: Any) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((file.metadata() or {})["state"])
+    return content if content.get("format_version") == FORMAT_VERSION else {}

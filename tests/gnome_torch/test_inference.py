@@ -124,6 +124,16 @@ def test_a_parent_is_searched_once(
     assert len(calls) == len(candidates)
 
 
+def test_an_ensemble_is_prepared_once(candidates: list[Decorations], monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(5)
+    ensemble = Ensemble([StructureNetwork(StructureNetworkConfig(hidden=(8, 8))) for _ in range(2)])
+    made = []
+    monkeypatch.setattr(torch, "compile", lambda network, dynamic: made.append(network) or network)
+    for _ in range(3):
+        predict(ensemble, candidates, evaluation=Evaluation(compiled=True))
+    assert len(made) == 1
+
+
 def test_full_memory_halves_the_batch(
     ensemble: Ensemble, candidates: list[Decorations], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -96,6 +96,31 @@ def targets(path: Path) -> list[float]:
         return [float(row["target"]) for row in csv.DictReader(file)]
 
 
+def test_nothing_is_replaced_unasked(gnome: Gnome, tmp_path: Path) -> None:
+    write_formulas(tmp_path / "f.csv")
+    write_formulas(tmp_path / "g.csv")
+    (tmp_path / "g.csv").write_text((tmp_path / "g.csv").read_text().replace("LiO1", "LiO7"))
+    out = tmp_path / "model"
+
+    def train(data: str, *options: object) -> tuple[int, str]:
+        command = ["train", "composition", "--data", tmp_path / data, "--target", "target", "--out", out, *FAST]
+        status, _, err = gnome(*command, *options)
+        return status, err
+
+    assert train("f.csv")[0] == 0
+    weights = out / "member-0" / "weights.safetensors"
+    before = weights.read_bytes()
+    status, err = train("f.csv", "--seed", 5)
+    assert (status, "member-0 is of other data or settings: give another --out, or --overwrite" in err) == (2, True)
+    status, err = train("g.csv")
+    assert (status, "has networks of another file: give another --out, or --overwrite" in err) == (2, True)
+    assert weights.read_bytes() == before
+    assert train("f.csv")[0] == 0  # as before
+    assert weights.read_bytes() == before
+    assert train("g.csv", "--overwrite")[0] == 0
+    assert weights.read_bytes() != before
+
+
 def test_stopped_and_taken_up_again(gnome: Gnome, tmp_path: Path) -> None:
     """SIGTERM as a queue sends it before the end of the time: a line, its status, a checkpoint; then the same model."""
     write_formulas(tmp_path / "f.csv")
