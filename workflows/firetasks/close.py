@@ -48,7 +48,7 @@ class CloseRound(FiretaskBase):
         entries = [entry for entry in entries if known.issuperset(e.symbol for e in entry.composition)]
         hull = Hull(entries)
         touched = [e for e in entries if not set(settings.elements).isdisjoint(x.symbol for x in e.composition)]
-        points = {entry.id: hull.point(entry) for entry in touched}
+        points = dict(zip((entry.id for entry in touched), hull.points(touched), strict=True))
         store.set_stability(points, moment, len(entries))
         store.set_doubtful(doubtful)
         result = summary(store, name, number, points)

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from fireworks import FiretaskBase, FWAction, explicit_serialize
-from pymatgen.core import Composition
 
 from gnome_torch.candidates.shards import read_parents
 from gnome_torch.screening import Cascade, Predict, by_parent, screen
@@ -70,7 +69,7 @@ def choose(store: Store, name: str, number: int) -> None:
         directory / "candidates",
         directory / "screening",
         predicted(ensemble, screening.volumes),
-        lambda formulas: np.array([hull.energy(Composition(formula)) for formula in formulas]),
+        hull.energies,
         identity,
         threshold=screening.threshold,
         limit=screening.max_relaxations,
