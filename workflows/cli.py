@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workflows import cli_generate, cli_models
+from workflows import cli_generate, cli_hull, cli_models
 
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
     from fireworks import LaunchPad
@@ -35,6 +35,7 @@ machine-learned potential in the place of DFT.
   5. New phases      [bold]gnome stable --campaign quickstart[/bold]
 
 Candidates alone, from your crystals: [bold]gnome generate structural --help[/bold]
+Distances to the hull, from a table: [bold]gnome hull --help[/bold]
 Networks alone, from a table: [bold]gnome train --help[/bold], [bold]gnome predict --help[/bold]
 """
 NAME = Annotated[str, typer.Argument(help="name of the campaign")]
@@ -48,6 +49,9 @@ app.add_typer(db, name="db")
 app.add_typer(campaign, name="campaign")
 app.add_typer(cli_generate.app, name="generate")
 app.add_typer(cli_models.app, name="train")
+app.command("hull", epilog="Example: gnome hull --entries known.csv --query candidates.csv --out hull.csv")(
+    cli_hull.hull
+)
 app.command(
     "predict", epilog="Example: gnome predict --model model --input formulas.csv --target target --out predictions.csv"
 )(cli_models.predict)

@@ -15,6 +15,7 @@ from pymatgen.core import Composition, Element
 from gnome_torch.records import Entry, HullPoint, content_hash
 from gnome_torch.stability.formulas import (
     N_NUMBERS,
+    amounts_of,
     composition_keys,
     elements_of,
     fractions_of,
@@ -321,6 +322,16 @@ class Hull:
     def point(self, entry: Entry) -> HullPoint:
         """Where one entry stands."""
         return self.points([entry])[0]
+
+    def lowest_energies(self, found: Decompositions) -> np.ndarray:
+        """Formation energy of the lowest entry of each composition, eV/atom, (n,); nan where there is none."""
+        lowest = np.full(len(found.own), np.nan)
+        lowest[found.own >= 0] = self._formation[found.own[found.own >= 0]]
+        return lowest
+
+    def missing_elements(self, formula: str) -> list[str]:
+        """Elements of a formula that have no reference."""
+        return [Element.from_Z(z).symbol for z, _ in amounts_of(formula) if self._element[z] < 0]
 
     def decomposition(self, found: Decompositions, row: int) -> list[tuple[int, float]]:
         """Phases on the hull of all entries that a composition consists of, with their parts of the atoms."""

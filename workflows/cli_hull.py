@@ -1,0 +1,95 @@
+"""`gnome hull`: distances to the convex hull, from files to files."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
+    from gnome_torch.data.rejects import Reject
+    from gnome_torch.stability.hull import Hull
+
+COLUMNS = ("formula", "e_form", "e_above_hull", "phase_separation_energy", "decomposition")
+ROWS_AT_ONCE = 5000
+
+
+def hull(
+    entries: Annotated[Path, typer.Option(help="CSV file: formula and formation energy (eV/atom) of what is known")],
+    out: Annotated[Path, typer.Option(help=f"CSV file to write: {','.join(COLUMNS)} (eV/atom)")],
+    query: Annotated[
+        Path | None, typer.Option(help="CSV file: formula and, if known, formation energy; by default the entries")
+    ] = None,
+    target: Annotated[str, typer.Option(help="column with the formation energies, eV/atom")] = "target",
+) -> None:
+    """Distances to the convex hull of formation energies; elements that are not listed are at 0.
+
+    e_above_hull: above the hull of all entries. phase_separation_energy: against the hull without any entry of the
+    same composition, negative for a stable compound; empty for an element. decomposition: phases on the hull with
+    their parts of the atoms. Rows that cannot be used are written to OUT.rejects.csv, and the others go on.
+    """
+    from gnome_torch.data.energies import read_energies
+    from gnome_torch.data.files import StructureFileError
+    from gnome_torch.data.rejects import Reject, write_rejects
+    from gnome_torch.stability.hull import Hull
+
+    known = read_energies(entries, target)
+    rejects = list(known.rejects)
+    asked = known
+    if query is not None:
+        asked = read_energies(query, target, required=False)
+        rejects += asked.rejects
+    engine = Hull.of_formation_energies(known.formulas, known.energies, known.ids)
+    rows = [(row, formula) for row, formula in enumerate(asked.formulas)]
+    if query is not None:
+        missing = [(row, engine.missing_elements(formula)) for row, formula in rows]
+        rejects += [
+            Reject(str(query), asked.ids[row], asked.formulas[row], f"no entry has {', '.join(symbols)}")
+            for row, symbols in missing
+            if symbols
+        ]
+        rows = [rows[row] for row, symbols in missing if not symbols]
+    if not rows:
+        raise StructureFileError(f"{query}: the entries have the elements of none of its compounds")
+    _write(engine, [(formula, asked.energies[row]) for row, formula in rows], out)
+    write_rejects(rejects, out.with_name(f"{out.name}.rejects.csv"))
+    print(f"{out}: {len(rows):,} compositions on a hull of {len(known):,} entries")
+    if rejects:
+        _say(rejects, out)
+
+
+def _say(rejects: list[Reject], out: Path) -> None:
+    for some in rejects[:3]:
+        print(f"gnome: left out: {some}", file=sys.stderr)
+    more = f"; {len(rejects) - 3:,} more" if len(rejects) > 3 else ""
+    print(f"gnome: {len(rejects):,} left out, all in {out}.rejects.csv{more}", file=sys.stderr)
+
+
+def _write(engine: Hull, rows: list[tuple[str, float]], out: Path) -> None:
+    """Answer and write, some thousands at a time; the file appears when it is complete."""
+    from functools import cache
+
+    import numpy as np
+    from rich.progress import track
+
+    formula_of = cache(engine.formula_of)
+    partial = out.with_name(f"{out.name}.partial")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with partial.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for start in track(range(0, len(rows), ROWS_AT_ONCE), "hull", disable=len(rows) <= ROWS_AT_ONCE):
+            some = rows[start : start + ROWS_AT_ONCE]
+            found = engine.decompositions([formula for formula, _ in some])
+            lowest = engine.lowest_energies(found)
+            given = np.array([energy for _, energy in some])
+            energies = np.where(np.isnan(given), lowest, given)
+            for row, (formula, _) in enumerate(some):
+                parts = engine.decomposition(found, row)
+                numbers = (energies[row], energies[row] - found.energy[row], energies[row] - found.energy_without[row])
+                text = " + ".join(f"{formula_of(phase)} ({amount:.4f})" for phase, amount in parts)
+                writer.writerow([formula, *("" if np.isnan(x) else f"{round(x, 6) + 0.0:.6f}" for x in numbers), text])
+    partial.replace(out)
