@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 from typing import Any
 
-from pymatgen.core import Structure
+from pymatgen.core import Composition, Structure
 from pymatgen.entries.computed_entries import ComputedStructureEntry
+
+from gnome_torch.records import Entry
+from gnome_torch.stability.hull import STABLE_TOLERANCE, Hull
 
 
 class CorrectionScheme(StrEnum):
@@ -16,12 +21,26 @@ class CorrectionScheme(StrEnum):
 
     NONE: nothing; the theory needs no correction, or its energies hold it already (CHGNet was trained on corrected
         energies).
+    MP2020_GNOME: the same, and the shifts between the pseudopotentials of GNoME's calculations and the Materials
+        Project's (`PSEUDOPOTENTIAL_SHIFTS`), for energies of theirs that are put beside the Materials Project's.
     MP2020: the Materials Project 2020 scheme (Wang et al., Sci. Rep. 11, 15496, 2021) with `require_bound`, for
         uncorrected PBE(+U) energies with Materials Project settings, or a model trained on them (SevenNet).
     """
 
     NONE = "none"
     MP2020 = "MP2020"
+    MP2020_GNOME = "MP2020+GNoME potentials"
+
+
+PSEUDOPOTENTIAL_SHIFTS = {
+    "Ga": -0.0028805,
+    "Ge": 0.10417085,
+    "Li": -0.00301278,
+    "Mg": 0.0924014,
+    "Na": -0.00447437,
+}
+"""eV per atom of the element, added to energies calculated with GNoME's choice of PAW potentials to compare them with
+the Materials Project's (google-deepmind/materials_discovery)."""
 
 
 class UncorrectableError(ValueError):
@@ -47,7 +66,54 @@ def correction(structure: Structure, energy: float, scheme: CorrectionScheme) ->
         processed = _mp2020().process_entry(entry, inplace=False, on_error="ignore")
     if processed is None:
         raise UncorrectableError(f"MP2020 has no correction for {structure.composition.reduced_formula}")
-    return float(processed.correction)
+    return float(processed.correction) + (
+        pseudopotential_shift(structure.composition) if scheme is CorrectionScheme.MP2020_GNOME else 0.0
+    )
+
+
+def pseudopotential_shift(composition: Composition) -> float:
+    """Sum of `PSEUDOPOTENTIAL_SHIFTS` over the atoms of a composition, eV."""
+    amounts = composition.get_el_amt_dict()
+    return sum(amounts.get(symbol, 0.0) * shift for symbol, shift in PSEUDOPOTENTIAL_SHIFTS.items())
+
+
+@dataclass(frozen=True)
+class Flip:
+    """An entry that is on the hull with corrections and off it without, or the other way round.
+
+    Attributes:
+        entry: the entry.
+        corrected: energy above the hull of corrected energies, eV/atom.
+        uncorrected: energy above the hull of the energies as they were calculated, eV/atom.
+    """
+
+    entry: Entry
+    corrected: float
+    uncorrected: float
+
+
+def flips(entries: Iterable[Entry], tolerance: float = STABLE_TOLERANCE) -> list[Flip]:
+    """Entries whose stability hangs on the corrections, those furthest from the hull on one side first.
+
+    Args:
+        entries: of one theory, with at least one of each element.
+        tolerance: distance below which an entry is on the hull, eV/atom.
+
+    Raises:
+        MixedTheoryError: entries of several theories.
+        MissingReferenceError: an element without an entry of its own.
+    """
+    entries = list(entries)
+    as_calculated = [replace(entry, correction=0.0) for entry in entries]
+    corrected, uncorrected = (
+        [point.e_above_hull for point in Hull(some).points(some)] for some in (entries, as_calculated)
+    )
+    found = [
+        Flip(entry, one, other)
+        for entry, one, other in zip(entries, corrected, uncorrected, strict=True)
+        if (one <= tolerance) != (other <= tolerance)
+    ]
+    return sorted(found, key=lambda flip: (-max(flip.corrected, flip.uncorrected), flip.entry.id))
 
 
 @cache

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Composition, Lattice, Structure
 
-from gnome_torch.stability.corrections import CorrectionScheme, correction
+from gnome_torch.records import Entry, Lineage
+from gnome_torch.stability.corrections import CorrectionScheme, correction, flips, pseudopotential_shift
 
 MP2020 = CorrectionScheme.MP2020
 
@@ -45,3 +46,35 @@ def test_elements_and_metals_are_left_alone() -> None:
 
 def test_energies_that_hold_the_correction_get_none() -> None:
     assert correction(rock_salt("Mg", "O", 4.21), -50.0, CorrectionScheme.NONE) == 0.0
+
+
+def test_shifts_between_pseudopotentials() -> None:
+    """The published numbers, per atom of the element, on top of MP2020."""
+    cell = rock_salt("Mg", "O", 4.21)
+    difference = correction(cell, -50.0, CorrectionScheme.MP2020_GNOME) - correction(cell, -50.0, MP2020)
+    assert difference == pytest.approx(4 * 0.0924014)
+    assert pseudopotential_shift(Composition("LiGaGeNa2Cl")) == pytest.approx(
+        -0.00301278 - 0.0028805 + 0.10417085 - 2 * 0.00447437
+    )
+
+
+def entry(formula: str, energy_per_atom: float, correction_per_atom: float = 0.0) -> Entry:
+    composition = Composition(formula)
+    species = [element for element, n in composition.items() for _ in range(int(n))]
+    n = len(species)
+    structure = Structure(Lattice.cubic(5), species, [[(i + 0.5) / n, 0, 0] for i in range(n)])
+    return Entry(formula, structure, energy_per_atom * n, correction_per_atom * n, "t", Lineage("file"))
+
+
+def test_stabilities_that_hang_on_a_correction() -> None:
+    elements = [entry("Li", 0.0), entry("O", 0.0)]
+    # Li2O is on both hulls, LiO on the corrected one only, LiO3 on the uncorrected one only
+    compounds = [entry("Li2O", -1.8), entry("LiO", -1.2, -0.4), entry("LiO3", -0.7, 0.0)]
+    found = flips([*elements, *compounds])
+    assert [flip.entry.id for flip in found] == ["LiO", "LiO3"]
+    assert found[0].corrected == 0.0
+    # LiO without correction: 0.6 of its atoms in Li2O, 0.4 in LiO3: 0.6 * 1.8 + 0.4 * 0.7 = 1.36
+    assert found[0].uncorrected == pytest.approx(1.36 - 1.2)
+    assert found[1].uncorrected == pytest.approx(0.0)
+    assert found[1].corrected == pytest.approx(0.8 - 0.7)  # LiO weighs 1/2 of LiO3's atoms
+    assert flips([*elements, compounds[0]]) == []
