@@ -53,7 +53,7 @@ from gnome_torch.training.loop import TrainingConfig, mean_absolute_error, train
 DATA = Path(__file__).parents[2] / "shared" / "data"
 PEROVSKITES = DATA / "perovskites_abx3_dft.csv"
 FORMULAS = DATA / "mp_formation_energy_train.csv"
-BATCH = 64
+BATCH = 256
 SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 
 
@@ -178,7 +178,7 @@ def speed(device: str) -> None:
 
     peak = products_per_second(device)
     rng = np.random.default_rng(0)
-    batches = [rng.integers(n, size=BATCH) for _ in range(12)]
+    batches = [rng.integers(n, size=BATCH) for _ in range(8)]
     config = StructureNetworkConfig()
 
     def plain_batch(chosen: np.ndarray) -> Batch:
@@ -315,7 +315,7 @@ def draw(curves: dict[str, list[tuple[int, float]]], path: Path) -> None:
     axes.set_xlabel("examples learnt from")
     axes.set_ylabel("mean absolute error on held-out data (meV/atom)")
     axes.grid(True, which="both", alpha=0.3)
-    axes.legend()
+    axes.legend(loc="upper left")
     figure.tight_layout()
     figure.savefig(path, dpi=150)
 
