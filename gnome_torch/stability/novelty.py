@@ -1,0 +1,214 @@
+"""Is a crystal new, and should an ordered crystal be believed? Prototype, analogues, duplicates, likely disorder.
+
+Prototype: AFLOW's label (space group, Pearson symbol, Wyckoff letters of each element), the same whatever the elements
+and their order, by pymatgen (`get_prototype_from_protostructure`) with moyopy's symmetry.
+
+Likely disorder: two elements of the crystal that are alike by Hume-Rothery's rules for solid solutions (atomic radii
+within 15 %, electronegativities within 0.3; W. Hume-Rothery, 1934) sit on sites that symmetry would make equivalent if
+they were one element. Such an order is often lost at the temperatures at which the crystal forms, and published new
+crystals of this kind turned out to be known disordered phases (Leeman et al., PRX Energy 3, 011002, 2024).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import moyopy
+import numpy as np
+from pymatgen.analysis.prototypes import get_protostructure_label_from_moyopy, get_prototype_from_protostructure
+from pymatgen.analysis.structure_matcher import StructureMatcher
+from pymatgen.core import Element, Structure
+
+SYMPREC = 0.1
+"""Tolerance of the symmetry search, angstrom: that of the published labels, wide enough for relaxed crystals."""
+
+RADIUS_DIFFERENCE = 0.15
+"""Hume-Rothery: atoms whose radii differ by more than this part of the larger do not mix."""
+
+ELECTRONEGATIVITY_DIFFERENCE = 0.3
+"""On Pauling's scale; above it compounds form instead of solid solutions."""
+
+_GRID = np.linspace(0.5, 2.5, 81)
+"""Radii, in units of the cube root of the volume per atom, at which neighbours are counted, (81,)."""
+
+_FINGERPRINT_DISTANCE = 0.12
+"""Crystals whose neighbours, in order, lie further apart than this on average (same units) are different. Of 242
+prototypes strained and displaced as far as StructureMatcher still takes them for the same, none was beyond 0.09."""
+
+
+@dataclass(frozen=True)
+class Novelty:
+    """What is new about a crystal, beside known ones.
+
+    Attributes:
+        prototype: label of its prototype; None where the symmetry search fails.
+        new_composition: no known crystal has its reduced formula.
+        new_prototype: no known crystal has its prototype.
+        analogue: name of the known crystal of the same prototype with the most similar elements.
+        duplicate_of: name of a known crystal that is the same one.
+        likely_disorder: pairs of elements that would share sites, such as ("Fe", "Ni").
+    """
+
+    prototype: str | None
+    new_composition: bool
+    new_prototype: bool
+    analogue: str | None
+    duplicate_of: str | None
+    likely_disorder: Sequence[tuple[str, str]]
+
+
+def prototype_of(structure: Structure, symprec: float = SYMPREC) -> str | None:
+    """Label of a crystal's prototype, the same for all elements; None where the symmetry search fails.
+
+    Args:
+        structure: an ordered crystal.
+        symprec: tolerance of the symmetry search, angstrom.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            label = get_protostructure_label_from_moyopy(structure, raise_errors=True, symprec=symprec)
+            return str(get_prototype_from_protostructure(str(label)))
+    except Exception:  # moyopy's errors have no class of their own; a broken cell has no prototype
+        return None
+
+
+def likely_disorder(structure: Structure, symprec: float = SYMPREC) -> list[tuple[str, str]]:
+    """Pairs of like elements that sit on sites which would be equivalent if the two were one.
+
+    Args:
+        structure: an ordered crystal.
+        symprec: tolerance of the symmetry search, angstrom.
+    """
+    numbers = np.array(structure.atomic_numbers)
+    present = [Element.from_Z(int(z)) for z in np.unique(numbers)]
+    pairs = []
+    for one, other in combinations(present, 2):
+        if not _alike(one, other):
+            continue
+        orbits = _orbits(structure, np.where(numbers == other.Z, one.Z, numbers), symprec)
+        if orbits is not None and any(len(set(numbers[orbits == orbit])) > 1 for orbit in np.unique(orbits)):
+            pairs.append((one.symbol, other.symbol))
+    return pairs
+
+
+def _alike(one: Element, other: Element) -> bool:
+    radii = [float(element.atomic_radius) for element in (one, other) if element.atomic_radius is not None]
+    if len(radii) < 2 or not (one.X > 0 and other.X > 0):
+        return False
+    small, large = sorted(radii)
+    return (large - small) / large <= RADIUS_DIFFERENCE and abs(one.X - other.X) <= ELECTRONEGATIVITY_DIFFERENCE
+
+
+def _orbits(structure: Structure, numbers: np.ndarray, symprec: float) -> np.ndarray | None:
+    """Number of the orbit of each site, (n_sites,), if the sites held these elements."""
+    try:
+        cell = moyopy.Cell(structure.lattice.matrix.tolist(), structure.frac_coords.tolist(), numbers.tolist())
+        return np.array(moyopy.MoyoDataset(cell, symprec=symprec).orbits)
+    except Exception:  # as above
+        return None
+
+
+class KnownCrystals:
+    """Known crystals, found by composition and by prototype."""
+
+    def __init__(self, crystals: Iterable[tuple[str, Structure]] = ()) -> None:
+        """Take crystals.
+
+        Args:
+            crystals: name and ordered crystal of each.
+        """
+        self._by_formula: dict[str, list[tuple[str, Structure]]] = defaultdict(list)
+        self._by_prototype: dict[str, list[tuple[str, Structure]]] = defaultdict(list)
+        self._fingerprints: dict[str, dict[tuple[int, int], np.ndarray]] = {}
+        self._matcher = StructureMatcher()
+        for name, structure in crystals:
+            self.add(name, structure)
+
+    def add(self, name: str, structure: Structure) -> None:
+        """Add one crystal.
+
+        Args:
+            name: unique.
+            structure: ordered.
+        """
+        self._by_formula[structure.reduced_formula].append((name, structure))
+        prototype = prototype_of(structure)
+        if prototype is not None:
+            self._by_prototype[prototype].append((name, structure))
+
+    def judge(self, structure: Structure) -> Novelty:
+        """What is new about a crystal, which is not added."""
+        prototype = prototype_of(structure)
+        relatives = self._by_prototype.get(prototype, []) if prototype else []
+        return Novelty(
+            prototype=prototype,
+            new_composition=structure.reduced_formula not in self._by_formula,
+            new_prototype=prototype is not None and not relatives,
+            analogue=min(relatives, key=lambda known: (_chemical_difference(structure, known[1]), known[0]))[0]
+            if relatives
+            else None,
+            duplicate_of=self.duplicate_of(structure),
+            likely_disorder=likely_disorder(structure),
+        )
+
+    def duplicate_of(self, structure: Structure) -> str | None:
+        """Name of a known crystal that is the same one, by pymatgen's StructureMatcher; None if there is none.
+
+        Crystals of the same formula whose neighbours lie elsewhere are left out first, which is cheap.
+        """
+        own = fingerprint(structure)
+        for name, known in self._by_formula.get(structure.reduced_formula, []):
+            if name not in self._fingerprints:
+                self._fingerprints[name] = fingerprint(known)
+            if fingerprint_distance(own, self._fingerprints[name]) > _FINGERPRINT_DISTANCE:
+                continue
+            if self._matcher.fit(structure, known):
+                return name
+        return None
+
+
+def fingerprint(structure: Structure) -> dict[tuple[int, int], np.ndarray]:
+    """Mean number of neighbours of each kind within each radius: (element, neighbour) -> (81,).
+
+    Independent of the cell, the origin and the volume.
+    """
+    unit = (structure.volume / len(structure)) ** (1 / 3)
+    centres, neighbours, _, distances = structure.get_neighbor_list(float(_GRID[-1]) * unit)
+    numbers = np.array(structure.atomic_numbers)
+    found = {}
+    for z in np.unique(numbers).tolist():
+        for other in np.unique(numbers).tolist():
+            chosen = (numbers[centres] == z) & (numbers[neighbours] == other)
+            counts = np.searchsorted(np.sort(distances[chosen] / unit), _GRID, side="right")
+            found[z, other] = counts / (numbers == z).sum()
+    return found
+
+
+def fingerprint_distance(one: dict[tuple[int, int], np.ndarray], other: dict[tuple[int, int], np.ndarray]) -> float:
+    """How far neighbours have to be moved, on average over those within reach, in units of the fingerprints.
+
+    The area between two cumulative counts is the total distance by which one set of neighbours is moved to become the
+    other. Infinite for other elements.
+    """
+    if one.keys() != other.keys():
+        return float("inf")
+    step = float(_GRID[1] - _GRID[0])
+    moved = sum(float(np.abs(one[pair] - other[pair]).sum()) * step for pair in one)
+    counted = sum(max(float(one[pair][-1]), float(other[pair][-1])) for pair in one)
+    return moved / counted if counted else 0.0
+
+
+def _chemical_difference(one: Structure, other: Structure) -> float:
+    """Distance of the elements on Pettifor's chemical scale, those of equal amounts compared in order."""
+
+    def scale(structure: Structure) -> list[float]:
+        amounts = structure.composition.fractional_composition.get_el_amt_dict()
+        ranked = sorted((round(amount, 6), float(Element(symbol).mendeleev_no)) for symbol, amount in amounts.items())
+        return [number for _, number in ranked]
+
+    return float(sum(abs(a - b) for a, b in zip(scale(one), scale(other), strict=True)))
