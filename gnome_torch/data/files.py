@@ -120,7 +120,7 @@ def _read(path: Path) -> Iterator[Crystal]:
         for name, block in blocks.items():
             if any(key.startswith(("_cell_", "_atom_site")) for key in block.data):  # others hold no crystal
                 label = stem if len(blocks) == 1 else f"{stem}:{name}"
-                yield _guarded(label, lambda block=block: _from_cif(str(block)))
+                yield _guarded(label, lambda block=block: crystal_of_cif(str(block)))
     else:
         structure, n_sites = _whole(Structure.from_file(path))
         yield Crystal(stem if path.suffix != ".vasp" else path.stem, structure, cell_sites=n_sites)
@@ -136,10 +136,10 @@ def _read_csv(path: Path, stem: str) -> Iterator[Crystal]:
         named = next((name for name in NAME_COLUMNS if name in (rows.fieldnames or ())), None)
         for index, row in enumerate(rows, start=1):
             name = f"{stem}:{row[named] if named else index}"
-            yield _guarded(name, lambda row=row: _from_cif(row[column]))
+            yield _guarded(name, lambda row=row: crystal_of_cif(row[column]))
 
 
-def _from_cif(text: str) -> tuple[Structure, int]:
+def crystal_of_cif(text: str) -> tuple[Structure, int]:
     """The crystal of one CIF block, as its primitive cell, and the number of sites in the cell of the block."""
     parser = CifParser.from_str(text)
     (structure,) = parser.parse_structures(primitive=False)

@@ -1,0 +1,131 @@
+"""Energies from files of every kind, and what is broken in them."""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.db import connect
+from ase.io import write
+from pymatgen.core import Lattice, Structure
+from pymatgen.entries.computed_entries import (
+    CompositionEnergyAdjustment,
+    ComputedStructureEntry,
+    ConstantEnergyAdjustment,
+)
+from pymatgen.io.ase import AseAtomsAdaptor
+from pymatgen.io.cif import CifWriter
+
+from gnome_torch.data.files import StructureFileError
+from gnome_torch.data.outside import EnergyKind, OutsideRecord, read_outside
+from gnome_torch.data.rejects import Reject
+
+
+def salt(cation: str = "Mg", anion: str = "O") -> Structure:
+    return Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.2), [cation, anion], [[0, 0, 0], [0.5, 0.5, 0.5]])
+
+
+def parted(path: Path, **options: object) -> tuple[list[OutsideRecord], list[Reject]]:
+    found = list(read_outside(path, **options))  # type: ignore[arg-type]
+    return [r for r in found if isinstance(r, OutsideRecord)], [r for r in found if isinstance(r, Reject)]
+
+
+def test_formulas(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_text("formula,target\nMgO,-3.0\nQq2,1\n\nLi2O,\nLi2O,-2.0\n")
+    records, rejects = parted(path)
+    assert [(r.key, r.formula, r.energy_per_atom, r.kind, r.structure) for r in records] == [
+        ("MgO", "MgO", -3.0, EnergyKind.FORMATION, None),
+        ("Li2O", "Li2O", -2.0, EnergyKind.FORMATION, None),
+    ]
+    assert [(r.place, r.value) for r in rejects] == [("line 3", "Qq2"), ("line 5", "")]
+
+
+def test_crystals_in_a_table(tmp_path: Path) -> None:
+    """Energies per cell are per cell of the file: eight atoms, of which two would do."""
+    path = tmp_path / "c.csv"
+    partial = Structure(Lattice.cubic(4), [{"Cu": 0.5, "Au": 0.5}], [[0, 0, 0]])
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows(
+            [
+                ("material_id", "cif", "heat"),
+                ("a", str(CifWriter(salt())), -24.0),
+                ("b", "no cif", 1.0),
+                ("c", str(CifWriter(partial)), 1.0),
+                ("d", str(CifWriter(salt("Ca"))), "inf"),
+            ]
+        )
+    records, rejects = parted(path, energy="heat", per_cell=True)
+    assert [(r.key, r.formula, r.energy_per_atom) for r in records] == [("a", "MgO", pytest.approx(-3.0))]
+    assert records[0].structure is not None
+    assert len(records[0].structure) == 2
+    assert len(rejects) == 3
+    assert "partly occupied" in rejects[1].reason
+    assert rejects[2].value == "inf"
+    assert parted(path, energy="heat")[0][0].energy_per_atom == -24.0
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".bz2"])
+@pytest.mark.parametrize("form", ["one", "list", "entries"])
+def test_entries(tmp_path: Path, suffix: str, form: str) -> None:
+    """Every kind of adjustment is a correction, not part of the energy."""
+    adjustments = [
+        ConstantEnergyAdjustment(-1.6, name="x"),
+        CompositionEnergyAdjustment(-0.687, 4, name="oxide", cls={}),
+    ]
+    entry = ComputedStructureEntry(salt(), -48.0, energy_adjustments=adjustments, entry_id="mp-1265").as_dict()
+    content = {"one": entry, "list": [entry, {"energy": 1}, 7], "entries": {"entries": [entry, {"energy": 1}, 7]}}[form]
+    path = tmp_path / f"entries.json{suffix}"
+    opened = {"": open, ".gz": gzip.open, ".bz2": bz2.open}[suffix]
+    with opened(path, "wt") as file:  # type: ignore[operator]
+        json.dump(content, file)
+    records, rejects = parted(path)
+    (record,) = records
+    assert (record.key, record.formula, record.kind) == ("mp-1265", "MgO", EnergyKind.TOTAL)
+    assert record.energy_per_atom == pytest.approx(-6.0)
+    assert record.correction_per_atom == pytest.approx((-1.6 - 4 * 0.687) / 8)
+    assert [reject.place for reject in rejects] == ([] if form == "one" else ["entry 2", "entry 3"])
+
+
+def test_ase_files(tmp_path: Path) -> None:
+    crystals = [AseAtomsAdaptor.get_atoms(salt(cation)) for cation in ("Mg", "Ca")]
+    for atoms, energy in zip(crystals, (-40.0, -44.0), strict=True):
+        atoms.calc = SinglePointCalculator(atoms, energy=energy)
+    bare = AseAtomsAdaptor.get_atoms(salt("Sr"))
+    write(tmp_path / "c.extxyz", [*crystals, bare])
+    with connect(tmp_path / "c.db") as database:
+        for atoms in (*crystals, bare):
+            database.write(atoms)
+    for name in ("c.extxyz", "c.db"):
+        records, rejects = parted(tmp_path / name)
+        assert [(r.formula, r.energy_per_atom, r.kind) for r in records] == [
+            ("MgO", pytest.approx(-5.0), EnergyKind.TOTAL),
+            ("CaO", pytest.approx(-5.5), EnergyKind.TOTAL),
+        ]
+        assert [(r.place, r.value) for r in rejects] == [("crystal 3", "O4Sr4")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "", "the file is empty"),
+        ("a.csv", "name,target\nx,1\n", "one must be formula or cif"),
+        ("a.csv", "formula,e\nMgO,1\n", "no column 'target'"),
+        ("a.json", "{", "cannot be read"),
+        ("a.json", "3", "no entry in it"),
+        ("a.json.gz", "not gzip", "cannot be read"),
+        ("a.txt", "x", "no file of energies"),
+    ],
+)
+def test_files_of_which_nothing_can_be_used(tmp_path: Path, name: str, content: str, message: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(StructureFileError, match=message) as caught:
+        list(read_outside(tmp_path / name))
+    assert str(tmp_path / name) in str(caught.value)
+    with pytest.raises(StructureFileError, match="cannot be read"):
+        list(read_outside(tmp_path / "missing.csv"))
