@@ -135,7 +135,12 @@ def quotient(graph: CrystalGraph, labels: np.ndarray) -> tuple[CrystalGraph, np.
     Returns:
         The joined graph (with the elements that `graph` has on each node's first site), and the first site of each
         node, (n_nodes,).
+
+    Raises:
+        ValueError: nodes of the graph stand for several atoms.
     """
+    if graph.n_nodes < graph.n_atoms:
+        raise ValueError("atoms of this graph are joined already: start from one whose nodes are atoms")
     shells = _shells(graph.distances)
     kinds = _equivalent(labels, graph.senders, graph.receivers, shells)
     _, sites, atoms = np.unique(kinds, return_index=True, return_counts=True)

@@ -315,10 +315,10 @@ def _evaluate(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Slots, (n_graphs,), and energies per atom by each member, eV/atom, (n_members, n_graphs), batch by batch."""
     compute = evaluation.prepared(ensemble)
-    limit = evaluation.edges
+    limits = ensemble.batch_edges
+    limits.setdefault(evaluation, evaluation.edges)
 
     def energies(pieces: list[Piece]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        nonlocal limit
         try:
             values = compute(_batch(pieces, cutoff))
         except torch.OutOfMemoryError:
@@ -329,11 +329,12 @@ def _evaluate(
             yield np.concatenate([piece.slots for piece in pieces]), values
             return
         torch.cuda.empty_cache()
-        limit = max(1, sum(piece.rows * len(piece) for piece in pieces) // 2)
-        for some in _packed(pieces, lambda: limit):
+        size = sum(piece.rows * len(piece) for piece in pieces)
+        limits[evaluation] = max(1, min(size, limits[evaluation]) // 2)
+        for some in _packed(pieces, lambda: limits[evaluation]):
             yield from energies(some)
 
-    for some in _packed(pieces, lambda: limit):
+    for some in _packed(pieces, lambda: limits[evaluation]):
         yield from energies(some)
 
 

@@ -27,6 +27,9 @@ from gnome_torch.records import Candidate, Decorations, Prediction, Predictions
 PART_ROWS = 4096
 """Candidates predicted between two saves: minutes on a CPU, seconds on a GPU."""
 
+FORMULAS_AT_ONCE = 50_000
+"""Compositions that the hull is asked for at once: some 200 MB."""
+
 PLAN = "screening-plan.json"
 REPORT = "screening.json"
 DECISIONS = ("selected", "near", "far")
@@ -171,7 +174,8 @@ def screen(
     """
     if (first_look is None) != (cascade is None):
         raise ValueError("a cascade needs a first look, and a first look a cascade")
-    _start(candidates, directory, dict(identity, cascade=str(cascade)))
+    # a cascade predicts in full what lies near this threshold
+    _start(candidates, directory, dict(identity, cascade=[str(cascade), threshold] if cascade else None))
     if first_look is not None and cascade is not None:
         predict_part = _cascaded(first_look, predict, hull_energies, cascade, threshold)
     else:
@@ -179,7 +183,7 @@ def screen(
     done = 0
     for part in _parts(candidates):
         path = directory / part.name
-        if not path.exists():
+        if not _holds(path, part):
             table = part.read()
             write_table(_columns(table, *predict_part(table)), path)
         done += part.rows
@@ -201,8 +205,8 @@ class _Part:
     def name(self) -> str:
         return f"predictions-{self.shard:05d}-{self.first:06d}.parquet"
 
-    def read(self) -> pa.Table:
-        return pq.read_table(self.path).slice(self.first, self.rows)
+    def read(self, columns: list[str] | None = None) -> pa.Table:
+        return pq.read_table(self.path, columns=columns).slice(self.first, self.rows)
 
 
 def _parts(candidates: Path) -> Iterator[_Part]:
@@ -212,12 +216,23 @@ def _parts(candidates: Path) -> Iterator[_Part]:
             yield _Part(shard, path, first, min(PART_ROWS, rows - first))
 
 
+def _holds(path: Path, part: _Part) -> bool:
+    """Whether a file has predictions of the candidates of a part, whole and in order."""
+    try:
+        done = pq.read_table(path, columns=["id"])["id"]
+    except (OSError, pa.ArrowInvalid):
+        return False
+    return bool(done.equals(part.read(["id"])["id"]))
+
+
 def _start(candidates: Path, directory: Path, identity: Mapping[str, Any]) -> None:
     """Throw away what an earlier run of another identity has left."""
     shard_paths(candidates)  # finished?
     proposed = hashlib.sha256((candidates / SUMMARY).read_bytes()).hexdigest()[:24]
     plan = {**identity, "candidates": proposed, "part_rows": PART_ROWS}
     directory.mkdir(parents=True, exist_ok=True)
+    for path in directory.glob("*.partial-*"):  # of a killed run
+        path.unlink(missing_ok=True)
     try:
         same = json.loads((directory / PLAN).read_text()) == plan
     except (OSError, ValueError):
@@ -276,7 +291,9 @@ def _floors(formulas: pa.ChunkedArray, hull_energies: HullEnergies) -> tuple[np.
     encoded = pc.dictionary_encode(formulas).combine_chunks()
     if isinstance(encoded, pa.ChunkedArray):  # of no rows
         return np.zeros(0, dtype=np.int64), np.zeros(0)
-    floors = np.asarray(hull_energies(encoded.dictionary.to_pylist()), dtype=float)
+    unique = encoded.dictionary.to_pylist()
+    some = [unique[first : first + FORMULAS_AT_ONCE] for first in range(0, len(unique), FORMULAS_AT_ONCE)]
+    floors = np.concatenate([np.asarray(hull_energies(formulas), dtype=float) for formulas in some])
     return encoded.indices.to_numpy(), floors
 
 
@@ -309,7 +326,7 @@ def _decide(
     recall = None
     if cascade is not None:
         kept, lost = int((near & ~audited).sum()), int((near & audited).sum())
-        recall = kept / (kept + lost / cascade.audit) if kept and cascade.audit else None
+        recall = kept / (kept + lost / cascade.audit) if kept + lost and cascade.audit else None
     screened = Screened(
         candidates=len(energies),
         near=int(near.sum()),

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import re
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -41,6 +42,7 @@ DEVICE = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …; auto takes th
 OVERWRITE = Annotated[bool, typer.Option("--overwrite", help="replace networks of other data or settings in --out")]
 MINUTES = Annotated[float, typer.Option(min=0.0, help="time between two checkpoints, minutes")]
 DATA_SET = "data"
+CALIBRATION = "calibration.json"
 
 
 @app.command("composition", epilog="Example: gnome train composition --data formulas.csv --target target --out model")
@@ -247,6 +249,15 @@ def _train(
         console.print(f"{len(dataset):,} examples: {len(train_part):,} to train on, {len(test_part):,} held out")
     else:
         console.print(f"{len(dataset):,} examples to train on, none held out")
+    if workers.first:
+        for member, directory in _members(out).items():
+            lost = would_replace(directory, dataset, config, replace(training, seed=training.seed + member))
+            if lost and not overwrite:
+                raise DataSetError(f"{lost} is of other data or settings: give another --out, or --overwrite")
+            if lost:
+                shutil.rmtree(lost)
+        (out / CALIBRATION).unlink(missing_ok=True)
+    workers.wait()
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -261,9 +272,6 @@ def _train(
                 if is_trained(directory, dataset, config, own):
                     console.print(f"member {member} is there already")
                     continue
-                lost = would_replace(directory, dataset, config, own)
-                if lost and not overwrite:
-                    raise DataSetError(f"{lost} is of other data or settings: give another --out, or --overwrite")
                 task = bar.add_task(f"member {member}: steps", total=None, errors="")
                 signals = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
                 metrics = train(dataset, config, own, directory, _report(bar, task), checkpoint_minutes, signals)
@@ -288,7 +296,7 @@ def _calibrate(console: Any, dataset: Any, test_part: Any, out: Path, members: i
         return
     ensemble = Ensemble.load([out / f"member-{member}" for member in range(members)]).to(device)
     found = calibrate(member_energies(ensemble, dataset, test_part), dataset.targets[test_part])
-    (out / "calibration.json").write_text(json.dumps(asdict(found), indent=2) + "\n")
+    (out / CALIBRATION).write_text(json.dumps(asdict(found), indent=2) + "\n")
     table = Table(title=f"{members} members on the {found.n:,} examples held out, eV/atom")
     for name in ("examples", "inter-quartile range", "error"):
         table.add_column(name, justify="right")
@@ -385,10 +393,31 @@ def _device(name: str) -> str:
 
 
 def _member_directories(model: Path) -> list[Path]:
-    """A directory of members, or one saved network."""
-    numbered = {path: re.fullmatch(r"member-(\d+)", path.name) for path in model.glob("member-*")}
-    members = {path: int(match[1]) for path, match in numbered.items() if match}
-    return sorted(members, key=lambda path: members[path]) or [model]
+    """A directory of members, or one saved network.
+
+    Raises:
+        CheckpointError: one is broken, or they do not belong together.
+    """
+    from gnome_torch.models.checkpoint import CheckpointError, load_metrics
+
+    members = [path for _, path in sorted(_members(model).items()) if path.exists()] or [model]
+    made = [load_metrics(path) for path in members]
+    for path, metrics in zip(members[1:], made[1:], strict=True):
+        if _origin(metrics) != _origin(made[0]):
+            raise CheckpointError(f"{path} has learnt from other data or otherwise than {members[0]}: move it away")
+    return members
+
+
+def _origin(metrics: Mapping[str, Any]) -> Any:
+    """Data and settings that members of one ensemble share."""
+    settings = {name: value for name, value in metrics.get("training", {}).items() if name not in ("seed", "device")}
+    return metrics.get("data_hash"), settings
+
+
+def _members(out: Path) -> dict[int, Path]:
+    """Members that are there, finished or begun: number -> directory of the network."""
+    names = [re.fullmatch(r"member-(\d+)(\.training)?", path.name) for path in out.glob("member-*")]
+    return {int(name[1]): out / f"member-{name[1]}" for name in names if name}
 
 
 def _write_predictions(

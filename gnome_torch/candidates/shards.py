@@ -233,6 +233,8 @@ def write_table(table: pa.Table, path: Path) -> None:
     """Write a Parquet file; it appears under its name when it is complete."""
     partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
     pq.write_table(table, partial, compression="zstd")
+    with open(partial, "rb") as file:
+        os.fsync(file.fileno())
     partial.replace(path)
 
 

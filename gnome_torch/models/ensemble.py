@@ -36,6 +36,7 @@ class Ensemble(nn.Module):
         self.members = nn.ModuleList(members)
         self._stacked: tuple[nn.Module, Any] | None = None
         self.prepared: dict[Hashable, Callable[[Any], Any]] = {}  # how it is evaluated, kept by `inference`
+        self.batch_edges: dict[Hashable, int] = {}  # what has turned out to fit into a GPU's memory
         self.eval()
 
     @classmethod

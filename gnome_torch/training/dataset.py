@@ -109,6 +109,8 @@ class _FlatSet:
     def tensors(self, device: str | torch.device) -> dict[str, Tensor]:
         """The numeric arrays on a device; made once. On a CPU they share the memory of the arrays."""
         device = torch.device(device)
+        if device.type == "cuda" and device.index is None:  # or the same GPU would hold them twice
+            device = torch.device("cuda", torch.cuda.current_device())
         made: dict[torch.device, dict[str, Tensor]] = self.__dict__.setdefault("_tensors", {})
         if device not in made:
             arrays = {name: np.atleast_1d(getattr(self, name)) for name in self._fields()}

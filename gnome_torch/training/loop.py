@@ -212,6 +212,12 @@ def train(
                 chosen = order[state.step * config.batch_size : (state.step + 1) * config.batch_size]
                 state.total += stepper.step(chosen, step, config.rate(step, n_steps))
                 state.step += 1
+                if not np.isfinite(state.total):  # the same in all processes
+                    if workers.first:
+                        shutil.rmtree(run)
+                    raise FloatingPointError(
+                        f"training diverged in epoch {state.epoch}: lower learning_rate={config.learning_rate}"
+                    )
                 if progress:
                     progress(step + 1, n_steps, None)
                 stop = workers.largest(received())
@@ -219,13 +225,6 @@ def train(
                     save()
                 if stop:
                     raise TrainingStopped(stop, run)
-            if not np.isfinite(state.total):
-                workers.wait()
-                if workers.first:
-                    shutil.rmtree(run)
-                raise FloatingPointError(
-                    f"training diverged in epoch {state.epoch}: lower learning_rate={config.learning_rate}"
-                )
             row = {
                 "epoch": state.epoch,
                 "learning_rate": config.rate((state.epoch - 1) * steps_per_epoch, n_steps),
@@ -239,7 +238,7 @@ def train(
                 _write_table(run / EPOCHS_FILE, state.rows)
                 _write_tensorboard(run / TENSORBOARD, row)
             if progress:
-                progress(step + 1, n_steps, row)
+                progress((state.epoch - 1) * steps_per_epoch, n_steps, row)
     if average is not None:
         model.load_state_dict(average.module.state_dict())
     metrics = {

@@ -101,13 +101,26 @@ def read_state(
         for name, value in tensors.items():
             part, key = name.split(".", 1)
             parts[part][key] = value
-        model.load_state_dict(parts["model"])
-        if average is not None:
-            average.load_state_dict(parts["average"])
+        networks = {"model": model} | ({} if average is None else {"average": average})
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        if not all(_fits(network, parts[part]) for part, network in networks.items()) or not all(
+            states.get(number, {}).keys() == {"step", "exp_avg", "exp_avg_sq"}
+            and states[number]["exp_avg"].shape == states[number]["exp_avg_sq"].shape == parameter.shape
+            for number, parameter in enumerate(parameters)
+        ):
+            return None
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError):
         return None
+    for part, network in networks.items():
+        network.load_state_dict(parts[part])
     optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
     return progress
+
+
+def _fits(network: nn.Module, tensors: Mapping[str, Tensor]) -> bool:
+    """Whether a network has just these tensors."""
+    shapes = {name: value.shape for name, value in network.state_dict().items()}
+    return shapes == {name: value.shape for name, value in tensors.items()}
 
 
 def read_identity(directory: Path) -> Mapping[str, Any] | None:

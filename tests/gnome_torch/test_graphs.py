@@ -150,4 +150,6 @@ def test_sites_that_will_differ_are_not_joined() -> None:
     assert sites.tolist() == [0, 1, 2, 4]
     assert joined.atoms.tolist() == [1, 1, 2, 1]
     assert joined.numbers.tolist() == [20, 22, 8, 8]
+    with pytest.raises(ValueError, match="joined already"):
+        joined.reduced()
     assert sorted(quotient(graph, np.zeros(5))[1].tolist()) == [0, 1, 2]  # geometry alone: three kinds of place

@@ -158,6 +158,13 @@ def test_a_killed_run_goes_on_after_the_last_part(candidates: Path, tmp_path: Pa
     assert result == whole
     assert screen(candidates, tmp_path / "out", dies_at(1), *arguments) == whole  # nothing is predicted again
     before = len(calls)
+    # a torn part, and one of other candidates, are predicted again
+    parts = sorted((tmp_path / "out").glob("predictions-*.parquet"))
+    parts[2].write_bytes(parts[2].read_bytes()[:100])
+    parts[5].write_bytes(parts[4].read_bytes())
+    assert screen(candidates, tmp_path / "out", dies_at(0), *arguments) == whole
+    assert len(calls) - before == 2
+    before = len(calls)
     screen(candidates, tmp_path / "out", dies_at(0), hull_energies, {"ensemble": "e2"})
     assert len(calls) - before == 8  # another ensemble starts over
 
@@ -190,6 +197,19 @@ def test_a_cascade_loses_what_its_first_look_misjudges(candidates: Path, tmp_pat
     audited = run(0.25, 1.0, "bad")  # the first look is far too high; everything is audited, so nothing is lost
     assert audited.recall == pytest.approx(kept.sum() / near.sum())
     assert audited.near == near.sum()
+    # the threshold decides what is predicted in full: another one starts over
+    again = screen(
+        candidates,
+        tmp_path / "bad",
+        whole,
+        hull_energies,
+        {},
+        threshold=0.2,
+        first_look=whole,
+        cascade=Cascade(0.1, 1.0),
+    )
+    assert again.near == int((energies - hull <= 0.2).sum())
+    assert run(9.0, 1.0, "hopeless").recall == 0.0
     blind = run(0.25, 0.0, "blind")
     assert blind.recall is None
     assert blind.near == kept.sum()

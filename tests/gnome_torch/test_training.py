@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 import torch
 from pymatgen.core import Lattice, Structure
+from safetensors import safe_open
+from safetensors.torch import save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gnome_torch.graphs import batch_graphs, crystal_graph
@@ -274,6 +276,52 @@ def test_resumed_training_is_the_uninterrupted_one(
     assert metrics["train_mae"] == load_metrics(tmp_path / "whole")["train_mae"]
 
 
+def test_stopped_in_the_last_step_of_an_epoch(dataset: TrainingSet, tmp_path: Path) -> None:
+    config = TrainingConfig(epochs=3, batch_size=1000, learning_rate=3e-3)  # one step an epoch
+    train(dataset, SMALL, config, tmp_path / "whole")
+
+    def signalled(done: int, n_steps: int, row: object) -> None:
+        told.append((done, row is None))
+        if len(told) == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    told: list[tuple[int, bool]] = []
+    with pytest.raises(TrainingStopped):
+        train(dataset, SMALL, config, tmp_path / "again", signalled, stop_signals=[signal.SIGTERM])
+    train(dataset, SMALL, config, tmp_path / "again", signalled)
+    assert told == [(1, True), (1, False), (2, True), (2, False), (3, True), (3, False)]
+    weights = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("whole", "again")]
+    assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize(
+    "missing", ["model.blocks.1.node_mlp.first.weight", "optimizer.3.exp_avg", "optimizer.40.step"]
+)
+def test_a_checkpoint_without_one_of_its_tensors_is_not_half_read(
+    dataset: TrainingSet, tmp_path: Path, missing: str
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(done: int, n_steps: int, row: object) -> None:
+        if done == 9:
+            raise Killed
+
+    config = TrainingConfig(epochs=2, batch_size=16)
+    train(dataset, SMALL, config, tmp_path / "whole")
+    with pytest.raises(Killed):
+        train(dataset, SMALL, config, tmp_path / "model", killed, checkpoint_minutes=0.0)
+    checkpoint = tmp_path / "model.training" / "checkpoint.safetensors"
+    with safe_open(checkpoint, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys() if name != missing}  # noqa: SIM118
+        assert missing in file.keys()  # noqa: SIM118
+        metadata = file.metadata()
+    save_file(tensors, checkpoint, metadata=metadata)
+    train(dataset, SMALL, config, tmp_path / "model")
+    weights = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("whole", "model")]
+    assert weights[0] == weights[1]
+
+
 def test_a_checkpoint_of_another_training_or_a_torn_one_starts_over(dataset: TrainingSet, tmp_path: Path) -> None:
     class Killed(BaseException):
         pass
@@ -402,9 +450,11 @@ def test_tiny_data_sets(tmp_path: Path) -> None:
 
 
 def test_divergence_saves_nothing(dataset: TrainingSet, tmp_path: Path) -> None:
-    with pytest.raises(FloatingPointError, match="learning_rate"):
-        train(dataset, SMALL, TrainingConfig(epochs=30, learning_rate=1e30), tmp_path / "model")
-    assert list(tmp_path.iterdir()) == []
+    for minutes in (10.0, 0.0):  # also where it would have been time for a checkpoint
+        config = TrainingConfig(epochs=30, learning_rate=1e30)
+        with pytest.raises(FloatingPointError, match="learning_rate"):
+            train(dataset, SMALL, config, tmp_path / "model", checkpoint_minutes=minutes)
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_config_refuses_nonsense() -> None:

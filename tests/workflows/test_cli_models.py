@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -117,8 +118,16 @@ def test_nothing_is_replaced_unasked(gnome: Gnome, tmp_path: Path) -> None:
     assert weights.read_bytes() == before
     assert train("f.csv")[0] == 0  # as before
     assert weights.read_bytes() == before
+    assert train("f.csv", "--members", 3)[0] == 0
     assert train("g.csv", "--overwrite")[0] == 0
     assert weights.read_bytes() != before
+    assert sorted(path.name for path in out.iterdir()) == ["data", "member-0"]  # no member of the other file is left
+    # nor would one be believed
+    shutil.copytree(out / "member-0", out / "member-1")
+    metrics = json.loads((out / "member-1" / "metrics.json").read_text())
+    (out / "member-1" / "metrics.json").write_text(json.dumps(metrics | {"data_hash": "other"}))
+    status, _, err = gnome("predict", "--model", out, "--input", tmp_path / "f.csv", "--out", tmp_path / "p.csv")
+    assert (status, "member-1 has learnt from other data" in err) == (2, True)
 
 
 def test_stopped_and_taken_up_again(gnome: Gnome, tmp_path: Path) -> None:
