@@ -4,9 +4,10 @@ Prototype: AFLOW's label (space group, Pearson symbol, Wyckoff letters of each e
 and their order, by pymatgen (`get_prototype_from_protostructure`) with moyopy's symmetry.
 
 Likely disorder: two elements of the crystal that are alike by Hume-Rothery's rules for solid solutions (atomic radii
-within 15 %, electronegativities within 0.3; W. Hume-Rothery, 1934) sit on sites that symmetry would make equivalent if
-they were one element. Such an order is often lost at the temperatures at which the crystal forms, and published new
-crystals of this kind turned out to be known disordered phases (Leeman et al., PRX Energy 3, 011002, 2024).
+within 15 %, similar electronegativities, here within 0.3; W. Hume-Rothery, 1934) sit on sites that symmetry would make
+equivalent if they were one element. Such an order is often lost at the temperatures at which the crystal forms, and
+published new crystals of this kind turned out to be known disordered phases (Leeman et al., PRX Energy 3, 011002,
+2024).
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ RADIUS_DIFFERENCE = 0.15
 """Hume-Rothery: atoms whose radii differ by more than this part of the larger do not mix."""
 
 ELECTRONEGATIVITY_DIFFERENCE = 0.3
-"""On Pauling's scale; above it compounds form instead of solid solutions."""
+"""On Pauling's scale; chosen: the rule asks for similar ones, or compounds form instead of solid solutions."""
 
 _GRID = np.linspace(0.5, 2.5, 81)
 """Radii, in units of the cube root of the volume per atom, at which neighbours are counted, (81,)."""
 
 _FINGERPRINT_DISTANCE = 0.12
-"""Crystals whose neighbours, in order, lie further apart than this on average (same units) are different. Of 242
+"""Crystals whose neighbours, in order, lie further apart than this on average (same units) are different. Of 30
 prototypes strained and displaced as far as StructureMatcher still takes them for the same, none was beyond 0.09."""
 
 

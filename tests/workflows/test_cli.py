@@ -30,23 +30,12 @@ GOOD: dict[str, Any] = {"name": "c", "elements": ["Al", "Ni"], "theory": {"name"
 
 
 @pytest.fixture
-def gnome(
-    launchpad: LaunchPad, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Gnome:
-    """Run a command against the test's own database: (exit status, standard output, standard error)."""
+def gnome(gnome: Gnome, launchpad: LaunchPad, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gnome:
+    """The command against the test's own database."""
     monkeypatch.setenv("GNOME_MONGODB_URI", f"mongodb://{launchpad.host}:{launchpad.port}/")
     monkeypatch.setenv("GNOME_MONGODB_NAME", launchpad.name)
     monkeypatch.setenv("GNOME_HOME", str(tmp_path / "home"))
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["gnome", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        output = capsys.readouterr()
-        return int(ended.value.code or 0), output.out, output.err
-
-    return run
+    return gnome
 
 
 def campaign_file(directory: Path, **changes: Any) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,25 +10,8 @@ import pytest
 from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from pymatgen.core import Composition
 
-from workflows import cli
-
 Gnome = Callable[..., tuple[int, str, str]]
 KNOWN = [("Li2O", -2.0), ("LiO", -1.4), ("MgO", -3.0), ("Mg2O", -1.5), ("MgO", -2.9), ("LiMgO2", -2.6), ("LiMg", 0.1)]
-
-
-@pytest.fixture
-def gnome(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Gnome:
-    """Run a command: (exit status, standard output, standard error)."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["gnome", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        output = capsys.readouterr()
-        return int(ended.value.code or 0), output.out, output.err
-
-    return run
 
 
 def write(path: Path, rows: list[tuple[object, ...]]) -> Path:

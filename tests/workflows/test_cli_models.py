@@ -19,26 +19,9 @@ from pymatgen.entries.computed_entries import ComputedStructureEntry
 from pymatgen.io.ase import AseAtomsAdaptor
 from pymatgen.io.cif import CifWriter
 
-from workflows import cli
-
 Gnome = Callable[..., tuple[int, str, str]]
 METALS = ["Li", "Na", "K", "Mg", "Ca", "Sr", "Al", "Ti", "Fe", "Cu"]
 FAST = ["--epochs", "2", "--hidden", "8,8", "--device", "cpu"]
-
-
-@pytest.fixture
-def gnome(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Gnome:
-    """Run a command: (exit status, standard output, standard error)."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["gnome", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        output = capsys.readouterr()
-        return int(ended.value.code or 0), output.out, output.err
-
-    return run
 
 
 def write_formulas(path: Path) -> None:
