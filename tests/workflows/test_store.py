@@ -10,9 +10,8 @@ import pytest
 from fireworks import LaunchPad
 from pymatgen.core import Lattice, Structure
 
-import workflows.store as store_module
 from gnome_torch.records import Candidate, Entry, HullPoint, Lineage, Prediction
-from workflows.store import CampaignExistsError, Store, StoreError, check_server
+from workflows.store import CampaignExistsError, Store, StoreError, campaigns, check_server, now
 
 SALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.21), ["Mg", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 
@@ -82,13 +81,13 @@ def test_stability_and_the_list_of_stable_phases(store: Store) -> None:
         store.add_entry(entry(key, number=number), "c")
     point = HullPoint(-3.0, 0.0, -0.5, {"a": 1.0})
     far = HullPoint(-2.0, 1.0, 1.0, {"a": 1.0})
-    store.set_stability({"a": HullPoint(-3.0, 0.0, -0.1, {"a": 1.0}), "b": point, "far": far}, store_module.now(), 3)
+    store.set_stability({"a": HullPoint(-3.0, 0.0, -0.1, {"a": 1.0}), "b": point, "far": far}, now(), 3)
     assert [d["_id"] for d in store.stable("c", 1e-4)] == ["b", "a"]
     assert [d["_id"] for d in store.stable(None, 2.0)] == ["b", "a", "far"]
     assert store.stable("other", 2.0) == []
     assert [e.id for e in store.near_hull("theory-1", ["Mg", "O"], 0.1)] == ["a", "b"]
     # a hull of entries read earlier does not overwrite what a later one said
-    store.set_stability({"a": far}, store_module.now() - timedelta(minutes=1), 2)
+    store.set_stability({"a": far}, now() - timedelta(minutes=1), 2)
     assert [d["_id"] for d in store.stable("c", 1e-4)] == ["b", "a"]
     store.set_doubtful({"b": "formation energy -9.0 eV/atom"})
     assert [d["_id"] for d in store.stable("c", 1e-4)] == ["a"]
@@ -101,13 +100,13 @@ def test_training_data_hold_the_start_of_a_relaxation_with_its_own_energy(store:
         store.add_entry(entry(key), "c", initial=initial)
     store.add_entry(entry("not on a hull yet"), "c")
     store.set_stability(
-        {key: HullPoint(-3.0, 0.0, -0.1, {"a": 1.0}) for key in ("a", "b", "none")}, store_module.now(), 3
+        {key: HullPoint(-3.0, 0.0, -0.1, {"a": 1.0}) for key in ("a", "b", "none")}, now(), 3
     )
-    data = store.training_data("theory-1", ["Mg", "O"], store_module.now())
+    data = store.training_data("theory-1", ["Mg", "O"], now())
     assert [(key, energy) for key, _, energy in data] == [
         ("a", -3.0), ("a:initial", -2.0), ("b", -3.0), ("none", -3.0)
     ]  # fmt: skip
-    assert store.training_data("theory-1", ["Mg", "O"], store_module.now() - timedelta(hours=1)) == []
+    assert store.training_data("theory-1", ["Mg", "O"], now() - timedelta(hours=1)) == []
 
 
 # ---- candidates
@@ -170,9 +169,9 @@ def test_an_error_frees_the_claim(store: Store) -> None:
 
 def test_a_dead_holder_loses_the_claim_after_the_lease(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     store.rounds.update_one(
-        {"_id": "c/0"}, {"$set": {"claims.step": {"token": "dead", "at": store_module.now(), "done": False}}}
+        {"_id": "c/0"}, {"$set": {"claims.step": {"token": "dead", "at": now(), "done": False}}}
     )
-    monkeypatch.setattr(store_module, "LEASE", timedelta(seconds=1))
+    monkeypatch.setattr(campaigns, "LEASE", timedelta(seconds=1))
     begun = time.monotonic()
     with store.claim("c", 0, "step") as mine:
         assert mine

@@ -1,0 +1,131 @@
+"""Candidates that passed the filter, and the ensembles that judged them.
+
+candidates  _id = name/candidate key; state: selected -> relaxed | failed
+models      _id = name/round
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection as Some
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from pymatgen.core import Structure
+from pymongo import ASCENDING, UpdateOne
+from pymongo.collection import Collection
+from pymongo.database import Database
+
+from gnome_torch.records import Candidate, Prediction
+from workflows.store.connected import StoreError, now
+
+ENDED = ("relaxed", "failed")
+
+
+class Candidates:
+    """Reads and writes of `candidates` and `models`."""
+
+    database: Database[Any]
+    candidates: Collection[Any]
+    models: Collection[Any]
+
+    def select_candidates(
+        self,
+        campaign: str,
+        number: int,
+        chosen: Iterable[tuple[Candidate, Structure, Prediction | None, float | None]],
+        model_id: str | None,
+    ) -> None:
+        """Write the candidates that go to relaxation; those there already are left as they are.
+
+        Args:
+            campaign: name.
+            number: round.
+            chosen: candidate, its crystal, what was predicted, predicted distance to the hull (eV/atom).
+            model_id: ensemble that predicted.
+        """
+        operations = []
+        for candidate, structure, prediction, distance in chosen:
+            document = {
+                "campaign": campaign,
+                "round": number,
+                "state": "selected",
+                "formula": candidate.reduced_formula,
+                "structure": structure.as_dict(),
+                "lineage": {**asdict(candidate.lineage), "round": number, "model_id": model_id},
+                "prediction": {**asdict(prediction), "e_above_hull": distance} if prediction else None,
+                "selected": now(),
+            }
+            key = f"{campaign}/{candidate.id}"
+            operations.append(UpdateOne({"_id": key}, {"$setOnInsert": document}, upsert=True))
+        if operations:
+            self.candidates.bulk_write(operations, ordered=False)
+
+    def candidate(self, key: str) -> dict[str, Any]:
+        """One candidate.
+
+        Raises:
+            StoreError: there is none.
+        """
+        found = self.candidates.find_one({"_id": key})
+        if found is None:
+            raise StoreError(f"no candidate '{key}' in database '{self.database.name}'")
+        return dict(found)
+
+    def round_candidates(self, campaign: str, number: int, state: str | None = None) -> list[dict[str, Any]]:
+        query: dict[str, Any] = {"campaign": campaign, "round": number}
+        if state:
+            query["state"] = state
+        return list(self.candidates.find(query).sort("_id", ASCENDING))
+
+    def end_candidate(self, key: str, state: str, **fields: Any) -> None:
+        """Record how a relaxation ended. A success replaces a failure (a rerun), never the other way round."""
+        replaceable = ["selected", "failed"] if state == "relaxed" else ["selected"]
+        self.candidates.update_one(
+            {"_id": key, "state": {"$in": replaceable}}, {"$set": {**fields, "state": state, "ended": now()}}
+        )
+
+    def count_candidates(self, campaign: str, number: int, states: Some[str] | None = None) -> int:
+        """Candidates of a round, of the given states or all.
+
+        Counted from the records themselves: a count that is kept beside them goes wrong when a worker dies between
+        the two writes, or runs twice.
+        """
+        query: dict[str, Any] = {"campaign": campaign, "round": number}
+        if states is not None:
+            query["state"] = {"$in": list(states)}
+        return int(self.candidates.count_documents(query))
+
+    def tally_candidates(self, campaign: str) -> dict[int, dict[str, int]]:
+        """For each round, how many candidates are in each state."""
+        stages: list[dict[str, Any]] = [
+            {"$match": {"campaign": campaign}},
+            {"$group": {"_id": {"round": "$round", "state": "$state"}, "count": {"$sum": 1}}},
+        ]
+        tally: dict[int, dict[str, int]] = {}
+        for group in self.candidates.aggregate(stages):
+            tally.setdefault(group["_id"]["round"], {})[group["_id"]["state"]] = group["count"]
+        return tally
+
+    def unended(self, campaign: str) -> int:
+        """Candidates of all rounds whose relaxation has not ended."""
+        return int(self.candidates.count_documents({"campaign": campaign, "state": "selected"}))
+
+    def tried_candidates(self, campaign: str) -> set[str]:
+        """Candidate keys that a campaign has selected in any round."""
+        return {document["_id"] for document in self.candidates.find({"campaign": campaign}, {"_id": 1})}
+
+    def first_formulas(self, campaign: str) -> set[str]:
+        """Reduced formulas of a campaign's first data."""
+        query = {"campaign": campaign, "round": 0}
+        return {document["formula"] for document in self.candidates.find(query, {"formula": 1})}
+
+    # models
+
+    def add_model(self, key: str, **fields: Any) -> None:
+        """Write an ensemble, replacing what an earlier run of the same stage wrote."""
+        self.models.update_one({"_id": key}, {"$set": {**fields, "created": now()}}, upsert=True)
+
+    def model(self, key: str) -> dict[str, Any]:
+        """One ensemble; empty when it has not been trained."""
+        return dict(self.models.find_one({"_id": key}) or {})

@@ -1,0 +1,68 @@
+"""What everything that reads or writes the database shares: its errors, its clock, the check of a server."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pymongo
+from pymongo.database import Database
+from pymongo.errors import ConfigurationError, OperationFailure, PyMongoError
+
+SCHEMA_VERSION = 1
+
+
+class StoreError(RuntimeError):
+    """The database cannot be used; one line that says which and what to do."""
+
+
+class CampaignExistsError(StoreError):
+    """A campaign of this name is there already."""
+
+
+def now() -> datetime:
+    """Now, in UTC, at the millisecond resolution of MongoDB."""
+    moment = datetime.now(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def check_server(database: Database[Any], timeout_s: float = 5.0) -> None:
+    """Make sure that the server answers and holds this version's data, or none.
+
+    Raises:
+        StoreError: no answer, wrong credentials, a server that the driver does not speak to, or another version's data.
+    """
+    servers = database.client.topology_description.server_descriptions()
+    host = ", ".join(f"{name}:{port}" for name, port in sorted(servers, key=str))
+    try:
+        with pymongo.timeout(timeout_s):
+            database.client.admin.command("ping")
+            schema = database["schema"].find_one({"_id": "gnome-torch"})
+    except ConfigurationError as error:
+        raise StoreError(
+            f"database at {host}: {error}: use a MongoDB server that pymongo {pymongo.version} speaks to"
+        ) from None
+    except OperationFailure as error:
+        reason = (error.details or {}).get("errmsg", error)
+        raise StoreError(
+            f"database '{database.name}' at {host} refused us ({reason}): "
+            "check username and password in my_launchpad.yaml"
+        ) from None
+    except PyMongoError:
+        raise StoreError(
+            f"no database answers at {host}: start the embedded one with 'gnome db start', "
+            "or name yours in my_launchpad.yaml"
+        ) from None
+    if schema and schema["version"] != SCHEMA_VERSION:
+        raise StoreError(
+            f"database '{database.name}' at {host} holds data of version {schema['version']}, this gnome-torch writes "
+            f"version {SCHEMA_VERSION}: name another database in my_launchpad.yaml"
+        )
+
+
+def chunks(keys: Collection[str], size: int = 200) -> Iterator[list[str]]:
+    """Keys in pieces: the embedded server's `$in` is quadratic (1 s for 1,000 keys)."""
+    keys = sorted(keys)
+    for start in range(0, len(keys), size):
+        yield keys[start : start + size]
