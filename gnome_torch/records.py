@@ -212,6 +212,35 @@ class Entry:
         """Corrected energy, eV/atom."""
         return (self.energy + self.correction) / len(self.structure)
 
+    def without_crystal(self) -> EntryEnergy:
+        """What a hull needs of it."""
+        n = len(self.structure)
+        return EntryEnergy(self.id, self.reduced_formula, self.energy / n, self.correction / n, self.theory)
+
+
+@dataclass(frozen=True)
+class EntryEnergy:
+    """What a hull needs of an entry: its energy without its crystal, which a known composition may not even have.
+
+    Attributes:
+        id: key of the entry.
+        reduced_formula: of its composition.
+        uncorrected: energy as it was calculated, eV/atom.
+        correction: added to it before any hull, eV/atom.
+        theory: level of theory and its settings.
+    """
+
+    id: str
+    reduced_formula: str
+    uncorrected: float
+    correction: float
+    theory: str
+
+    @property
+    def energy_per_atom(self) -> float:
+        """Corrected energy, eV/atom."""
+        return self.uncorrected + self.correction
+
 
 @dataclass(frozen=True)
 class HullPoint:

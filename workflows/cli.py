@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workflows import cli_generate, cli_hull, cli_models
+from workflows import cli_data, cli_generate, cli_hull, cli_models
 
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
     from fireworks import LaunchPad
@@ -35,6 +35,7 @@ machine-learned potential in the place of DFT.
   5. New phases      [bold]gnome stable --campaign quickstart[/bold]
 
 Candidates alone, from your crystals: [bold]gnome generate structural --help[/bold]
+What others have computed: [bold]gnome data import --help[/bold]
 Distances to the hull, from a table: [bold]gnome hull --help[/bold]
 Networks alone, from a table: [bold]gnome train --help[/bold], [bold]gnome predict --help[/bold]
 """
@@ -47,6 +48,7 @@ db = typer.Typer(help="The embedded database: MongoDB's protocol, one user, this
 campaign = typer.Typer(help="Start, run and follow campaigns.", no_args_is_help=True)
 app.add_typer(db, name="db")
 app.add_typer(campaign, name="campaign")
+app.add_typer(cli_data.app, name="data")
 app.add_typer(cli_generate.app, name="generate")
 app.add_typer(cli_models.app, name="train")
 app.command("hull", epilog="Example: gnome hull --entries known.csv --query candidates.csv --out hull.csv")(
@@ -125,7 +127,7 @@ def campaign_start(file: Annotated[Path, typer.Argument(help="campaign file, the
     from workflows.settings import read_campaign_file
 
     settings = read_campaign_file(file)
-    launchpad, store = _database()
+    launchpad, store = open_database()
     register(store, settings)
     add_once(launchpad, [start_workflow(settings)])
     print(
@@ -141,7 +143,7 @@ def campaign_run(
     """Work on a campaign on this machine until it ends. Ctrl-C stops; the same command goes on from there."""
     from workflows.campaign import adopt
 
-    launchpad, store = _database()
+    launchpad, store = open_database()
     adopt(store, launchpad, name)
     console = _console()
     _run(launchpad, name, workers, console)
@@ -153,7 +155,7 @@ def campaign_status(name: NAME) -> None:
     """Where a campaign stands: its rounds, what failed and why."""
     from workflows.campaign import adopt
 
-    launchpad, store = _database()
+    launchpad, store = open_database()
     adopt(store, launchpad, name)
     document = store.campaign(name)
     console = _console()
@@ -168,7 +170,7 @@ def campaign_status(name: NAME) -> None:
 @campaign.command("list", epilog="Example: gnome campaign list")
 def campaign_list() -> None:
     """All campaigns of the database."""
-    _, store = _database()
+    _, store = open_database()
     if not store.all_campaigns():
         print("no campaign yet")
     for document in store.all_campaigns():
@@ -193,7 +195,7 @@ def stable(
     """Stable compounds, the most stable first."""
     from workflows.results import phase_rows, write_cifs
 
-    _, store = _database()
+    _, store = open_database()
     if campaign:
         store.campaign(campaign)
     rows = phase_rows(store, campaign, max_ehull, new, limit)
@@ -225,7 +227,7 @@ def demo(
     path = file or Path(str(files("workflows") / "examples" / "quickstart.yaml"))
     settings = read_campaign_file(path)
     _start_database_if_local(console)
-    launchpad, store = _database()
+    launchpad, store = open_database()
     try:
         register(store, settings)
         add_once(launchpad, [start_workflow(settings)])
@@ -257,7 +259,7 @@ def _console() -> Console:
     return console
 
 
-def _database() -> tuple[LaunchPad, Store]:
+def open_database() -> tuple[LaunchPad, Store]:
     """The LaunchPad in force, checked, with FireWorks' own indexes and ours."""
     from workflows.connection import connect
     from workflows.launch import prepare_launchpad
@@ -305,7 +307,7 @@ def _prepare_if_ours(port: int | None) -> None:
 
     connection = launchpad_settings()
     if not connection.get("uri_mode") and (connection["host"], connection.get("port")) == ("127.0.0.1", port):
-        _database()
+        open_database()
 
 
 def _print_funnel(store: Store, name: str, console: Console) -> None:
@@ -409,6 +411,7 @@ def _is_for_the_user(error: Exception) -> bool:
     from gnome_torch.candidates.generation import GenerationError
     from gnome_torch.candidates.shards import ShardError
     from gnome_torch.data.files import StructureFileError
+    from gnome_torch.data.outside import SourceError
     from workflows.embedded import EmbeddedDatabaseError
     from workflows.local import CampaignStuckError
     from workflows.settings import SettingsError
@@ -420,6 +423,7 @@ def _is_for_the_user(error: Exception) -> bool:
         EmbeddedDatabaseError,
         CampaignStuckError,
         StructureFileError,
+        SourceError,
         GenerationError,
         ShardError,
     )

@@ -12,7 +12,7 @@ from typing import Any
 from pymatgen.core import Composition, Structure
 from pymatgen.entries.computed_entries import ComputedStructureEntry
 
-from gnome_torch.records import Entry
+from gnome_torch.records import EntryEnergy
 from gnome_torch.stability.hull import STABLE_TOLERANCE, Hull
 
 
@@ -23,6 +23,7 @@ class CorrectionScheme(StrEnum):
         energies).
     MP2020_GNOME: the same, and the shifts between the pseudopotentials of GNoME's calculations and the Materials
         Project's (`PSEUDOPOTENTIAL_SHIFTS`), for energies of theirs that are put beside the Materials Project's.
+    GNOME: those shifts alone, for energies of theirs that hold the corrections already.
     MP2020: the Materials Project 2020 scheme (Wang et al., Sci. Rep. 11, 15496, 2021) with `require_bound`, for
         uncorrected PBE(+U) energies with Materials Project settings, or a model trained on them (SevenNet).
     """
@@ -30,6 +31,7 @@ class CorrectionScheme(StrEnum):
     NONE = "none"
     MP2020 = "MP2020"
     MP2020_GNOME = "MP2020+GNoME potentials"
+    GNOME = "GNoME potentials"
 
 
 PSEUDOPOTENTIAL_SHIFTS = {
@@ -60,15 +62,16 @@ def correction(structure: Structure, energy: float, scheme: CorrectionScheme) ->
     """
     if scheme is CorrectionScheme.NONE:
         return 0.0
+    shift = 0.0 if scheme is CorrectionScheme.MP2020 else pseudopotential_shift(structure.composition)
+    if scheme is CorrectionScheme.GNOME:
+        return shift
     entry = ComputedStructureEntry(structure, energy, parameters=_materials_project_parameters(structure))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "failed to guess oxidation states": the rule for that case is part of it
         processed = _mp2020().process_entry(entry, inplace=False, on_error="ignore")
     if processed is None:
         raise UncorrectableError(f"MP2020 has no correction for {structure.composition.reduced_formula}")
-    return float(processed.correction) + (
-        pseudopotential_shift(structure.composition) if scheme is CorrectionScheme.MP2020_GNOME else 0.0
-    )
+    return float(processed.correction) + shift
 
 
 def pseudopotential_shift(composition: Composition) -> float:
@@ -87,12 +90,12 @@ class Flip:
         uncorrected: energy above the hull of the energies as they were calculated, eV/atom.
     """
 
-    entry: Entry
+    entry: EntryEnergy
     corrected: float
     uncorrected: float
 
 
-def flips(entries: Iterable[Entry], tolerance: float = STABLE_TOLERANCE) -> list[Flip]:
+def flips(entries: Iterable[EntryEnergy], tolerance: float = STABLE_TOLERANCE) -> list[Flip]:
     """Entries whose stability hangs on the corrections, those furthest from the hull on one side first.
 
     Args:

@@ -15,6 +15,7 @@ N_NUMBERS = 119
 _SIMPLE = re.compile(r"(?:[A-Z][a-z]?(?:\d+(?:\.\d+)?)?)+")
 _PART = re.compile(r"([A-Z][a-z]?)(\d+(?:\.\d+)?)?")
 _NUMBERS = {element.symbol: element.Z for element in Element}
+_SYMBOLS = {element.Z: element.symbol for element in Element}
 
 
 class FormulaError(ValueError):
@@ -67,6 +68,11 @@ def elements_of(fractions: np.ndarray) -> list[int]:
     low = present[:, :60] @ (1 << np.arange(60, dtype=np.int64))
     high = present[:, 60:] @ (1 << np.arange(N_NUMBERS - 60, dtype=np.int64))
     return [a | b << 60 for a, b in zip(low.tolist(), high.tolist(), strict=True)]
+
+
+def symbol_of(z: int) -> str:
+    """Symbol of an atomic number."""
+    return _SYMBOLS[z]
 
 
 def symbols_of(elements: int) -> list[str]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from pymatgen.core import Composition, Element
 
-from gnome_torch.records import Entry, HullPoint, content_hash
+from gnome_torch.records import HullPoint, content_hash
 from gnome_torch.stability.formulas import (
     N_NUMBERS,
     amounts_of,
@@ -34,6 +35,21 @@ _MANY_ELEMENTS = 12
 """From here on all systems are looked through instead of all subsets of the elements."""
 
 
+class Computed(Protocol):
+    """What has a place on a hull: an `Entry`, or an `EntryEnergy`."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def reduced_formula(self) -> str: ...
+    @property
+    def energy_per_atom(self) -> float:
+        """Corrected, eV/atom."""
+
+    @property
+    def theory(self) -> str: ...
+
+
 class MixedTheoryError(ValueError):
     """Entries of different levels of theory were put together."""
 
@@ -42,7 +58,7 @@ class MissingReferenceError(ValueError):
     """An element has no entry of its own, so formation energies are undefined."""
 
 
-def one_theory(entries: Iterable[Entry]) -> str | None:
+def one_theory(entries: Iterable[Computed]) -> str | None:
     """The theory that all entries share, None for no entries.
 
     Raises:
@@ -88,7 +104,7 @@ class Hull:
         hull.decompositions(["MgAl2O4"])
     """
 
-    def __init__(self, entries: Iterable[Entry]) -> None:
+    def __init__(self, entries: Iterable[Computed]) -> None:
         """Take entries of one theory.
 
         Args:
@@ -102,7 +118,7 @@ class Hull:
         self.theory = one_theory(entries)
         self._reset()
         self._add(
-            _fractions([entry.composition for entry in entries]),
+            fractions_of(entry.reduced_formula for entry in entries),
             np.array([entry.energy_per_atom for entry in entries], dtype=float),
             [entry.id for entry in entries],
         )
@@ -148,7 +164,7 @@ class Hull:
         self._element = np.full(N_NUMBERS, -1)  # phase of each element
         self._candidates: dict[int, np.ndarray] = {}
 
-    def add(self, entries: Iterable[Entry]) -> None:
+    def add(self, entries: Iterable[Computed]) -> None:
         """Add entries of the same theory; only what they touch is renewed.
 
         Raises:
@@ -165,7 +181,7 @@ class Hull:
                 f"energies of {theory} cannot enter a hull of {self.theory}: select entries of one theory"
             )
         self._add(
-            _fractions([entry.composition for entry in entries]),
+            fractions_of(entry.reduced_formula for entry in entries),
             np.array([entry.energy_per_atom for entry in entries], dtype=float),
             [entry.id for entry in entries],
         )
@@ -291,7 +307,7 @@ class Hull:
         """Energy of the hull at a composition, eV/atom of formation."""
         return float(self.decompositions(_fractions([composition])).energy[0])
 
-    def points(self, entries: Iterable[Entry]) -> list[HullPoint]:
+    def points(self, entries: Iterable[Computed]) -> list[HullPoint]:
         """Where entries stand; they may be the hull's own or new ones.
 
         Raises:
@@ -302,7 +318,7 @@ class Hull:
         theory = one_theory(entries)
         if entries and self.theory is not None and theory != self.theory:
             raise MixedTheoryError(f"an entry of {theory} has no place on a hull of {self.theory}")
-        fractions = _fractions([entry.composition for entry in entries])
+        fractions = fractions_of(entry.reduced_formula for entry in entries)
         energies = np.array([entry.energy_per_atom for entry in entries], dtype=float)
         formation = self.formation_energies(fractions, energies)
         found = self.decompositions(fractions)
@@ -319,7 +335,7 @@ class Hull:
             )
         return points
 
-    def point(self, entry: Entry) -> HullPoint:
+    def point(self, entry: Computed) -> HullPoint:
         """Where one entry stands."""
         return self.points([entry])[0]
 

@@ -16,6 +16,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 
 import moyopy
@@ -23,6 +24,8 @@ import numpy as np
 from pymatgen.analysis.prototypes import get_protostructure_label_from_moyopy, get_prototype_from_protostructure
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Element, Structure
+
+from gnome_torch.stability.formulas import amounts_of
 
 SYMPREC = 0.1
 """Tolerance of the symmetry search, angstrom: that of the published labels, wide enough for relaxed crystals."""
@@ -125,8 +128,6 @@ class KnownCrystals:
         """
         self._by_formula: dict[str, list[tuple[str, Structure]]] = defaultdict(list)
         self._by_prototype: dict[str, list[tuple[str, Structure]]] = defaultdict(list)
-        self._fingerprints: dict[str, dict[tuple[int, int], np.ndarray]] = {}
-        self._matcher = StructureMatcher()
         for name, structure in crystals:
             self.add(name, structure)
 
@@ -150,9 +151,7 @@ class KnownCrystals:
             prototype=prototype,
             new_composition=structure.reduced_formula not in self._by_formula,
             new_prototype=prototype is not None and not relatives,
-            analogue=min(relatives, key=lambda known: (_chemical_difference(structure, known[1]), known[0]))[0]
-            if relatives
-            else None,
+            analogue=nearest_analogue(structure.reduced_formula, [(n, s.reduced_formula) for n, s in relatives]),
             duplicate_of=self.duplicate_of(structure),
             likely_disorder=likely_disorder(structure),
         )
@@ -162,15 +161,23 @@ class KnownCrystals:
 
         Crystals of the same formula whose neighbours lie elsewhere are left out first, which is cheap.
         """
-        own = fingerprint(structure)
-        for name, known in self._by_formula.get(structure.reduced_formula, []):
-            if name not in self._fingerprints:
-                self._fingerprints[name] = fingerprint(known)
-            if fingerprint_distance(own, self._fingerprints[name]) > _FINGERPRINT_DISTANCE:
-                continue
-            if self._matcher.fit(structure, known):
-                return name
-        return None
+        return first_duplicate(structure, self._by_formula.get(structure.reduced_formula, []))
+
+
+def first_duplicate(structure: Structure, known: Iterable[tuple[str, Structure]]) -> str | None:
+    """Name of the first crystal that is the same one, by pymatgen's StructureMatcher; None if there is none.
+
+    Crystals whose neighbours lie elsewhere are left out first, which is cheap.
+
+    Args:
+        structure: the crystal.
+        known: name and crystal of those of the same formula.
+    """
+    own, matcher = fingerprint(structure), StructureMatcher()
+    for name, other in known:
+        if fingerprint_distance(own, fingerprint(other)) <= _FINGERPRINT_DISTANCE and matcher.fit(structure, other):
+            return name
+    return None
 
 
 def fingerprint(structure: Structure) -> dict[tuple[int, int], np.ndarray]:
@@ -204,12 +211,27 @@ def fingerprint_distance(one: dict[tuple[int, int], np.ndarray], other: dict[tup
     return moved / counted if counted else 0.0
 
 
-def _chemical_difference(one: Structure, other: Structure) -> float:
-    """Distance of the elements on Pettifor's chemical scale, those of equal amounts compared in order."""
+def nearest_analogue(formula: str, relatives: Iterable[tuple[str, str]]) -> str | None:
+    """Name of the known crystal of the same prototype whose elements are the most similar; None if there is none.
 
-    def scale(structure: Structure) -> list[float]:
-        amounts = structure.composition.fractional_composition.get_el_amt_dict()
-        ranked = sorted((round(amount, 6), float(Element(symbol).mendeleev_no)) for symbol, amount in amounts.items())
-        return [number for _, number in ranked]
+    Similar: near on Pettifor's chemical scale, those of equal amounts compared in order.
 
-    return float(sum(abs(a - b) for a, b in zip(scale(one), scale(other), strict=True)))
+    Args:
+        formula: of the crystal.
+        relatives: name and formula of the known crystals of its prototype.
+    """
+    own = _chemical_scale(formula)
+    ranked = [
+        (sum(abs(a - b) for a, b in zip(own, _chemical_scale(other), strict=True)), name) for name, other in relatives
+    ]
+    return min(ranked)[1] if ranked else None
+
+
+@lru_cache(maxsize=1 << 16)
+def _chemical_scale(formula: str) -> tuple[float, ...]:
+    """Pettifor's numbers of the elements of a formula, in the order of their amounts."""
+    total = sum(amount for _, amount in amounts_of(formula))
+    ranked = sorted(
+        (round(amount / total, 6), float(Element.from_Z(z).mendeleev_no)) for z, amount in amounts_of(formula)
+    )
+    return tuple(number for _, number in ranked)

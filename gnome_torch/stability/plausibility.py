@@ -11,7 +11,9 @@ from collections.abc import Iterable
 import numpy as np
 from ase.data import covalent_radii
 
-from gnome_torch.records import Entry, Relaxation
+from gnome_torch.records import Relaxation
+from gnome_torch.stability.formulas import fractions_of, symbols_of
+from gnome_torch.stability.hull import Computed
 
 # Shortest distance in units of the sum of covalent radii. H2, N2 and O2 are at 1.19, 0.77 and 0.92; below lie the holes
 # of machine-learned potentials, whose energies are without meaning and would look like the most stable phases.
@@ -43,29 +45,27 @@ def implausible(relaxation: Relaxation) -> str | None:
     return None
 
 
-def unbelievable(entries: Iterable[Entry]) -> dict[str, str]:
+def unbelievable(entries: Iterable[Computed]) -> dict[str, str]:
     """Entries whose energies no crystal has, with the reason: what a hole in a potential looks like from outside.
 
     An element's crystal far below all the others of the element; a compound far below its elements.
     """
     entries = list(entries)
+    fractions = fractions_of(entry.reduced_formula for entry in entries)
+    energies = np.array([entry.energy_per_atom for entry in entries])
     found: dict[str, str] = {}
-    references: dict[str, float] = {}
-    elements: dict[str, list[Entry]] = {}
-    for entry in entries:
-        if len(entry.composition) == 1:
-            elements.setdefault(entry.composition.chemical_system, []).append(entry)
-    for symbol, crystals in elements.items():
-        ranked = sorted(crystals, key=lambda entry: (entry.energy_per_atom, entry.id))
-        while len(ranked) > 1 and ranked[1].energy_per_atom - ranked[0].energy_per_atom > DEEPEST_ELEMENT:
-            gap = ranked[1].energy_per_atom - ranked[0].energy_per_atom
-            found[ranked.pop(0).id] = f"{gap:.1f} eV/atom below every other crystal of {symbol}"
-        references[symbol] = ranked[0].energy_per_atom
-    for entry in entries:
-        composition = entry.composition.fractional_composition
-        symbols = [element.symbol for element in composition]
-        if len(symbols) > 1 and references.keys() >= set(symbols):
-            energy = entry.energy_per_atom - sum(x * references[e.symbol] for e, x in composition.items())
-            if energy < DEEPEST_COMPOUND:
-                found[entry.id] = f"formation energy {energy:.1f} eV/atom"
+    references = np.full(fractions.shape[1], np.nan)
+    pure = (fractions > 0).sum(axis=1) == 1
+    for z in np.unique(fractions[pure].argmax(axis=1)).tolist():
+        rows = np.flatnonzero(pure & (fractions[:, z] > 0)).tolist()
+        ranked = sorted(rows, key=lambda row: (energies[row], entries[row].id))
+        while len(ranked) > 1 and energies[ranked[1]] - energies[ranked[0]] > DEEPEST_ELEMENT:
+            gap = energies[ranked[1]] - energies[ranked[0]]
+            lowest = entries[ranked.pop(0)]
+            found[lowest.id] = f"{gap:.1f} eV/atom below every other crystal of {symbols_of(1 << z)[0]}"
+        references[z] = energies[ranked[0]]
+    # nan, which is never too deep, where an element has no reference
+    formation = energies - np.where(fractions > 0, fractions * references, 0.0).sum(axis=1)
+    for row in np.flatnonzero(~pure & (formation < DEEPEST_COMPOUND)).tolist():
+        found[entries[row].id] = f"formation energy {formation[row]:.1f} eV/atom"
     return found

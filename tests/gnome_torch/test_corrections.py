@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pymatgen.core import Composition, Lattice, Structure
 
-from gnome_torch.records import Entry, Lineage
+from gnome_torch.records import EntryEnergy
 from gnome_torch.stability.corrections import CorrectionScheme, correction, flips, pseudopotential_shift
 
 MP2020 = CorrectionScheme.MP2020
@@ -58,12 +58,8 @@ def test_shifts_between_pseudopotentials() -> None:
     )
 
 
-def entry(formula: str, energy_per_atom: float, correction_per_atom: float = 0.0) -> Entry:
-    composition = Composition(formula)
-    species = [element for element, n in composition.items() for _ in range(int(n))]
-    n = len(species)
-    structure = Structure(Lattice.cubic(5), species, [[(i + 0.5) / n, 0, 0] for i in range(n)])
-    return Entry(formula, structure, energy_per_atom * n, correction_per_atom * n, "t", Lineage("file"))
+def entry(formula: str, energy_per_atom: float, correction_per_atom: float = 0.0) -> EntryEnergy:
+    return EntryEnergy(formula, formula, energy_per_atom, correction_per_atom, "t")
 
 
 def test_stabilities_that_hang_on_a_correction() -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from statistics import fmean
 from typing import Any
 
 from fireworks import FiretaskBase, FWAction, explicit_serialize
 
 from gnome_torch.records import HullPoint
-from gnome_torch.stability.hull import STABLE_TOLERANCE, Hull
-from gnome_torch.stability.plausibility import unbelievable
+from gnome_torch.stability.hull import STABLE_TOLERANCE, MissingReferenceError
 from workflows.campaign import campaign_settings
-from workflows.store import Store, now
+from workflows.hulls import renew
+from workflows.novelty import judge
+from workflows.store import Store
 
 
 @explicit_serialize
@@ -29,28 +31,17 @@ class CloseRound(FiretaskBase):
         store = Store(self.launchpad.db)
         name, number = self["campaign"], self["round"]
         settings = campaign_settings(store, name)
-        moment = now()
-        theory = store.campaign(name)["theory"]
         # campaigns share entries, so one that has ended needs to hear of phases that others find in its systems: every
         # entry of the theory that shares an element with this campaign is placed anew
-        entries = store.read_entries(theory)
-        doubtful = unbelievable(entries)
-        entries = [entry for entry in entries if entry.id not in doubtful]
-        known = {e.composition.chemical_system for e in entries if len(e.composition) == 1}
-        missing = sorted(set(settings.elements) - known)
-        if missing:
+        try:
+            points = renew(store, store.campaign(name)["theory"], settings.elements).points
+        except MissingReferenceError as error:
             failed = store.count_candidates(name, number, ["failed"])
-            reason = (
-                f"no entry of the pure element {', '.join(missing)} ({failed} relaxations of round {number} failed)"
-            )
+            reason = f"{error} ({failed} relaxations of round {number} failed)"
             store.end_campaign(name, "failed", reason)
             return FWAction(stored_data={"campaign": "failed"}, defuse_children=True)
-        entries = [entry for entry in entries if known.issuperset(e.symbol for e in entry.composition)]
-        hull = Hull(entries)
-        touched = [e for e in entries if not set(settings.elements).isdisjoint(x.symbol for x in e.composition)]
-        points = dict(zip((entry.id for entry in touched), hull.points(touched), strict=True))
-        store.set_stability(points, moment, len(entries))
-        store.set_doubtful(doubtful)
+        if number > 0:
+            judge(store, sorted(c["entry"] for c in store.round_candidates(name, number, "relaxed")))
         result = summary(store, name, number, points)
         store.close_round(name, number, result)
         if number >= settings.rounds:
@@ -65,7 +56,7 @@ class CloseRound(FiretaskBase):
         return FWAction(stored_data=result)
 
 
-def summary(store: Store, name: str, number: int, points: dict[str, HullPoint]) -> dict[str, Any]:
+def summary(store: Store, name: str, number: int, points: Mapping[str, HullPoint]) -> dict[str, Any]:
     """What a round brought: relaxed, failed, on the hull, share on the hull, error of the predictions (eV/atom)."""
     candidates = store.round_candidates(name, number)
     relaxed = [c for c in candidates if c["state"] == "relaxed" and c["entry"] in points]

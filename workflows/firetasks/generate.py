@@ -58,7 +58,7 @@ def parents(store: Store, settings: CampaignSettings, theory: str) -> tuple[list
     """
     crystals, unsuitable = [], []
     entries = store.near_hull(theory, settings.elements, settings.structural.parents_within)
-    for key, structure in [*prototypes().items(), *((entry.id, entry.structure) for entry in entries)]:
+    for key, structure in [*prototypes().items(), *entries]:
         try:
             crystals.append(parent_of(key, structure, settings.structural.max_sites))
         except ParentError as error:

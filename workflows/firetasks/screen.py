@@ -9,11 +9,9 @@ from fireworks import FiretaskBase, FWAction, explicit_serialize
 
 from gnome_torch.candidates.shards import read_parents
 from gnome_torch.screening import Cascade, Predict, by_parent, screen
-from gnome_torch.stability.hull import Hull
-from gnome_torch.stability.plausibility import unbelievable
 from workflows.campaign import campaign_settings, launch_relaxations
 from workflows.firetasks.train import round_directory
-from workflows.settings import CampaignSettings
+from workflows.hulls import current_hull
 from workflows.store import Store, round_id
 
 
@@ -51,7 +49,7 @@ def choose(store: Store, name: str, number: int) -> None:
     crystals = read_parents(directory / "candidates")
     ensemble = Ensemble.load(store.model(round_id(name, number))["directories"])
     evaluation = Evaluation(best_device())
-    hull = current_hull(store, settings, name)
+    hull = current_hull(store, store.campaign(name)["theory"], settings.elements)
 
     def predicted(ensemble: Ensemble, volumes: int) -> Predict:
         scales = volume_scales(volumes)
@@ -89,13 +87,6 @@ def choose(store: Store, name: str, number: int) -> None:
         "cascade_recall": screened.recall,
     }
     store.update_round(name, number, **{f"counts.{key}": value for key, value in counts.items()})
-
-
-def current_hull(store: Store, settings: CampaignSettings, name: str) -> Hull:
-    """The hull of everything that the campaign's database knows of its elements and theory."""
-    entries = store.read_entries(store.campaign(name)["theory"], settings.elements)
-    doubtful = unbelievable(entries)
-    return Hull(entry for entry in entries if entry.id not in doubtful)
 
 
 def volume_scales(count: int) -> np.ndarray:

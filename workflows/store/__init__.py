@@ -1,8 +1,8 @@
 """The database: the only door to MongoDB.
 
-Collections (design, section 4): `campaigns`, `rounds`, `candidates`, `entries`, `models`. Every write is an upsert
-under a content hash or a name, so a Firework that runs twice changes nothing the second time. Only features that
-MongoDB and the embedded server share are used.
+Collections (design, section 4): `campaigns`, `rounds`, `candidates`, `entries`, `models`, `imports`. Every write is an
+upsert under a content hash or a name, so a Firework that runs twice changes nothing the second time. Only features
+that MongoDB and the embedded server share are used.
 """
 
 from __future__ import annotations
@@ -15,9 +15,20 @@ from pymongo.database import Database
 from workflows.store.campaigns import CampaignExistsError, Campaigns, round_id
 from workflows.store.candidates import ENDED, Candidates
 from workflows.store.connected import SCHEMA_VERSION, StoreError, check_server, now
-from workflows.store.entries import Entries
+from workflows.store.entries import Entries, OutsideEntry
+from workflows.store.imports import Imports
 
-__all__ = ["ENDED", "CampaignExistsError", "Store", "StoreError", "check_server", "job_store", "now", "round_id"]
+__all__ = [
+    "ENDED",
+    "CampaignExistsError",
+    "OutsideEntry",
+    "Store",
+    "StoreError",
+    "check_server",
+    "job_store",
+    "now",
+    "round_id",
+]
 
 
 def job_store(database: Database[Any]) -> Any:
@@ -31,7 +42,7 @@ def job_store(database: Database[Any]) -> Any:
     )
 
 
-class Store(Campaigns, Candidates, Entries):
+class Store(Campaigns, Candidates, Entries, Imports):
     """Reads and writes of the loop, collection by collection.
 
     Args:
@@ -45,6 +56,7 @@ class Store(Campaigns, Candidates, Entries):
         self.candidates = database["candidates"]
         self.entries = database["entries"]
         self.models = database["models"]
+        self.imports = database["imports"]
 
     def prepare(self) -> None:
         """Create the indexes and note the version of the data; safe to repeat."""
@@ -56,6 +68,11 @@ class Store(Campaigns, Candidates, Entries):
         self.entries.create_index([("theory", ASCENDING), ("chemsys", ASCENDING)])
         self.entries.create_index([("theory", ASCENDING), ("formula", ASCENDING)])
         self.entries.create_index([("campaigns", ASCENDING), ("stability.e_above_hull", ASCENDING)])
+        self.entries.create_index([("outside.source", ASCENDING), ("outside.key", ASCENDING)])
+        self.entries.create_index([("formula", ASCENDING)])
+        self.entries.create_index([("stability.e_above_hull", ASCENDING)])
+        self.entries.create_index([("lineage.round", ASCENDING), ("stability.e_above_hull", ASCENDING)])
+        self.entries.create_index([("novelty.prototype", ASCENDING), ("lineage.round", ASCENDING)])
         self.models.create_index([("campaign", ASCENDING), ("round", ASCENDING)])
         # what keeps a workflow from being added twice, see workflows/launch.py
         self.database["workflows"].create_index([("metadata.gnome_key", ASCENDING)])

@@ -1,28 +1,50 @@
 """Entries: computed crystals with their energies, shared by all campaigns.
 
-entries     _id = content hash of input crystal and theory
+entries     _id = content hash of input crystal and theory, or of what came from outside
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection as Some
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import combinations
 from typing import Any
 
-from pymatgen.core import Structure
+from pymatgen.core import Composition, Structure
 from pymongo import ASCENDING, UpdateOne
 from pymongo.collection import Collection
 from pymongo.database import Database
+from pymongo.errors import BulkWriteError
 
 from gnome_torch.candidates.symmetry import symmetry
-from gnome_torch.records import Entry, HullPoint, Lineage
+from gnome_torch.records import Entry, EntryEnergy, HullPoint, Lineage
+from gnome_torch.stability.novelty import likely_disorder, prototype_of
 from workflows.store.connected import StoreError, chunks, now
 
 MAX_INITIAL = 3.0  # eV/atom
+DUPLICATE_KEY = 11000  # MongoDB's number of the error
 SPACE_GROUP_TOLERANCE = 0.1  # angstrom, the Materials Project's
+
+
+@dataclass(frozen=True)
+class OutsideEntry:
+    """An entry that comes from outside.
+
+    Attributes:
+        key: name in its source.
+        structure: crystal; None where only the composition is known.
+        energy: its energy, under the key of the entry.
+    """
+
+    key: str
+    structure: Structure | None
+    energy: EntryEnergy
+
+    @property
+    def id(self) -> str:
+        return self.energy.id
 
 
 class Entries:
@@ -39,31 +61,59 @@ class Entries:
             campaign: campaign that computed it.
             fields: more to keep with it (prediction, calculation).
         """
-        composition = entry.composition
-        group = symmetry(entry.structure, SPACE_GROUP_TOLERANCE)
         document = {
-            "formula": entry.reduced_formula,
-            "chemsys": composition.chemical_system,
-            "elements": sorted(element.symbol for element in composition),
-            "nelements": len(composition),
-            "nsites": len(entry.structure),
-            "structure": entry.structure.as_dict(),
-            "energy": entry.energy,
-            "correction": entry.correction,
-            "energy_per_atom": entry.energy_per_atom,
-            "theory": entry.theory,
+            **_of_crystal(entry.structure),
+            **_of_energy(entry.energy, entry.correction, len(entry.structure), entry.theory),
             "source": entry.lineage.source,
             "lineage": {**asdict(entry.lineage), "campaign": campaign},
-            "spacegroup": {"number": group.number, "symbol": group.symbol},
+            "outside": None,
             "stability": None,
-            # for the campaign that computed it: round 0 is its known data, later rounds propose only other compositions
-            "novelty": {"new_composition": entry.lineage.round > 0},
             "created": now(),
             **fields,
         }
+        # for the campaign that computed it: round 0 is its known data, later rounds propose only other compositions
+        document["novelty"]["new_composition"] = entry.lineage.round > 0
         self.entries.update_one(
             {"_id": entry.id}, {"$setOnInsert": document, "$addToSet": {"campaigns": campaign}}, upsert=True
         )
+
+    def add_outside(self, records: Sequence[OutsideEntry], source: str, version: str, replaces: bool) -> int:
+        """Write entries that come from outside; what is there already is kept.
+
+        Args:
+            records: the entries.
+            source: where they come from.
+            version: of the source.
+            replaces: whether a record takes the place of an older one of the same key of the same source.
+
+        Returns:
+            How many were not there.
+        """
+        new = {record.id: record for record in records}
+        present: set[str] = set()
+        for some in chunks(new):
+            present |= {document["_id"] for document in self.entries.find({"_id": {"$in": some}}, {"_id": 1})}
+        documents = [_outside_document(new[key], source, version) for key in sorted(new.keys() - present)]
+        if documents:
+            try:
+                self.entries.insert_many(documents, ordered=False)
+            except BulkWriteError as error:
+                if any(problem["code"] != DUPLICATE_KEY for problem in error.details["writeErrors"]):
+                    raise  # another import of the same data, at the same time, is no harm
+        if replaces:
+            self._retire({record.key: record.id for record in records}, source, records[0].energy.theory)
+        return len(documents)
+
+    def _retire(self, current: Mapping[str, str], source: str, theory: str) -> None:
+        """Mark entries of the same keys and other content as replaced: no hull and no training set sees them again."""
+        for some in chunks(current):
+            of_source = {"outside.source": source, "theory": theory, "replaced_by": None}
+            for document in self.entries.find({**of_source, "outside.key": {"$in": some}}, {"outside.key": 1}):
+                successor = current[document["outside"]["key"]]
+                if document["_id"] != successor:
+                    self.entries.update_one(
+                        {"_id": document["_id"]}, {"$set": {"replaced_by": successor, "stability": None}}
+                    )
 
     def share_entries(self, keys: Some[str], campaign: str) -> set[str]:
         """Note the campaign on entries computed before, and return those of the keys that exist."""
@@ -74,20 +124,42 @@ class Entries:
             found |= present
         return found
 
-    def read_entries(self, theory: str, elements: Some[str] | None = None) -> list[Entry]:
-        """Entries of one theory from whatever campaign, in the order of their keys.
+    def energies(self, theory: str, elements: Some[str] | None = None) -> list[EntryEnergy]:
+        """Energies of one theory from whatever source, in the order of their keys: what a hull is made of.
 
         Args:
             theory: level of theory.
             elements: leave out entries that hold any other element; None for all entries of the theory.
         """
-        query = {"theory": theory} if elements is None else within(theory, elements)
-        return sorted((to_entry(document) for document in self.entries.find(query)), key=lambda entry: entry.id)
+        query = {"theory": theory, "replaced_by": None} if elements is None else within(theory, elements)
+        fields = {"formula": 1, "energy": 1, "correction": 1, "nsites": 1}
+        found = [
+            EntryEnergy(d["_id"], d["formula"], d["energy"] / d["nsites"], d["correction"] / d["nsites"], theory)
+            for d in self.entries.find(query, fields)
+        ]
+        return sorted(found, key=lambda entry: entry.id)
 
-    def near_hull(self, theory: str, elements: Some[str], distance: float) -> list[Entry]:
-        """Entries at most `distance` (eV/atom) above the hull when it was last renewed, in the order of their keys."""
-        query = {**within(theory, elements), "stability.e_above_hull": {"$lte": distance}}
-        return sorted((to_entry(document) for document in self.entries.find(query)), key=lambda entry: entry.id)
+    def theories(self) -> list[dict[str, Any]]:
+        """Theories that have entries: `theory`, `source`, `count`; entries of campaigns have the source "campaigns"."""
+        stages: list[dict[str, Any]] = [
+            {"$match": {"replaced_by": None}},
+            {"$group": {"_id": {"theory": "$theory", "source": "$outside.source"}, "count": {"$sum": 1}}},
+        ]
+        rows = [
+            {"theory": g["_id"]["theory"], "source": g["_id"].get("source") or "campaigns", "count": g["count"]}
+            for g in self.entries.aggregate(stages)
+        ]
+        return sorted(rows, key=lambda row: (row["theory"], row["source"]))
+
+    def near_hull(self, theory: str, elements: Some[str], distance: float) -> list[tuple[str, Structure]]:
+        """Crystals at most `distance` (eV/atom) above the hull when it was last renewed, in the order of their keys."""
+        query = {
+            **within(theory, elements),
+            "stability.e_above_hull": {"$lte": distance},
+            "structure": {"$ne": None},
+        }
+        found = {d["_id"]: Structure.from_dict(d["structure"]) for d in self.entries.find(query, {"structure": 1})}
+        return sorted(found.items())
 
     def structures(self, keys: Some[str]) -> dict[str, Structure]:
         """Relaxed crystals of entries by key.
@@ -113,6 +185,7 @@ class Entries:
         Li-Mg-Al-O: 3 eV/atom too low). Starts more than MAX_INITIAL above their end are left out.
         """
         query = {**within(theory, elements), "created": {"$lte": until}, "stability": {"$ne": None}}
+        query["structure"] = {"$ne": None}
         rows = []
         for document in sorted(self.entries.find(query), key=lambda document: document["_id"]):
             energy = float(document["stability"]["formation_energy"])
@@ -128,22 +201,30 @@ class Entries:
         """Reduced formulas of all entries of one theory within a set of elements."""
         return {document["formula"] for document in self.entries.find(within(theory, elements), {"formula": 1})}
 
-    def set_stability(self, points: Mapping[str, HullPoint], moment: datetime, hull_size: int) -> None:
-        """Write where entries stand, unless something later is written already.
+    def set_stability(self, theory: str, points: Mapping[str, HullPoint], moment: datetime, hull_size: int) -> None:
+        """Write where entries of a theory stand, unless something later is written already.
+
+        An entry that stands where it stood is left as it is: `hull_date` is that of the hull that put it there.
 
         Args:
+            theory: level of theory.
             points: entry -> place on the hull.
             moment: when the entries of this hull were read.
             hull_size: entries that the hull was made of.
         """
-        older = {"$or": [{"stability": None}, {"stability.hull_date": {"$lte": moment}}]}
-        operations = [
-            UpdateOne(
-                {"_id": key, **older},
-                {"$set": {"stability": {**asdict(point), "hull_date": moment, "hull_entries": hull_size}}},
-            )
-            for key, point in points.items()
-        ]
+        placed = self.entries.find(
+            {"theory": theory, "replaced_by": None, "stability": {"$ne": None}}, {"stability": 1}
+        )
+        there = {document["_id"]: document["stability"] for document in placed}
+        operations = []
+        for key, point in points.items():
+            place = asdict(point)
+            old = there.get(key, {})
+            if any(old.get(name) != value for name, value in place.items()):
+                # true of a missing date too; the embedded server would look through all entries for an $or
+                not_later = {"stability.hull_date": {"$not": {"$gt": moment}}}
+                stability = {**place, "hull_date": moment, "hull_entries": hull_size}
+                operations.append(UpdateOne({"_id": key, **not_later}, {"$set": {"stability": stability}}))
         if operations:
             self.entries.bulk_write(operations, ordered=False)
 
@@ -169,6 +250,45 @@ class Entries:
         ]
         return list(self.entries.find(query, {"structure": 0, "initial": 0}).sort(order))
 
+    # novelty
+
+    def found_near_hull(self, distance: float) -> list[str]:
+        """Keys of the entries that campaigns proposed and that lie near the hull, in their order."""
+        query = {"lineage.round": {"$gt": 0}, "stability.e_above_hull": {"$lte": distance}}
+        return sorted(document["_id"] for document in self.entries.find(query, {"_id": 1}))
+
+    def known_of_prototype(self, prototype: str) -> list[tuple[str, str]]:
+        """Key and reduced formula of the known crystals of a prototype: first data of campaigns, and imported ones."""
+        query = {"novelty.prototype": prototype, "lineage.round": 0, "replaced_by": None}
+        return [(d["_id"], d["formula"]) for d in self.entries.find(query, {"formula": 1})]
+
+    def known_outside(self, formulas: Some[str]) -> set[str]:
+        """Which of some reduced formulas have been imported, at whatever theory."""
+        found: set[str] = set()
+        for some in chunks(set(formulas)):
+            query = {"formula": {"$in": some}, "outside": {"$ne": None}, "replaced_by": None}
+            found |= {document["formula"] for document in self.entries.find(query, {"formula": 1})}
+        return found
+
+    def older_crystals(self, key: str) -> Iterator[tuple[str, Structure]]:
+        """Key and crystal of the entries of the same formula that were there first: known ones, then found ones."""
+        own = self.entries.find_one({"_id": key}, {"formula": 1, "created": 1, "lineage.round": 1})
+        if own is None:
+            return
+        query = {"formula": own["formula"], "structure": {"$ne": None}, "replaced_by": None}
+        place = {"created": 1, "lineage.round": 1}
+        rank = (own["lineage"]["round"] > 0, own["created"], key)
+        older = sorted(
+            (d["lineage"]["round"] > 0, d["created"], d["_id"])
+            for d in self.entries.find(query, place)
+            if (d["lineage"]["round"] > 0, d["created"], d["_id"]) < rank
+        )
+        for _, _, other in older:
+            yield from self.structures([other]).items()
+
+    def set_novelty(self, key: str, **fields: Any) -> None:
+        self.entries.update_one({"_id": key}, {"$set": {f"novelty.{name}": value for name, value in fields.items()}})
+
     def entry(self, key: str) -> dict[str, Any] | None:
         """Document of one entry, without its crystal; None when there is none."""
         found = self.entries.find_one({"_id": key}, {"structure": 0, "initial": 0})
@@ -176,24 +296,68 @@ class Entries:
 
 
 def within(theory: str, elements: Some[str]) -> dict[str, Any]:
-    """Query for entries of one theory that hold no element outside the set.
+    """Query for the entries in force of one theory that hold no element outside the set.
 
     A few elements have few chemical systems, which an index finds; for many, every entry of the theory is looked at.
     """
+    in_force = {"theory": theory, "replaced_by": None}
     if len(elements) <= 6:
         systems = ["-".join(s) for n in range(1, len(elements) + 1) for s in combinations(sorted(elements), n)]
-        return {"theory": theory, "chemsys": {"$in": systems}}
-    return {"theory": theory, "elements": {"$not": {"$elemMatch": {"$nin": sorted(elements)}}}}
+        return {**in_force, "chemsys": {"$in": systems}}
+    return {**in_force, "elements": {"$not": {"$elemMatch": {"$nin": sorted(elements)}}}}
 
 
-def to_entry(document: Mapping[str, Any]) -> Entry:
-    """An entry from its document."""
-    lineage = {key: value for key, value in document["lineage"].items() if key != "campaign"}
-    return Entry(
-        id=document["_id"],
-        structure=Structure.from_dict(document["structure"]),
-        energy=document["energy"],
-        correction=document["correction"],
-        theory=document["theory"],
-        lineage=Lineage(**lineage),
-    )
+def _of_crystal(structure: Structure) -> dict[str, Any]:
+    """Fields of an entry that follow from its crystal."""
+    group = symmetry(structure, SPACE_GROUP_TOLERANCE)
+    return {
+        **_of_composition(structure.composition),
+        "nsites": len(structure),
+        "structure": structure.as_dict(),
+        "spacegroup": {"number": group.number, "symbol": group.symbol},
+        "novelty": {
+            "prototype": prototype_of(structure),
+            "likely_disorder": [list(pair) for pair in likely_disorder(structure)],
+        },
+    }
+
+
+def _of_composition(composition: Composition) -> dict[str, Any]:
+    return {
+        "formula": composition.reduced_formula,
+        "chemsys": composition.chemical_system,
+        "elements": sorted(element.symbol for element in composition),
+        "nelements": len(composition),
+    }
+
+
+def _of_energy(energy: float, correction: float, nsites: float, theory: str) -> dict[str, Any]:
+    """Fields of an entry that hold its energy, eV per cell and eV/atom."""
+    return {
+        "energy": energy,
+        "correction": correction,
+        "energy_per_atom": (energy + correction) / nsites,
+        "theory": theory,
+    }
+
+
+def _outside_document(record: OutsideEntry, source: str, version: str) -> dict[str, Any]:
+    if record.structure is not None:
+        fields = _of_crystal(record.structure)
+    else:  # one formula unit takes the place of the cell
+        composition = Composition(record.energy.reduced_formula)
+        fields = {**_of_composition(composition), "nsites": composition.num_atoms, "structure": None}
+        fields |= {"spacegroup": None, "novelty": {"prototype": None, "likely_disorder": []}}
+    n = fields["nsites"]
+    fields["novelty"]["new_composition"] = False
+    return {
+        "_id": record.id,
+        **fields,
+        **_of_energy(record.energy.uncorrected * n, record.energy.correction * n, n, record.energy.theory),
+        "source": "outside",
+        "lineage": {**asdict(Lineage("outside")), "campaign": None},
+        "outside": {"source": source, "key": record.key, "version": version},
+        "campaigns": [],
+        "stability": None,
+        "created": now(),
+    }

@@ -21,8 +21,9 @@ from pymatgen.entries.computed_entries import (
 from pymatgen.io.ase import AseAtomsAdaptor
 from pymatgen.io.cif import CifWriter
 
-from gnome_torch.data.files import StructureFileError
-from gnome_torch.data.outside import EnergyKind, OutsideRecord, read_outside
+from gnome_torch.data.energy_files import EnergyFile
+from gnome_torch.data.kinds import EnergyKind
+from gnome_torch.data.outside import OutsideRecord, SourceError
 from gnome_torch.data.rejects import Reject
 
 
@@ -31,7 +32,7 @@ def salt(cation: str = "Mg", anion: str = "O") -> Structure:
 
 
 def parted(path: Path, **options: object) -> tuple[list[OutsideRecord], list[Reject]]:
-    found = list(read_outside(path, **options))  # type: ignore[arg-type]
+    found = list(EnergyFile(path, **options).records())  # type: ignore[arg-type]
     return [r for r in found if isinstance(r, OutsideRecord)], [r for r in found if isinstance(r, Reject)]
 
 
@@ -117,15 +118,15 @@ def test_ase_files(tmp_path: Path) -> None:
         ("a.csv", "name,target\nx,1\n", "one must be formula or cif"),
         ("a.csv", "formula,e\nMgO,1\n", "no column 'target'"),
         ("a.json", "{", "cannot be read"),
-        ("a.json", "3", "no entry in it"),
+        ("a.json", "3", "neither a list nor an object"),
         ("a.json.gz", "not gzip", "cannot be read"),
         ("a.txt", "x", "no file of energies"),
     ],
 )
 def test_files_of_which_nothing_can_be_used(tmp_path: Path, name: str, content: str, message: str) -> None:
     (tmp_path / name).write_text(content)
-    with pytest.raises(StructureFileError, match=message) as caught:
-        list(read_outside(tmp_path / name))
+    with pytest.raises(SourceError, match=message) as caught:
+        list(EnergyFile(tmp_path / name).records())
     assert str(tmp_path / name) in str(caught.value)
-    with pytest.raises(StructureFileError, match="cannot be read"):
-        list(read_outside(tmp_path / "missing.csv"))
+    with pytest.raises(SourceError, match="cannot be read"):
+        list(EnergyFile(tmp_path / "missing.csv").records())

@@ -1,0 +1,213 @@
+"""Files of energies, read record by record, however large.
+
+| file | energies |
+|---|---|
+| CSV with a column `formula` | of formation unless said otherwise, in a column that is named, eV/atom |
+| CSV with a column `cif` | the same, per atom or per cell |
+| pymatgen JSON (plain, .gz, .bz2): one ComputedStructureEntry, a list, or one under "entries" | total, uncorrected |
+| extended XYZ, ASE databases and trajectories | total, of the calculator that is stored with the crystal |
+"""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import gzip
+import io
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pymatgen.entries.computed_entries import ComputedStructureEntry
+from pymatgen.io.ase import AseAtomsAdaptor
+
+from gnome_torch.data.files import ASE_SUFFIXES, NAME_COLUMNS, StructureFileError, crystal_of_cif
+from gnome_torch.data.json_stream import json_items
+from gnome_torch.data.kinds import EnergyKind
+from gnome_torch.data.outside import (
+    Batch,
+    OutsideRecord,
+    SourceError,
+    Step,
+    crystal_record,
+    in_batches,
+    number_of,
+    one_line,
+)
+from gnome_torch.data.rejects import Reject
+from gnome_torch.data.tables import FORMULA_COLUMNS
+from gnome_torch.stability.formulas import FormulaError, amounts_of
+
+
+@dataclass(frozen=True)
+class EnergyFile:
+    """A file of the kinds above, as a source.
+
+    Attributes:
+        path: the file.
+        energy: column of a CSV file with the energies, eV.
+        per_cell: these are per cell as the file describes it, not per atom.
+        kind: what these are measured from.
+    """
+
+    path: Path
+    energy: str = "target"
+    per_cell: bool = False
+    kind: EnergyKind = EnergyKind.FORMATION
+
+    unique_keys = False
+    unchanging = True
+
+    @property
+    def name(self) -> str:
+        return f"file:{self.path.name}"
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        try:
+            stat = self.path.stat()
+        except OSError as error:
+            raise SourceError(f"{self.path}: cannot be read: {error.strerror}") from error
+        return {
+            "path": str(self.path.resolve()),
+            "bytes": stat.st_size,
+            "modified": stat.st_mtime_ns,
+            "energy": self.energy,
+            "per_cell": self.per_cell,
+            "kind": self.kind.value,
+        }
+
+    def batches(self, position: Any = None) -> Iterator[Batch]:
+        return in_batches(self._steps(int(position or 0)))
+
+    def records(self) -> Iterator[OutsideRecord | Reject]:
+        """The records one by one.
+
+        Raises:
+            SourceError: as `batches`.
+        """
+        return (step.item for step in self._steps(0))
+
+    def _steps(self, after: int) -> Iterator[Step]:
+        suffixes = [suffix.lower() for suffix in self.path.suffixes]
+        try:
+            if suffixes and suffixes[-1] == ".csv":
+                yield from self._csv(after)
+            elif ".json" in suffixes:
+                yield from self._json(after)
+            elif suffixes and suffixes[-1] in ASE_SUFFIXES:
+                yield from self._ase(after)
+            else:
+                raise SourceError(
+                    f"{self.path}: no file of energies; give CSV, pymatgen JSON (.gz, .bz2 too), extended XYZ or an "
+                    "ASE database"
+                )
+        except (OSError, EOFError, UnicodeDecodeError, csv.Error, json.JSONDecodeError, StructureFileError) as error:
+            raise SourceError(f"{self.path}: cannot be read: {one_line(error)}") from error
+
+    def _csv(self, after: int) -> Iterator[Step]:
+        csv.field_size_limit(sys.maxsize)
+        with self.path.open("rb") as raw:
+            size = max(self.path.stat().st_size, 1)
+            reader = csv.DictReader(io.TextIOWrapper(raw, encoding="utf-8", newline=""))
+            header = list(reader.fieldnames or ())
+            if not header:
+                raise SourceError(f"{self.path}: the file is empty")
+            cif = next((name for name in header if name.strip().lower() == "cif"), None)
+            formula = next((name for name in FORMULA_COLUMNS if name in header), None)
+            if cif is None and formula is None:
+                raise SourceError(f"{self.path}: its columns are {', '.join(header)}; one must be formula or cif")
+            if self.energy not in header:
+                raise SourceError(f"{self.path}: no column {self.energy!r}; its columns are {', '.join(header)}")
+            if cif is None and self.per_cell:
+                raise SourceError(f"{self.path}: formulas have no cell: give energies per atom")
+            named = next((name for name in NAME_COLUMNS if name in header), None)
+            for row in reader:
+                if reader.line_num <= after or not any((v or "").strip() for v in row.values() if isinstance(v, str)):
+                    continue  # read before, or an empty line
+                item = self._row(row, f"line {reader.line_num}", cif, formula, named)
+                yield Step(reader.line_num, min(raw.tell() / size, 1.0), item)
+
+    def _row(
+        self, row: Mapping[str, str], place: str, cif: str | None, formula: str | None, named: str | None
+    ) -> OutsideRecord | Reject:
+        text = (row[self.energy] or "").strip()
+        value = number_of(text)
+        if value is None:
+            return Reject(str(self.path), place, text, f"column {self.energy}: no energy in eV")
+        if cif is None:
+            text = (row[formula or ""] or "").strip()
+            try:
+                amounts_of(text)
+            except FormulaError as error:
+                return Reject(str(self.path), place, text, f"column {formula}: {error}")
+            return OutsideRecord((row[named] if named else "") or text, text, None, value, self.kind)
+        try:
+            structure, n_sites = crystal_of_cif(row[cif] or "")
+            key = (row[named] if named else "") or place
+            return crystal_record(key, structure, value / (n_sites if self.per_cell else 1), self.kind)
+        except Exception as error:  # a broken CIF raises whatever the parser stumbles over
+            return Reject(str(self.path), place, (row[cif] or "")[:60], f"column cif: {one_line(error)}")
+
+    def _json(self, after: int) -> Iterator[Step]:
+        size = max(self.path.stat().st_size, 1)
+        suffix = self.path.suffix.lower()
+        unpack: Any = {".gz": gzip.open, ".bz2": bz2.open}.get(suffix, lambda file: file)
+        with self.path.open("rb") as raw, unpack(raw) as file:
+            text = io.TextIOWrapper(file, encoding="utf-8")
+            for number, item in enumerate(json_items(text, "entries"), start=1):
+                if number > after:
+                    yield Step(number, min(raw.tell() / size, 1.0), self._entry(item, f"entry {number}"))
+
+    def _entry(self, item: Any, place: str) -> OutsideRecord | Reject:
+        try:
+            return entry_record(item, place)
+        except Exception as error:  # whatever a broken entry makes pymatgen raise
+            value = str(item.get("entry_id", "")) if isinstance(item, dict) else str(item)[:60]
+            return Reject(str(self.path), place, value, one_line(error))
+
+    def _ase(self, after: int) -> Iterator[Step]:
+        from ase.io import iread
+
+        crystals = iread(self.path, index=":")
+        number = 0
+        while True:
+            try:
+                atoms = next(crystals)
+            except StopIteration:
+                return
+            except Exception as error:  # ASE's readers raise whatever they stumble over, and cannot go on
+                raise SourceError(f"{self.path}: cannot be read after crystal {number}: {one_line(error)}") from error
+            number += 1
+            if number > after:
+                yield Step(number, None, self._atoms(atoms, f"crystal {number}"))
+
+    def _atoms(self, atoms: Any, place: str) -> OutsideRecord | Reject:
+        try:
+            if atoms.cell.rank < 3:
+                raise ValueError("it has no cell")
+            energy = float(atoms.get_potential_energy()) / len(atoms)
+            key = str(atoms.info.get("material_id") or atoms.info.get("id") or place)
+            return crystal_record(key, AseAtomsAdaptor.get_structure(atoms), energy, EnergyKind.TOTAL)
+        except Exception as error:  # no calculator, a broken crystal
+            return Reject(str(self.path), place, atoms.get_chemical_formula(), one_line(error))
+
+
+def entry_record(item: Any, key: str) -> OutsideRecord:
+    """The record of a ComputedStructureEntry as a dictionary; its own name takes the place of `key`.
+
+    Raises:
+        Exception: whatever a broken one makes pymatgen raise.
+    """
+    entry = ComputedStructureEntry.from_dict(item)
+    n = len(entry.structure)
+    return crystal_record(
+        str(entry.entry_id or key),
+        entry.structure,
+        entry.uncorrected_energy / n,
+        EnergyKind.TOTAL,
+        float(entry.correction) / n,
+    )

@@ -1,0 +1,101 @@
+"""The items of a large JSON file, one at a time.
+
+The standard library's decoder on a window of the text: unlike the streaming parsers, it takes the NaN that Python and
+pymatgen write for an unknown uncertainty, and its speed is C's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from json.decoder import JSONDecoder
+from typing import Any, TextIO
+
+_WINDOW = 1 << 20  # characters
+
+
+def json_items(file: TextIO, key: str) -> Iterator[Any]:
+    """The items of a list, or of the list that an object holds under a key; any other object as one item.
+
+    Args:
+        file: an open text file.
+        key: name of the list.
+
+    Raises:
+        json.JSONDecodeError: the text is not JSON, ends too early, or is neither list nor object; the items before that
+            have been given.
+    """
+    text = _Window(file)
+    first = text.peek()
+    if first == "[":
+        yield from _list(text)
+    elif first == "{":
+        whole: dict[str, Any] = {}
+        text.take("{")
+        while text.peek() != "}":
+            name = text.value()
+            text.take(":")
+            if name == key and text.peek() == "[":
+                yield from _list(text)
+                return
+            whole[name] = text.value()
+            if text.peek() == ",":
+                text.take(",")
+        yield whole
+    else:
+        raise json.JSONDecodeError("neither a list nor an object", first, 0)
+
+
+def _list(text: _Window) -> Iterator[Any]:
+    text.take("[")
+    while text.peek() != "]":
+        yield text.value()
+        if text.peek() != "]":
+            text.take(",")
+
+
+class _Window:
+    """The part of a text that is being read."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._text = ""
+        self._at = 0
+        self._decoder = JSONDecoder()
+
+    def peek(self) -> str:
+        """The next character that is not white space, "" at the end."""
+        while True:
+            while self._at < len(self._text) and self._text[self._at] in " \t\r\n":
+                self._at += 1
+            if self._at < len(self._text) or not self._more(_WINDOW):
+                return self._text[self._at : self._at + 1]
+
+    def take(self, character: str) -> None:
+        if self.peek() != character:
+            raise json.JSONDecodeError(f"'{character}' expected", self._text, self._at)
+        self._at += 1
+
+    def value(self) -> Any:
+        self.peek()
+        size = _WINDOW
+        while True:
+            try:
+                value, end = self._decoder.raw_decode(self._text, self._at)
+            except json.JSONDecodeError:
+                if not self._more(size):
+                    raise
+            else:
+                # a number at the end of the window may go on behind it
+                if end < len(self._text) or not self._more(size):
+                    self._at = end
+                    return value
+            size *= 2  # so that a long value is not read again and again
+
+    def _more(self, size: int) -> bool:
+        """Read on, forgetting what has been read; False at the end."""
+        new = self._file.read(size)
+        if new:
+            self._text = self._text[self._at :] + new
+            self._at = 0
+        return bool(new)

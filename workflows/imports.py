@@ -1,0 +1,194 @@
+"""Outside data into the database: batch after batch, each with the position behind it, so that nothing is lost or
+imported twice."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pymatgen.core import Composition
+
+from gnome_torch.data.kinds import Corrections, EnergyKind
+from gnome_torch.data.outside import Batch, OutsideRecord, Source, SourceError
+from gnome_torch.data.rejects import COLUMNS, Reject
+from gnome_torch.records import EntryEnergy, content_hash, structure_key
+from gnome_torch.stability.corrections import CorrectionScheme, UncorrectableError, correction
+from workflows.hulls import theory_of
+from workflows.store import OutsideEntry, Store, StoreError, now
+
+THEORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,95}")
+
+
+_SCHEMES = {
+    Corrections.MP2020: CorrectionScheme.MP2020,
+    Corrections.MP2020_GNOME: CorrectionScheme.MP2020_GNOME,
+    Corrections.GNOME: CorrectionScheme.GNOME,
+}
+
+
+@dataclass(frozen=True)
+class Imported:
+    """How an import stands.
+
+    Attributes:
+        theories: keys of the theories that have been written to.
+        read: records of the source that have been read, over all runs.
+        new: entries that were not there before, over all runs.
+        rejected: records that could not be used, over all runs; they are in the file of rejects.
+        repeated: the whole of it had been imported before, and nothing was done.
+    """
+
+    theories: Sequence[str]
+    read: int
+    new: int
+    rejected: int
+    repeated: bool = False
+
+
+def import_source(
+    store: Store,
+    source: Source,
+    theory: str,
+    rejects: Path,
+    corrections: Corrections = Corrections.AS_GIVEN,
+    compatible: bool = False,
+    report: Callable[[Imported, float | None], None] = lambda imported, done: None,
+) -> Imported:
+    """Import everything that a source has. Stopped, it goes on from the last batch; repeated, it changes nothing.
+
+    Args:
+        store: the database.
+        source: where the records come from.
+        theory: name of their level of theory; formation energies get a theory of their own beside it.
+        rejects: CSV file for the records that cannot be used; none is written if there are none.
+        corrections: of total energies.
+        compatible: the energies may share a hull with those that campaigns computed under this theory.
+        report: told after every batch, with the share of the source that has been read, if that is known.
+
+    Raises:
+        SourceError: the source cannot be read further; what was read is kept.
+        StoreError: the theory's name cannot be used, or the theory is a campaign's.
+    """
+    _check_theory(store, theory, compatible)
+    identity = {**source.identity, "theory": theory, "corrections": corrections.value}
+    key = content_hash(identity)
+    mark = store.open_import(key, source=source.name, identity=identity, theory=theory, theories=[])
+    if mark["state"] == "done":
+        if source.unchanging:
+            return Imported(mark["theories"], mark["read"], mark["new"], mark["rejected"], repeated=True)
+        mark |= {"position": None, "read": 0, "rejected": 0, "rejects_bytes": 0}
+    theories = set(mark["theories"])
+    imported = Imported(sorted(theories), mark["read"], mark["new"], mark["rejected"])
+    file = _RejectsFile(rejects, mark["rejects_bytes"])
+    for batch in source.batches(mark["position"]):
+        good, bad = _entries(batch, source, theory, corrections)
+        new = 0
+        for name in sorted({entry.energy.theory for entry in good}):
+            some = [entry for entry in good if entry.energy.theory == name]
+            new += store.add_outside(some, source.name, str(identity.get("version", "")), source.unique_keys)
+            theories.add(name)
+        size = file.append(bad)
+        imported = Imported(
+            sorted(theories), imported.read + len(batch.items), imported.new + new, imported.rejected + len(bad)
+        )
+        # last of all: what comes before it is repeated without harm if we die here
+        store.update_import(
+            key,
+            state="running",
+            position=batch.position,
+            read=imported.read,
+            new=imported.new,
+            rejected=imported.rejected,
+            rejects_bytes=size,
+            theories=sorted(theories),
+        )
+        report(imported, batch.done)
+    if imported.read == imported.rejected:
+        what = (
+            f"all {imported.rejected} records were refused, see {rejects}" if imported.rejected else "no record in it"
+        )
+        store.update_import(key, state="running", position=None, read=0, rejected=0, rejects_bytes=0)
+        raise SourceError(f"{source.name}: nothing to import: {what}")
+    store.update_import(key, state="done", ended=now())
+    return imported
+
+
+def _check_theory(store: Store, theory: str, compatible: bool) -> None:
+    if not THEORY.fullmatch(theory):
+        raise StoreError(f"theory {theory!r}: letters, digits, '.', '_', '+' and '-' only, beginning with a letter")
+    owners = sorted(c["_id"] for c in store.all_campaigns() if c["theory"] == theory)
+    if owners and not compatible:
+        raise StoreError(
+            f"theory {theory!r} is that of campaign '{owners[0]}': imported energies would share its hull and its "
+            "training set. If computed with the very same settings, say --compatible; otherwise choose another "
+            "name"
+        )
+
+
+def _entries(
+    batch: Batch, source: Source, theory: str, corrections: Corrections
+) -> tuple[list[OutsideEntry], list[Reject]]:
+    good: list[OutsideEntry] = []
+    bad: list[Reject] = []
+    for item in batch.items:
+        if isinstance(item, Reject):
+            bad.append(item)
+            continue
+        try:
+            good.append(_entry(item, theory_of(theory, item.kind), corrections))
+        except (UncorrectableError, ValueError) as error:
+            bad.append(Reject(source.name, item.key, item.formula, " ".join(str(error).split())))
+    return good, bad
+
+
+def _entry(record: OutsideRecord, theory: str, corrections: Corrections) -> OutsideEntry:
+    """The entry of a record.
+
+    Raises:
+        UncorrectableError: the scheme refuses the crystal.
+        ValueError: no crystal to correct, or a formation energy that is to be corrected.
+    """
+    formula = Composition(record.formula).reduced_formula
+    shift = record.correction_per_atom
+    if corrections is not Corrections.AS_GIVEN:
+        if record.structure is None or record.kind is EnergyKind.FORMATION:
+            raise ValueError(f"corrections {corrections.value!r} need a crystal and a total energy")
+        n = len(record.structure)
+        shift = correction(record.structure, record.energy_per_atom * n, _SCHEMES[corrections]) / n
+    content: dict[str, Any] = {
+        "theory": theory,
+        "crystal": structure_key(record.structure) if record.structure is not None else formula,
+        "energy_per_atom": round(record.energy_per_atom, 6),
+        "correction_per_atom": round(shift, 6),
+    }
+    energy = EntryEnergy(content_hash(content), formula, record.energy_per_atom, shift, theory)
+    return OutsideEntry(record.key, record.structure, energy)
+
+
+class _RejectsFile:
+    """A CSV file that grows with an import; what a run that was stopped wrote behind the last batch is cut off."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        self._path = path
+        if size == 0:
+            path.unlink(missing_ok=True)
+        elif path.exists() and path.stat().st_size > size:
+            os.truncate(path, size)
+
+    def append(self, rejects: Sequence[Reject]) -> int:
+        """Write rejects to the disk, and return the file's size, bytes."""
+        if rejects:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a", newline="") as file:
+                writer = csv.writer(file)
+                if file.tell() == 0:
+                    writer.writerow(COLUMNS)
+                writer.writerows((some.file, some.place, some.value[:200], some.reason) for some in rejects)
+                file.flush()
+                os.fsync(file.fileno())
+        return self._path.stat().st_size if self._path.exists() else 0

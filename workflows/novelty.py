@@ -1,0 +1,39 @@
+"""What is new about the entries that campaigns found, beside everything that the database knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+
+from gnome_torch.candidates.prototypes import prototypes
+from gnome_torch.stability.novelty import first_duplicate, nearest_analogue, prototype_of
+from workflows.store import Store
+
+NEAR = 0.1  # eV/atom above the hull; beyond it nobody asks
+
+
+def judge(store: Store, keys: Iterable[str]) -> None:
+    """Write down for entries whether their prototype is new, their nearest known analogue, and an older entry that is
+    the same crystal.
+
+    Known are the first data of all campaigns, what was imported, and the library of prototypes.
+    """
+    for key in keys:
+        document = store.entry(key)
+        if document is None:
+            continue
+        prototype = document["novelty"]["prototype"]
+        known = [some for some in store.known_of_prototype(prototype) if some[0] != key] if prototype else []
+        store.set_novelty(
+            key,
+            new_prototype=prototype is not None and not known and prototype not in library_prototypes(),
+            analogue=nearest_analogue(document["formula"], known),
+            duplicate_of=first_duplicate(store.structures([key])[key], store.older_crystals(key)),
+        )
+
+
+@cache
+def library_prototypes() -> frozenset[str]:
+    """Labels of the prototypes that campaigns begin with."""
+    labels = (prototype_of(structure) for structure in prototypes().values())
+    return frozenset(label for label in labels if label is not None)
