@@ -54,6 +54,7 @@ app.add_typer(cli_models.app, name="train")
 app.command("hull", epilog="Example: gnome hull --entries known.csv --query candidates.csv --out hull.csv")(
     cli_hull.hull
 )
+app.command("flips", epilog="Example: gnome flips --theory mp-pbe --out flips.csv")(cli_hull.flips)
 app.command(
     "predict", epilog="Example: gnome predict --model model --input formulas.csv --target target --out predictions.csv"
 )(cli_models.predict)
@@ -187,7 +188,9 @@ def campaign_list() -> None:
 def stable(
     campaign: Annotated[str | None, typer.Option(help="only this campaign")] = None,
     max_ehull: Annotated[float, typer.Option(min=0.0, help="distance to the hull at most, eV/atom")] = 5e-5,
-    new: Annotated[bool, typer.Option("--new", help="only compositions that were not in the first data")] = False,
+    new: Annotated[
+        bool, typer.Option("--new", help="only compositions neither in the first data nor imported")
+    ] = False,
     limit: Annotated[int, typer.Option(min=0, help="at most this many; 0 for all")] = 0,
     format: Annotated[TableFormat, typer.Option(help="how to print them")] = TableFormat.TABLE,
     cif: Annotated[Path | None, typer.Option(help="also write each crystal into this directory as a CIF file")] = None,
@@ -345,11 +348,21 @@ def _print_funnel(store: Store, name: str, console: Console) -> None:
 def _print_phases(rows: list[PhaseRow], console: Console) -> None:
     from rich.table import Table
 
-    table = Table(title="Stable phases ('new': not among the compositions of the campaign's first data)")
+    table = Table(title="Stable phases ('new': a composition neither in the campaign's first data nor imported)")
     theories = sorted({row.theory for row in rows})
     if len(theories) > 1:
         console.print(f"phases of {len(theories)} theories, each against its own hull: {', '.join(theories)}")
-    for header in ("formula", "space group", "eV above hull", "separation, eV/atom", "new?", "round", "parent", "how"):
+    for header in (
+        "formula",
+        "space group",
+        "eV above hull",
+        "separation, eV/atom",
+        "new?",
+        "round",
+        "parent",
+        "how",
+        "notes",
+    ):
         table.add_column(header, justify="right" if "eV" in header else "left", overflow="fold")
     for row in rows:
         table.add_row(
@@ -361,9 +374,24 @@ def _print_phases(rows: list[PhaseRow], console: Console) -> None:
             str(row.round),
             row.lineage[0],
             " | ".join(row.lineage[1:]),
+            "; ".join(_notes(row)),
             style="bold" if row.new else None,
         )
     console.print(table if rows else "no stable compound yet")
+
+
+def _notes(row: PhaseRow) -> list[str]:
+    """What to know before believing in a phase."""
+    notes = []
+    if row.duplicate_of:
+        notes.append(f"same crystal as {row.duplicate_of}")
+    if row.new_prototype:
+        notes.append("new prototype")
+    elif row.analogue and row.new:
+        notes.append(f"like {row.analogue}")
+    if row.likely_disorder:
+        notes.append(f"probably disordered: {', '.join(row.likely_disorder)}")
+    return notes
 
 
 def _csv(rows: list[PhaseRow]) -> str:
@@ -375,7 +403,8 @@ def _csv(rows: list[PhaseRow]) -> str:
     writer = csv.DictWriter(buffer, [field.name for field in fields(PhaseRow)], lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({**row.as_dict(), "lineage": " | ".join(row.lineage)})
+        texts = {"lineage": " | ".join(row.lineage), "likely_disorder": " ".join(row.likely_disorder)}
+        writer.writerow({**row.as_dict(), **texts})
     return buffer.getvalue()
 
 

@@ -73,7 +73,7 @@ def import_gnome(
     _import(source, theory, corrections, compatible, rejects or Path(f"{summary.name}.rejects.csv"))
 
 
-@imports.command("mp", epilog="Example: MP_API_KEY=... gnome data import mp --elements Li,Fe,O")
+@imports.command("mp", epilog="Example: gnome data import mp --elements Li,Fe,O")
 def import_mp(
     elements: Annotated[str, typer.Option(help="chemical systems within these, such as Li,Fe,O; empty: all")] = "",
     r2scan: Annotated[bool, typer.Option("--r2scan", help="r2SCAN in the place of PBE(+U)")] = False,

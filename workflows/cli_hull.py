@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
+    from gnome_torch.data.energies import EnergyTable
     from gnome_torch.data.rejects import Reject
     from gnome_torch.stability.hull import Hull
 
@@ -18,8 +19,13 @@ ROWS_AT_ONCE = 5000
 
 
 def hull(
-    entries: Annotated[Path, typer.Option(help="CSV file: formula and formation energy (eV/atom) of what is known")],
     out: Annotated[Path, typer.Option(help=f"CSV file to write: {','.join(COLUMNS)} (eV/atom)")],
+    entries: Annotated[
+        Path | None, typer.Option(help="CSV file: formula and formation energy (eV/atom) of what is known")
+    ] = None,
+    theory: Annotated[
+        str | None, typer.Option(help="in its place: a theory of the database, see 'gnome data list'")
+    ] = None,
     query: Annotated[
         Path | None, typer.Option(help="CSV file: formula and, if known, formation energy; by default the entries")
     ] = None,
@@ -36,7 +42,9 @@ def hull(
     from gnome_torch.data.rejects import Reject, write_rejects
     from gnome_torch.stability.hull import Hull
 
-    known = read_energies(entries, target)
+    if (entries is None) == (theory is None):
+        raise StructureFileError("what is known: give --entries FILE or --theory NAME, one of them")
+    known = read_energies(entries, target) if entries is not None else _read_theory(theory or "")
     rejects = list(known.rejects)
     asked = known
     if query is not None:
@@ -59,6 +67,53 @@ def hull(
     print(f"{out}: {len(rows):,} compositions on a hull of {len(known):,} entries")
     if rejects:
         _say(rejects, out)
+
+
+def flips(
+    theory: Annotated[str, typer.Option(help="a theory of the database, see 'gnome data list'")],
+    out: Annotated[Path | None, typer.Option(help="CSV file to write; by default only the numbers are printed")] = None,
+) -> None:
+    """Stabilities that hang on the corrections: entries on the hull with them and off it without, or the other way."""
+    from gnome_torch.stability.corrections import flips as flips_of
+    from gnome_torch.stability.hull import STABLE_TOLERANCE
+    from workflows.cli import open_database
+    from workflows.hulls import believed
+
+    _, store = open_database()
+    entries = believed(store, theory)
+    found = flips_of(entries)
+    lost = sum(flip.corrected <= STABLE_TOLERANCE for flip in found)
+    print(
+        f"theory {theory}: {len(entries):,} entries; stable with corrections only: {lost:,}; "
+        f"without them only: {len(found) - lost:,}"
+    )
+    if out is not None:
+        partial = out.with_name(f"{out.name}.partial")
+        with partial.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(("formula", "e_above_hull", "e_above_hull_uncorrected", "correction", "entry"))
+            for flip in found:
+                numbers = (flip.corrected, flip.uncorrected, flip.entry.correction)
+                writer.writerow([flip.entry.reduced_formula, *(f"{x:.6f}" for x in numbers), flip.entry.id])
+        partial.replace(out)
+
+
+def _read_theory(theory: str) -> EnergyTable:
+    """Formation energies of a theory's entries in the database."""
+    import numpy as np
+
+    from gnome_torch.data.energies import EnergyTable
+    from gnome_torch.stability.formulas import fractions_of
+    from workflows.cli import open_database
+    from workflows.hulls import believed, hull_of
+
+    _, store = open_database()
+    entries = believed(store, theory)
+    formulas = [entry.reduced_formula for entry in entries]
+    energies = hull_of(entries).formation_energies(
+        fractions_of(formulas), np.array([entry.energy_per_atom for entry in entries])
+    )
+    return EnergyTable([entry.id for entry in entries], formulas, energies.tolist(), [])
 
 
 def _say(rejects: list[Reject], out: Path) -> None:

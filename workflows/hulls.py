@@ -10,7 +10,7 @@ from gnome_torch.records import EntryEnergy, HullPoint
 from gnome_torch.stability.formulas import amounts_of, symbol_of
 from gnome_torch.stability.hull import Hull, MissingReferenceError
 from gnome_torch.stability.plausibility import unbelievable
-from workflows.store import Store, now
+from workflows.store import Store, StoreError, now
 
 FORMATION = ":formation"
 
@@ -46,6 +46,19 @@ def current_hull(store: Store, theory: str, elements: Collection[str] | None = N
     Entries that cannot be believed, and those of elements without an entry of their own, are left out.
     """
     return hull_of(_placeable(_believable(store.energies(theory, elements))[0]))
+
+
+def believed(store: Store, theory: str) -> list[EntryEnergy]:
+    """Entries of a theory that can be placed on its hull.
+
+    Raises:
+        StoreError: there is none.
+    """
+    entries = _placeable(_believable(store.energies(theory))[0])
+    if not entries:
+        names = ", ".join(sorted({row["theory"] for row in store.theories()})) or "none"
+        raise StoreError(f"theory {theory!r} has no entries that a hull can be made of (theories: {names})")
+    return entries
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,12 @@ class PhaseRow:
         phase_separation_energy: eV/atom, negative when stable; None for an element.
         formation_energy: eV/atom.
         new: the composition was not in the campaign's first data (of the campaign asked for, else of the one that
-            computed it).
+            computed it), and has not been imported at whatever theory.
+        prototype: label of its prototype; None where no symmetry was found.
+        new_prototype: no known crystal has it; None for known phases.
+        analogue: known crystal of the same prototype with the most similar elements.
+        duplicate_of: older entry that is the same crystal.
+        likely_disorder: pairs of elements that probably share their sites, such as "Fe/Ni".
         round: round that proposed it.
         source: prototype, element, file, substitution or saps.
         parent: prototype or entry whose geometry it has.
@@ -72,6 +77,11 @@ class PhaseRow:
     phase_separation_energy: float | None
     formation_energy: float
     new: bool
+    prototype: str | None
+    new_prototype: bool | None
+    analogue: str
+    duplicate_of: str
+    likely_disorder: tuple[str, ...]
     round: int
     source: str
     parent: str
@@ -83,7 +93,7 @@ class PhaseRow:
     entry: str
 
     def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "lineage": list(self.lineage)}
+        return {**asdict(self), "lineage": list(self.lineage), "likely_disorder": list(self.likely_disorder)}
 
 
 def round_rows(store: Store, campaign: str) -> list[RoundRow]:
@@ -130,35 +140,54 @@ def phase_rows(
     """
     rows: list[PhaseRow] = []
     first = store.first_formulas(campaign) if campaign else None
-    for document in store.stable(campaign, max_e_above_hull):
+    documents = store.stable(campaign, max_e_above_hull)
+    outside = store.known_outside({document["formula"] for document in documents})
+    for document in documents:
         new = document["novelty"]["new_composition"] if first is None else document["formula"] not in first
+        new = new and document["formula"] not in outside
         if new_only and not new:
             continue
         if limit and len(rows) == limit:
             break
-        lineage, stability = document["lineage"], document["stability"]
-        prediction = document.get("prediction") or {}
-        rows.append(
-            PhaseRow(
-                formula=document["formula"],
-                spacegroup=document["spacegroup"]["symbol"],
-                spacegroup_number=document["spacegroup"]["number"],
-                e_above_hull=stability["e_above_hull"],
-                phase_separation_energy=stability["phase_separation_energy"],
-                formation_energy=stability["formation_energy"],
-                new=new,
-                round=lineage["round"],
-                source=lineage["source"],
-                parent=lineage["parent_id"] or "",
-                substitution=lineage["substitution"],
-                lineage=ancestry(store, lineage),
-                predicted_formation_energy=prediction.get("formation_energy"),
-                iqr=prediction.get("iqr"),
-                theory=document["theory"],
-                entry=document["_id"],
-            )
-        )
+        rows.append(_phase_row(store, document, new))
     return rows
+
+
+def _phase_row(store: Store, document: dict[str, Any], new: bool) -> PhaseRow:
+    lineage, stability, novelty = document["lineage"], document["stability"], document["novelty"]
+    prediction = document.get("prediction") or {}
+    return PhaseRow(
+        formula=document["formula"],
+        spacegroup=document["spacegroup"]["symbol"],
+        spacegroup_number=document["spacegroup"]["number"],
+        e_above_hull=stability["e_above_hull"],
+        phase_separation_energy=stability["phase_separation_energy"],
+        formation_energy=stability["formation_energy"],
+        new=new,
+        prototype=novelty["prototype"],
+        new_prototype=novelty.get("new_prototype"),
+        analogue=_named(store, novelty.get("analogue")),
+        duplicate_of=novelty.get("duplicate_of") or "",
+        likely_disorder=tuple("/".join(pair) for pair in novelty["likely_disorder"]),
+        round=lineage["round"],
+        source=lineage["source"],
+        parent=lineage["parent_id"] or "",
+        substitution=lineage["substitution"],
+        lineage=ancestry(store, lineage),
+        predicted_formation_energy=prediction.get("formation_energy"),
+        iqr=prediction.get("iqr"),
+        theory=document["theory"],
+        entry=document["_id"],
+    )
+
+
+def _named(store: Store, key: str | None) -> str:
+    """A known crystal as people know it: its formula, and its name where it comes from."""
+    document = store.entry(key) if key else None
+    if document is None:
+        return key or ""
+    name = (document["outside"] or {}).get("key") or document["lineage"]["parent_id"] or key
+    return f"{document['formula']} ({name})"
 
 
 def write_cifs(store: Store, rows: list[PhaseRow], directory: Path) -> None:

@@ -15,6 +15,7 @@ import csv
 import gzip
 import io
 import json
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -202,7 +203,7 @@ def entry_record(item: Any, key: str) -> OutsideRecord:
     Raises:
         Exception: whatever a broken one makes pymatgen raise.
     """
-    entry = ComputedStructureEntry.from_dict(item)
+    entry = ComputedStructureEntry.from_dict({**item, "energy_adjustments": _adjustments(item)})
     n = len(entry.structure)
     return crystal_record(
         str(entry.entry_id or key),
@@ -211,3 +212,11 @@ def entry_record(item: Any, key: str) -> OutsideRecord:
         EnergyKind.TOTAL,
         float(entry.correction) / n,
     )
+
+
+def _adjustments(item: Any) -> list[dict[str, Any]]:
+    """The corrections of an entry; an unknown uncertainty, null in strict JSON, is pymatgen's nan."""
+    return [
+        {name: math.nan if value is None and "uncertainty" in name else value for name, value in adjustment.items()}
+        for adjustment in item.get("energy_adjustments") or []
+    ]

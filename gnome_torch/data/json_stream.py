@@ -86,8 +86,8 @@ class _Window:
                 if not self._more(size):
                     raise
             else:
-                # a number at the end of the window may go on behind it
-                if end < len(self._text) or not self._more(size):
+                # "1" at the end of the window may be the beginning of "1.5e3"
+                if self._text[end : end + 1] in (",", "]", "}", ":", " ", "\n", "\r", "\t") or not self._more(size):
                     self._at = end
                     return value
             size *= 2  # so that a long value is not read again and again

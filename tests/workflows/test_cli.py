@@ -210,7 +210,7 @@ def phases(launchpad: LaunchPad) -> None:
     first = Candidate("x", "aflow:AB_cF8_225_a_b", ("Mg", "O"), 20.0, Lineage("prototype", "aflow:AB_cF8_225_a_b"))
     store.select_candidates("c", 0, [(first, salt, None, None)], None)
     points = {"a": HullPoint(-3.0, 0.0, -0.5, {"a": 1.0}), "b": HullPoint(-3.0, 0.02, 0.02, {"a": 1.0})}
-    store.set_stability(points, now(), 2)
+    store.set_stability("t", points, now(), 2)
 
 
 @pytest.mark.usefixtures("phases")

@@ -234,15 +234,14 @@ class Entries:
             self.entries.update_one({"_id": key}, {"$set": {"stability": None, "doubtful": reason}})
 
     def stable(self, campaign: str | None, max_e_above_hull: float) -> list[dict[str, Any]]:
-        """Compounds on or near the hull, the most stable first; crystals left out.
+        """Compounds that campaigns have on or near the hull, the most stable first; crystals left out.
 
         Args:
-            campaign: only entries of this campaign; None for all.
+            campaign: only entries of this campaign; None for all campaigns.
             max_e_above_hull: eV/atom.
         """
         query: dict[str, Any] = {"stability.e_above_hull": {"$lte": max_e_above_hull}, "nelements": {"$gte": 2}}
-        if campaign:
-            query["campaigns"] = campaign
+        query["campaigns"] = campaign or {"$ne": []}
         order = [
             ("stability.e_above_hull", ASCENDING),
             ("stability.phase_separation_energy", ASCENDING),
