@@ -109,9 +109,7 @@ def import_source(
         )
         report(imported, batch.done)
     if imported.read == imported.rejected:
-        what = (
-            f"all {imported.rejected} records were refused, see {rejects}" if imported.rejected else "no record in it"
-        )
+        what = f"all {imported.rejected} records are refused, see {rejects}" if imported.rejected else "no record in it"
         store.update_import(key, state="running", position=None, read=0, rejected=0, rejects_bytes=0)
         raise SourceError(f"{source.name}: nothing to import: {what}")
     store.update_import(key, state="done", ended=now())

@@ -92,7 +92,10 @@ class Entries:
         new = {record.id: record for record in records}
         present: set[str] = set()
         for some in chunks(new):
-            present |= {document["_id"] for document in self.entries.find({"_id": {"$in": some}}, {"_id": 1})}
+            for document in self.entries.find({"_id": {"$in": some}}, {"replaced_by": 1}):
+                present.add(document["_id"])
+                if replaces and document.get("replaced_by"):  # the source has gone back to it
+                    self.entries.update_one({"_id": document["_id"]}, {"$set": {"replaced_by": None}})
         documents = [_outside_document(new[key], source, version) for key in sorted(new.keys() - present)]
         if documents:
             try:
