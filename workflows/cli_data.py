@@ -159,12 +159,15 @@ def _import(source: Source, theory: str, corrections: Corrections, compatible: b
             raise typer.Exit(130) from None
     if imported.repeated:
         print(f"{source.name}: imported before ({imported.read:,} records), and unchanged since: nothing to do")
-        return
-    kept = imported.read - imported.rejected
-    print(f"{source.name}: {kept:,} of {imported.read:,} records used, {imported.new:,} of them new")
-    if imported.rejected:
+        if imported.placed:
+            return
+    else:
+        kept = imported.read - imported.rejected
+        print(f"{source.name}: {kept:,} of {imported.read:,} records used, {imported.new:,} of them new")
+    if imported.rejected and not imported.repeated:
         print(f"gnome: {imported.rejected:,} records left out, all in {rejects}", file=sys.stderr)
     _place(store, imported.theories)
+    store.update_import(imported.key, placed=True)
 
 
 def _place(store: Store, theories: Any) -> None:

@@ -40,14 +40,18 @@ class Imported:
         read: records of the source that have been read, over all runs.
         new: entries that were not there before, over all runs.
         rejected: records that could not be used, over all runs; they are in the file of rejects.
+        key: of the import's record.
         repeated: the whole of it had been imported before, and nothing was done.
+        placed: what it brought has been placed on its hulls since.
     """
 
     theories: Sequence[str]
     read: int
     new: int
     rejected: int
+    key: str
     repeated: bool = False
+    placed: bool = False
 
 
 def import_source(
@@ -80,10 +84,12 @@ def import_source(
     mark = store.open_import(key, source=source.name, identity=identity, theory=theory, theories=[])
     if mark["state"] == "done":
         if source.unchanging:
-            return Imported(mark["theories"], mark["read"], mark["new"], mark["rejected"], repeated=True)
+            return Imported(
+                mark["theories"], mark["read"], mark["new"], mark["rejected"], key, True, mark.get("placed", False)
+            )
         mark |= {"position": None, "read": 0, "rejected": 0, "rejects_bytes": 0}
     theories = set(mark["theories"])
-    imported = Imported(sorted(theories), mark["read"], mark["new"], mark["rejected"])
+    imported = Imported(sorted(theories), mark["read"], mark["new"], mark["rejected"], key)
     file = _RejectsFile(rejects, mark["rejects_bytes"])
     for batch in source.batches(mark["position"]):
         good, bad = _entries(batch, source, theory, corrections)
@@ -94,12 +100,13 @@ def import_source(
             theories.add(name)
         size = file.append(bad)
         imported = Imported(
-            sorted(theories), imported.read + len(batch.items), imported.new + new, imported.rejected + len(bad)
+            sorted(theories), imported.read + len(batch.items), imported.new + new, imported.rejected + len(bad), key
         )
         # last of all: what comes before it is repeated without harm if we die here
         store.update_import(
             key,
             state="running",
+            placed=False,
             position=batch.position,
             read=imported.read,
             new=imported.new,

@@ -48,7 +48,7 @@ def read_energies(path: str | Path, target: str = "target", required: bool = Tru
     path = Path(path).expanduser()
     ids, formulas, energies, rejects = [], [], [], []
     try:
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             header = list(reader.fieldnames or ())
             column = next((name for name in FORMULA_COLUMNS if name in header), None)

@@ -17,6 +17,7 @@ import io
 import json
 import math
 import sys
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from typing import Any
 from pymatgen.entries.computed_entries import ComputedStructureEntry
 from pymatgen.io.ase import AseAtomsAdaptor
 
-from gnome_torch.data.files import ASE_SUFFIXES, NAME_COLUMNS, StructureFileError, crystal_of_cif
+from gnome_torch.data.files import ASE_SUFFIXES, NAME_COLUMNS, crystal_of_cif
 from gnome_torch.data.json_stream import json_items
 from gnome_torch.data.kinds import EnergyKind
 from gnome_torch.data.outside import (
@@ -106,14 +107,14 @@ class EnergyFile:
                     f"{self.path}: no file of energies; give CSV, pymatgen JSON (.gz, .bz2 too), extended XYZ or an "
                     "ASE database"
                 )
-        except (OSError, EOFError, UnicodeDecodeError, csv.Error, json.JSONDecodeError, StructureFileError) as error:
+        except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error, json.JSONDecodeError) as error:
             raise SourceError(f"{self.path}: cannot be read: {one_line(error)}") from error
 
     def _csv(self, after: int) -> Iterator[Step]:
         csv.field_size_limit(sys.maxsize)
         with self.path.open("rb") as raw:
             size = max(self.path.stat().st_size, 1)
-            reader = csv.DictReader(io.TextIOWrapper(raw, encoding="utf-8", newline=""))
+            reader = csv.DictReader(io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""))
             header = list(reader.fieldnames or ())
             if not header:
                 raise SourceError(f"{self.path}: the file is empty")
@@ -158,7 +159,7 @@ class EnergyFile:
         suffix = self.path.suffix.lower()
         unpack: Any = {".gz": gzip.open, ".bz2": bz2.open}.get(suffix, lambda file: file)
         with self.path.open("rb") as raw, unpack(raw) as file:
-            text = io.TextIOWrapper(file, encoding="utf-8")
+            text = io.TextIOWrapper(file, encoding="utf-8-sig")
             for number, item in enumerate(json_items(text, "entries"), start=1):
                 if number > after:
                     yield Step(number, min(raw.tell() / size, 1.0), self._entry(item, f"entry {number}"))

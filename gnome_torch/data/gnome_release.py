@@ -77,7 +77,7 @@ class GnomeRelease:
         csv.field_size_limit(sys.maxsize)
         size = max(self.summary.stat().st_size, 1)
         with self.summary.open("rb") as raw:
-            reader = csv.DictReader(io.TextIOWrapper(raw, encoding="utf-8", newline=""))
+            reader = csv.DictReader(io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""))
             header = list(reader.fieldnames or ())
             missing = [column for column in (KEY, CELL, ENERGY) if column not in header]
             if missing:

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from pymatgen.core import Structure
+from pymatgen.core import Element, Structure
 
 from gnome_torch.data.kinds import EnergyKind
 from gnome_torch.data.rejects import Reject
@@ -123,13 +123,18 @@ def crystal_record(
     """The record of an ordered crystal; energy and correction in eV/atom.
 
     Raises:
-        ValueError: it is disordered, or the energy is not finite.
+        ValueError: it is disordered or empty, holds something that is no element, or the energy is not finite.
     """
     if not structure.is_ordered:
         raise ValueError("partly occupied sites")
+    if len(structure) == 0 or not structure.volume > 0:
+        raise ValueError("no crystal: it has no sites or no volume")
     if not math.isfinite(energy + correction):
         raise ValueError(f"its energy is {energy + correction}")
     plain = structure.copy().remove_oxidation_states()
+    strange = sorted({str(site.specie) for site in plain if not isinstance(site.specie, Element)})
+    if strange:
+        raise ValueError(f"{strange[0]} is no element")
     return OutsideRecord(key, plain.reduced_formula, plain, energy, kind, correction)
 
 

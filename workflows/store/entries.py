@@ -333,6 +333,10 @@ def _of_composition(composition: Composition) -> dict[str, Any]:
     }
 
 
+def _whole(number: float) -> float:
+    return int(number) if number == int(number) else number
+
+
 def _of_energy(energy: float, correction: float, nsites: float, theory: str) -> dict[str, Any]:
     """Fields of an entry that hold its energy, eV per cell and eV/atom."""
     return {
@@ -348,7 +352,7 @@ def _outside_document(record: OutsideEntry, source: str, version: str) -> dict[s
         fields = _of_crystal(record.structure)
     else:  # one formula unit takes the place of the cell
         composition = Composition(record.energy.reduced_formula)
-        fields = {**_of_composition(composition), "nsites": composition.num_atoms, "structure": None}
+        fields = {**_of_composition(composition), "nsites": _whole(composition.num_atoms), "structure": None}
         fields |= {"spacegroup": None, "novelty": {"prototype": None, "likely_disorder": []}}
     n = fields["nsites"]
     fields["novelty"]["new_composition"] = False
