@@ -19,7 +19,7 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
 from gnome_torch.candidates.symmetry import symmetry
-from gnome_torch.records import Entry, EntryEnergy, HullPoint, Lineage
+from gnome_torch.records import Entry, EntryEnergy, HullPoint, Lineage, content_hash
 from gnome_torch.stability.novelty import likely_disorder, prototype_of
 from workflows.store.connected import StoreError, chunks, now
 
@@ -104,16 +104,17 @@ class Entries:
                 if any(problem["code"] != DUPLICATE_KEY for problem in error.details["writeErrors"]):
                     raise  # another import of the same data, at the same time, is no harm
         if replaces:
-            self._retire({record.key: record.id for record in records}, source, records[0].energy.theory)
+            self._retire(records, source)
         return len(documents)
 
-    def _retire(self, current: Mapping[str, str], source: str, theory: str) -> None:
+    def _retire(self, records: Sequence[OutsideEntry], source: str) -> None:
         """Mark entries of the same keys and other content as replaced: no hull and no training set sees them again."""
-        for some in chunks(current):
-            of_source = {"outside.source": source, "theory": theory, "replaced_by": None}
-            for document in self.entries.find({**of_source, "outside.key": {"$in": some}}, {"outside.key": 1}):
-                successor = current[document["outside"]["key"]]
-                if document["_id"] != successor:
+        successors = {_record_id(record, source): record.id for record in records}
+        for some in chunks(successors):
+            same = self.entries.find({"outside.record": {"$in": some}}, {"outside.record": 1, "replaced_by": 1})
+            for document in list(same):
+                successor = successors[document["outside"]["record"]]
+                if document["_id"] != successor and not document.get("replaced_by"):
                     self.entries.update_one(
                         {"_id": document["_id"]}, {"$set": {"replaced_by": successor, "stability": None}}
                     )
@@ -333,6 +334,11 @@ def _of_composition(composition: Composition) -> dict[str, Any]:
     }
 
 
+def _record_id(record: OutsideEntry, source: str) -> str:
+    """What a record is called in its source, at its theory: one indexed field in the place of three."""
+    return content_hash({"source": source, "theory": record.energy.theory, "key": record.key})
+
+
 def _whole(number: float) -> float:
     return int(number) if number == int(number) else number
 
@@ -362,7 +368,12 @@ def _outside_document(record: OutsideEntry, source: str, version: str) -> dict[s
         **_of_energy(record.energy.uncorrected * n, record.energy.correction * n, n, record.energy.theory),
         "source": "outside",
         "lineage": {**asdict(Lineage("outside")), "campaign": None},
-        "outside": {"source": source, "key": record.key, "version": version},
+        "outside": {
+            "source": source,
+            "key": record.key,
+            "version": version,
+            "record": _record_id(record, source),
+        },
         "campaigns": [],
         "stability": None,
         "created": now(),
