@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from functools import cache
 
@@ -16,7 +17,8 @@ def judge(store: Store, keys: Iterable[str]) -> None:
     """Write down for entries whether their prototype is new, their nearest known analogue, and an older entry that is
     the same crystal.
 
-    Known are the first data of all campaigns, what was imported, and the library of prototypes.
+    Known are the first data of all campaigns and what was imported; where these have no crystal of the prototype, the
+    library of prototypes.
     """
     for key in keys:
         document = store.entry(key)
@@ -24,16 +26,19 @@ def judge(store: Store, keys: Iterable[str]) -> None:
             continue
         prototype = document["novelty"]["prototype"]
         known = [some for some in store.known_of_prototype(prototype) if some[0] != key] if prototype else []
+        known = known or (library_prototypes().get(prototype, []) if prototype else [])
         store.set_novelty(
             key,
-            new_prototype=prototype is not None and not known and prototype not in library_prototypes(),
+            new_prototype=prototype is not None and not known,
             analogue=nearest_analogue(document["formula"], known),
             duplicate_of=first_duplicate(store.structures([key])[key], store.older_crystals(key)),
         )
 
 
 @cache
-def library_prototypes() -> frozenset[str]:
-    """Labels of the prototypes that campaigns begin with."""
-    labels = (prototype_of(structure) for structure in prototypes().values())
-    return frozenset(label for label in labels if label is not None)
+def library_prototypes() -> dict[str | None, list[tuple[str, str]]]:
+    """Key and reduced formula of the prototypes that campaigns begin with, by label."""
+    found: dict[str | None, list[tuple[str, str]]] = defaultdict(list)
+    for key, structure in prototypes().items():
+        found[prototype_of(structure)].append((key, structure.reduced_formula))
+    return dict(found)

@@ -174,6 +174,16 @@ def test_novelty_beside_what_was_imported(store: Store, tmp_path: Path) -> None:
     assert documents["again"]["duplicate_of"] == "found"
     assert documents["known"]["duplicate_of"] == calcium
     assert store.known_outside({"CaO", "MgO"}) == {"CaO"}
+    # of a prototype that nobody has, the library's crystal is the analogue
+    perovskite = Structure(
+        Lattice.cubic(4), ["K", "Mg", "F", "F", "F"],
+        [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]],
+    )  # fmt: skip
+    store.add_entry(Entry("perovskite", perovskite, -20.0, 0.0, "t", Lineage("saps", "x", "y", 1)), "c")
+    judge(store, ["perovskite"])
+    novelty = (store.entry("perovskite") or {})["novelty"]
+    assert novelty["new_prototype"] is False
+    assert novelty["analogue"].startswith("aflow:")
 
 
 # ---- the command
