@@ -77,9 +77,12 @@ def flips(
     from gnome_torch.stability.corrections import flips as flips_of
     from gnome_torch.stability.hull import STABLE_TOLERANCE
     from workflows.cli import open_database
-    from workflows.hulls import believed
+    from workflows.hulls import FORMATION, believed
+    from workflows.store import StoreError
 
     _, store = open_database()
+    if theory.endswith(FORMATION):
+        raise StoreError(f"theory {theory!r} holds formation energies, which have no corrections")
     entries = believed(store, theory)
     found = flips_of(entries)
     lost = sum(flip.corrected <= STABLE_TOLERANCE for flip in found)

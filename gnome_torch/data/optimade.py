@@ -107,10 +107,11 @@ class OptimadeSource:
         Raises:
             SourceError: it does not, or does not answer.
         """
-        try:
-            served = client.list_properties("structures").get(self.base_url, [])
-        except Exception as error:  # the client's own, requests' and JSON's
-            raise SourceError(f"{self.base_url}: {one_line(error)}") from error
+        found = client.get_one("info/structures", "", self.base_url, paginate=False)[self.base_url]
+        if found.errors or not isinstance(found.data, Mapping):
+            reason = one_line(RuntimeError("; ".join(map(str, found.errors)) or "no OPTIMADE server"))
+            raise SourceError(f"{self.base_url} does not answer: {reason}")
+        served = list(found.data.get("properties", {}))
         name = self.energy.split(".")[0]
         if served and name not in served:
             own = sorted(some for some in served if some.startswith("_")) or sorted(served)

@@ -114,7 +114,7 @@ def test_optimade_errors(optimade_server: str, monkeypatch: pytest.MonkeyPatch) 
         parted(OptimadeSource(optimade_server, "_x_energy"))
     with pytest.raises(SourceError, match="elements HAS"):
         parted(OptimadeSource(optimade_server, "_gt_energy", "elements HAS"))
-    with pytest.raises(SourceError, match=r"127\.0\.0\.1:9"):
+    with pytest.raises(SourceError, match=r"127\.0\.0\.1:9 does not answer"):
         parted(OptimadeSource("http://127.0.0.1:9", "_gt_energy"))
 
 

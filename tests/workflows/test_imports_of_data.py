@@ -268,6 +268,7 @@ def test_import_list_hull_and_flips(here: Path, gnome: Any) -> None:
 
     assert "give --entries FILE or --theory NAME" in gnome("hull", "--out", "x.csv")[2]
     assert "theory 'nix' has no entries" in gnome("flips", "--theory", "nix")[2]
+    assert "formation energies, which have no corrections" in gnome("flips", "--theory", "x:formation")[2]
     assert "no stable compound yet" in gnome("stable")[1]  # what others computed is not what a campaign found
 
 
