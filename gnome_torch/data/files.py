@@ -141,8 +141,10 @@ def _read_csv(path: Path, stem: str) -> Iterator[Crystal]:
 
 def crystal_of_cif(text: str) -> tuple[Structure, int]:
     """The crystal of one CIF block, as its primitive cell, and the number of sites in the cell of the block."""
-    parser = CifParser.from_str(text)
-    (structure,) = parser.parse_structures(primitive=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of coordinates that were rounded to special positions
+        parser = CifParser.from_str(text)
+        (structure,) = parser.parse_structures(primitive=False)
     return structure.get_primitive_structure(), len(structure)
 
 

@@ -97,9 +97,11 @@ class OptimadeSource:
             raise SourceError(
                 f"the OPTIMADE client is not installed ({error.name}): pip install 'gnome-torch[optimade]'"
             ) from None
-        return OptimadeClient(
+        client = OptimadeClient(
             self.base_url, max_results_per_provider=0, use_async=False, http_client=requests.Session, silent=True
         )
+        client._progress.console.quiet = True  # it prints errors all the same, which we raise
+        return client
 
     def _check_energy(self, client: Any) -> None:
         """Make sure that the provider serves the property.

@@ -108,7 +108,9 @@ def test_optimade(optimade_server: str) -> None:
     assert [(r.formula, r.energy_per_atom) for r in some] == [("CaO", -42.0)]
 
 
-def test_optimade_errors(optimade_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_optimade_errors(
+    optimade_server: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("gnome_torch.data.optimade.WAIT", 0.01)
     with pytest.raises(SourceError, match=r"serves no property '_x_energy'; its own are _gt_energy"):
         parted(OptimadeSource(optimade_server, "_x_energy"))
@@ -116,6 +118,7 @@ def test_optimade_errors(optimade_server: str, monkeypatch: pytest.MonkeyPatch) 
         parted(OptimadeSource(optimade_server, "_gt_energy", "elements HAS"))
     with pytest.raises(SourceError, match=r"127\.0\.0\.1:9 does not answer"):
         parted(OptimadeSource("http://127.0.0.1:9", "_gt_energy"))
+    assert capsys.readouterr() == ("", "")
 
 
 def test_the_materials_project(thermo: Any) -> None:
