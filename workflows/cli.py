@@ -438,6 +438,7 @@ def main() -> None:
 
 def _is_for_the_user(error: Exception) -> bool:
     from gnome_torch.candidates.generation import GenerationError
+    from gnome_torch.candidates.random_search.options import SearchError
     from gnome_torch.candidates.shards import ShardError
     from gnome_torch.data.files import StructureFileError
     from gnome_torch.data.outside import SourceError
@@ -454,6 +455,7 @@ def _is_for_the_user(error: Exception) -> bool:
         StructureFileError,
         SourceError,
         GenerationError,
+        SearchError,
         ShardError,
     )
     if "torch" in sys.modules:  # errors of networks come from commands that have loaded torch

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from workflows.cli_random import generate_random
+
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
     from rich.console import Console
 
@@ -323,3 +325,6 @@ def _print_summary(summary: dict[str, Any], out: Path, console: Console) -> None
         highlight=False,
         soft_wrap=True,
     )
+
+
+app.command("random", epilog="Example: gnome generate random --composition Li3N -n 100 --out crystals")(generate_random)

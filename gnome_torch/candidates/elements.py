@@ -9,7 +9,7 @@ from importlib import resources
 
 import numpy as np
 import yaml
-from ase.data import covalent_radii
+from ase.data import covalent_radii, vdw_radii
 from pymatgen.core import Element
 
 N_NUMBERS = 119
@@ -23,6 +23,7 @@ class ElementTable:
     Attributes:
         symbols: element symbols, (119,), "" for 0.
         covalent_radius: angstrom (Cordero et al., Dalton Trans. 2832, 2008, from ASE).
+        van_der_waals_radius: angstrom (Bondi, J. Phys. Chem. 68, 441, 1964, from ASE).
         bond_radius: angstrom, the r of Chu et al., Comput. Mater. Sci. 146, 184 (2018), from pymatgen.
         bond_polarity: angstrom, the k of the same.
         electronegativity: Pauling's.
@@ -34,6 +35,7 @@ class ElementTable:
 
     symbols: np.ndarray
     covalent_radius: np.ndarray
+    van_der_waals_radius: np.ndarray
     bond_radius: np.ndarray
     bond_polarity: np.ndarray
     electronegativity: np.ndarray
@@ -63,6 +65,9 @@ def element_table() -> ElementTable:
     return ElementTable(
         symbols=np.array(["", *(element.symbol for element in elements)]),
         covalent_radius=column([float(covalent_radii[element.Z]) for element in elements]),
+        van_der_waals_radius=column(
+            [float(vdw_radii[element.Z]) if len(vdw_radii) > element.Z else np.nan for element in elements]
+        ),
         bond_radius=column([float(bonds.get(element.symbol, {}).get("r", np.nan)) for element in elements]),
         bond_polarity=column([float(bonds.get(element.symbol, {}).get("k", np.nan)) for element in elements]),
         electronegativity=column([_electronegativity(element) for element in elements]),

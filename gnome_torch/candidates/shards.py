@@ -240,8 +240,13 @@ def write_table(table: pa.Table, path: Path) -> None:
 
 def write_json(content: dict[str, Any], path: Path) -> None:
     """Write a JSON file; it appears under its name when it is complete."""
+    write_text(json.dumps(content, indent=2) + "\n", path)
+
+
+def write_text(content: str, path: Path) -> None:
+    """Write a file of text; it appears under its name when it is complete."""
     partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
-    partial.write_text(json.dumps(content, indent=2) + "\n")
+    partial.write_text(content)
     partial.replace(path)
 
 

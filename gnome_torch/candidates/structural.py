@@ -27,8 +27,8 @@ from gnome_torch.candidates.substitution import (
     ions_of,
     substitution_model,
 )
-from gnome_torch.candidates.symmetry import keeping
 from gnome_torch.candidates.volumes import contact, reference_volume
+from gnome_torch.symmetry import keeping
 
 # Substitutions worked on together, and proposals (substitutions times choices of sites) per unit of work
 _BLOCK = 50_000

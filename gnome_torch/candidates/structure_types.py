@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gnome_torch.candidates.parents import Parent, pair_distances
-from gnome_torch.candidates.symmetry import site_permutations
+from gnome_torch.symmetry import site_permutations
 
 TOLERANCE = 0.1
 """Largest difference of corresponding distances, in units of the cube root of the volume per atom (2.2 to 2.6 A)."""

@@ -22,9 +22,9 @@ from itertools import combinations
 import moyopy
 import numpy as np
 from pymatgen.analysis.prototypes import get_protostructure_label_from_moyopy, get_prototype_from_protostructure
-from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Element, Structure
 
+from gnome_torch.similarity import first_duplicate
 from gnome_torch.stability.formulas import amounts_of
 
 SYMPREC = 0.1
@@ -35,13 +35,6 @@ RADIUS_DIFFERENCE = 0.15
 
 ELECTRONEGATIVITY_DIFFERENCE = 0.3
 """On Pauling's scale; chosen: the rule asks for similar ones, or compounds form instead of solid solutions."""
-
-_GRID = np.linspace(0.5, 2.5, 81)
-"""Radii, in units of the cube root of the volume per atom, at which neighbours are counted, (81,)."""
-
-_FINGERPRINT_DISTANCE = 0.12
-"""Crystals whose neighbours, in order, lie further apart than this on average (same units) are different. Of 30
-prototypes strained and displaced as far as StructureMatcher still takes them for the same, none was beyond 0.09."""
 
 
 @dataclass(frozen=True)
@@ -162,53 +155,6 @@ class KnownCrystals:
         Crystals of the same formula whose neighbours lie elsewhere are left out first, which is cheap.
         """
         return first_duplicate(structure, self._by_formula.get(structure.reduced_formula, []))
-
-
-def first_duplicate(structure: Structure, known: Iterable[tuple[str, Structure]]) -> str | None:
-    """Name of the first crystal that is the same one, by pymatgen's StructureMatcher; None if there is none.
-
-    Crystals whose neighbours lie elsewhere are left out first, which is cheap.
-
-    Args:
-        structure: the crystal.
-        known: name and crystal of those of the same formula.
-    """
-    own, matcher = fingerprint(structure), StructureMatcher()
-    for name, other in known:
-        if fingerprint_distance(own, fingerprint(other)) <= _FINGERPRINT_DISTANCE and matcher.fit(structure, other):
-            return name
-    return None
-
-
-def fingerprint(structure: Structure) -> dict[tuple[int, int], np.ndarray]:
-    """Mean number of neighbours of each kind within each radius: (element, neighbour) -> (81,).
-
-    Independent of the cell, the origin and the volume.
-    """
-    unit = (structure.volume / len(structure)) ** (1 / 3)
-    centres, neighbours, _, distances = structure.get_neighbor_list(float(_GRID[-1]) * unit)
-    numbers = np.array(structure.atomic_numbers)
-    found = {}
-    for z in np.unique(numbers).tolist():
-        for other in np.unique(numbers).tolist():
-            chosen = (numbers[centres] == z) & (numbers[neighbours] == other)
-            counts = np.searchsorted(np.sort(distances[chosen] / unit), _GRID, side="right")
-            found[z, other] = counts / (numbers == z).sum()
-    return found
-
-
-def fingerprint_distance(one: dict[tuple[int, int], np.ndarray], other: dict[tuple[int, int], np.ndarray]) -> float:
-    """How far neighbours have to be moved, on average over those within reach, in units of the fingerprints.
-
-    The area between two cumulative counts is the total distance by which one set of neighbours is moved to become the
-    other. Infinite for other elements.
-    """
-    if one.keys() != other.keys():
-        return float("inf")
-    step = float(_GRID[1] - _GRID[0])
-    moved = sum(float(np.abs(one[pair] - other[pair]).sum()) * step for pair in one)
-    counted = sum(max(float(one[pair][-1]), float(other[pair][-1])) for pair in one)
-    return moved / counted if counted else 0.0
 
 
 def nearest_analogue(formula: str, relatives: Iterable[tuple[str, str]]) -> str | None:

@@ -8,13 +8,8 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
 from gnome_torch.candidates.prototypes import prototypes
-from gnome_torch.stability.novelty import (
-    KnownCrystals,
-    fingerprint,
-    fingerprint_distance,
-    likely_disorder,
-    prototype_of,
-)
+from gnome_torch.similarity import fingerprint, fingerprint_distance
+from gnome_torch.stability.novelty import KnownCrystals, likely_disorder, prototype_of
 
 
 def perovskite(a: str, b: str, x: str, length: float = 3.9) -> Structure:

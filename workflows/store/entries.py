@@ -18,9 +18,9 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
-from gnome_torch.candidates.symmetry import symmetry
 from gnome_torch.records import Entry, EntryEnergy, HullPoint, Lineage, content_hash
 from gnome_torch.stability.novelty import likely_disorder, prototype_of
+from gnome_torch.symmetry import symmetry
 from workflows.store.connected import StoreError, chunks, now
 
 MAX_INITIAL = 3.0  # eV/atom

@@ -15,7 +15,7 @@ from pymatgen.core import Lattice, Structure
 
 from gnome_torch.candidates.partial import PartialLimits, partial_choices
 from gnome_torch.candidates.prototypes import prototypes
-from gnome_torch.candidates.symmetry import keeping, site_permutations
+from gnome_torch.symmetry import keeping, site_permutations
 
 ALL = PartialLimits(split_sites=12, choices=10_000)
 

@@ -21,8 +21,8 @@ from gnome_torch.candidates.rows import Tally
 from gnome_torch.candidates.shards import candidates_of
 from gnome_torch.candidates.structural import StructuralOptions, known_compositions, propose
 from gnome_torch.candidates.substitution import SubstitutionRules, ions_of, substitution_model
-from gnome_torch.candidates.symmetry import symmetry
 from gnome_torch.records import Candidate
+from gnome_torch.symmetry import symmetry
 
 
 def perovskite(a: float = 3.9, species: tuple[str, ...] = ("Ca", "Ti", "O")) -> Structure:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import moyopy
 import numpy as np
-from pymatgen.core import Structure
+from pymatgen.core import Element, Structure
 
 # Images of sites compared at once; memory, not a limit
 _BLOCK = 2_000_000
@@ -99,3 +99,17 @@ def _dataset(
         return moyopy.MoyoDataset(cell, symprec=symprec)
     except ValueError:
         return None
+
+
+def primitive(structure: Structure, symprec: float = 1e-3) -> Structure | None:
+    """Primitive cell in its standard setting; None where no symmetry is found.
+
+    Args:
+        structure: an ordered crystal.
+        symprec: tolerance on positions, angstrom.
+    """
+    dataset = _dataset(structure.lattice.matrix, structure.frac_coords, list(structure.atomic_numbers), symprec)
+    if dataset is None:
+        return None
+    cell = dataset.prim_std_cell
+    return Structure(cell.basis, [Element.from_Z(number) for number in cell.numbers], cell.positions)

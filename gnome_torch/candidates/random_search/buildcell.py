@@ -1,0 +1,178 @@
+"""Random cells by AIRSS's own `buildcell`, which the user installs (GPL): called as a program, never copied.
+
+It reads a seed from standard input and prints a CASTEP .cell on standard output. It exits with 0 even when it fails,
+so the cell is judged and not the status; and it can go on for ever where the limits are impossible, so it has a time
+limit.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pymatgen.core import Composition, Element, Lattice, Structure
+
+from gnome_torch.candidates.random_search.cells import NoCellError
+from gnome_torch.candidates.random_search.options import SearchError, SearchOptions
+
+PROGRAM = "buildcell"
+_NUMBER = re.compile(r"[-+]?\d*\.?\d+(?:[eEdD][-+]?\d+)?")
+
+
+@dataclass(frozen=True)
+class Buildcell:
+    """Cells by AIRSS.
+
+    Attributes:
+        program: path of the executable.
+        time_limit: of one cell, seconds.
+        slack: how far separations may be given way to, as a fraction; soft spheres restore them afterwards.
+        overlap: remaining overlap that is accepted.
+        compact: reduce the cell to a compact one.
+    """
+
+    program: Path
+    time_limit: float = 10.0
+    slack: float = 0.25
+    overlap: float = 0.1
+    compact: bool = True
+
+    @classmethod
+    def found(cls, time_limit: float = 10.0) -> Buildcell:
+        """The program on the PATH.
+
+        Raises:
+            SearchError: there is none.
+        """
+        path = shutil.which(PROGRAM)
+        if path is None:
+            raise SearchError(
+                f"no {PROGRAM} on the PATH: install AIRSS, or use the embedded generator (--generator pyxtal)"
+            )
+        return cls(Path(path), time_limit)
+
+    @property
+    def name(self) -> str:
+        return f"airss {self.program}"
+
+    def seed(
+        self,
+        composition: Composition,
+        units: int,
+        volume: float,
+        separations: dict[tuple[str, str], float],
+        options: SearchOptions,
+    ) -> str:
+        """Seed file of one attempt.
+
+        Args: as `cell`; the volume is that of the cell, and is given to AIRSS by formula unit.
+        """
+        per_unit = volume / units
+        pairs = " ".join(f"{a}-{b}={distance:.3f}" for (a, b), distance in sorted(separations.items()))
+        species = ",".join(f"{element.symbol}%NUM={round(amount)}" for element, amount in composition.items())
+        low, high = options.operations
+        lines = [
+            f"#TARGVOL={0.98 * per_unit:.4f}-{1.02 * per_unit:.4f}",
+            f"#SPECIES={species}",
+            f"#NFORM={units}",
+            f"#SYMMOPS={low}-{high}" if high > low else f"#SYMMOPS={low}",
+            f"#SLACK={self.slack:g}",
+            f"#OVERLAP={self.overlap:g}",
+            f"#MINSEP={min(separations.values()):.3f} {pairs}",
+        ]
+        if self.compact:
+            lines.append("#COMPACT")
+        return "\n".join(lines) + "\n"
+
+    def cell(
+        self,
+        composition: Composition,
+        units: int,
+        volume: float,
+        separations: dict[tuple[str, str], float],
+        options: SearchOptions,
+        rng: np.random.Generator,
+    ) -> Structure:
+        """One random cell. Chance is the program's own.
+
+        Args:
+            composition: reduced.
+            units: formula units in the cell.
+            volume: wanted for the cell, cubic angstrom.
+            separations: smallest distances, angstrom.
+            options: symmetry.
+            rng: not used.
+
+        Raises:
+            NoCellError: no cell in time, or none of these atoms.
+        """
+        seed = self.seed(composition, units, volume, separations, options)
+        try:
+            done = subprocess.run(
+                [str(self.program)], input=seed, capture_output=True, text=True, timeout=self.time_limit, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise NoCellError(f"no cell within {self.time_limit:g} s") from None
+        except OSError as error:
+            raise SearchError(f"{self.program}: cannot be run: {error.strerror}") from error
+        structure = read_cell(done.stdout)
+        if structure.composition != composition * units:
+            raise NoCellError(f"a cell of other atoms ({structure.composition.formula})")
+        return structure
+
+
+def read_cell(text: str) -> Structure:
+    """The crystal of a CASTEP .cell file.
+
+    Raises:
+        NoCellError: there is no whole crystal in it.
+    """
+    blocks = _blocks(text)
+    try:
+        if "LATTICE_CART" in blocks:
+            lattice = Lattice(_numbers(blocks["LATTICE_CART"][-3:]))
+        else:
+            (a, b, c), angles = _numbers(blocks["LATTICE_ABC"][-2:])
+            lattice = Lattice.from_parameters(a, b, c, *angles)
+        symbols, coordinates = [], []
+        for line in blocks["POSITIONS_FRAC"]:
+            symbol, *rest = line.split()
+            symbols.append(Element(symbol.split(":")[0]).symbol)
+            coordinates.append([float(value) for value in rest[:3]])
+        structure = Structure(lattice, symbols, coordinates, to_unit_cell=True)
+    except (KeyError, ValueError, IndexError, TypeError):
+        raise NoCellError("output without a whole cell") from None
+    if not np.isfinite(structure.volume) or structure.volume < 1e-3 or len(structure) == 0:
+        raise NoCellError("output without a whole cell")
+    return structure
+
+
+def _blocks(text: str) -> dict[str, list[str]]:
+    """Lines of each %BLOCK, without comments."""
+    blocks: dict[str, list[str]] = {}
+    inside: str | None = None
+    for raw in text.splitlines():
+        line = re.split(r"[#!]", raw, maxsplit=1)[0].strip()
+        words = line.upper().split()
+        if not words:
+            continue
+        if words[0] == "%BLOCK" and len(words) > 1:
+            inside = words[1]
+            blocks[inside] = []
+        elif words[0] == "%ENDBLOCK":
+            inside = None
+        elif inside is not None:
+            blocks[inside].append(line)
+    return blocks
+
+
+def _numbers(lines: list[str]) -> list[list[float]]:
+    """Three numbers of each line (a line with a unit has none, and is left out by whoever calls)."""
+    rows = [[float(value.replace("d", "e").replace("D", "e")) for value in _NUMBER.findall(line)] for line in lines]
+    if any(len(row) != 3 for row in rows):
+        raise ValueError("three numbers a line")
+    return rows

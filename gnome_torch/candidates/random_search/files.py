@@ -1,0 +1,109 @@
+"""Crystals of a search to files and back.
+
+FORMULA.extxyz    the crystals, or FORMULA-ATTEMPT.cif, a file each
+FORMULA.json      options, generator, attempts, what was rejected, a line a crystal; written last
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import ase.io
+from pymatgen.core import Structure
+from pymatgen.io.ase import AseAtomsAdaptor
+
+from gnome_torch.candidates.random_search.options import SearchOptions
+from gnome_torch.candidates.random_search.search import RandomCrystal, SearchResult
+from gnome_torch.candidates.shards import write_json, write_text
+
+FORMATS = ("extxyz", "cif")
+
+
+def plan_of(formula: str, options: SearchOptions, generator: str, form: str = "extxyz") -> dict[str, Any]:
+    """What fixes the content of a search's files, as JSON has it."""
+    plan = {"formula": formula, "options": asdict(options), "generator": generator, "format": form}
+    return dict(json.loads(json.dumps(plan)))
+
+
+def is_written(directory: Path, plan: Mapping[str, Any]) -> bool:
+    """Whether a search of the same plan has been written whole."""
+    try:
+        return bool(json.loads((directory / f"{plan['formula']}.json").read_text())["plan"] == plan)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def write_search(result: SearchResult, directory: Path, plan: Mapping[str, Any]) -> list[Path]:
+    """Write the crystals of a search, in place of those of an earlier one; the files with crystals.
+
+    Args:
+        result: the search.
+        directory: made if it is not there.
+        plan: `plan_of` the search; its format is used.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    record = directory / f"{result.formula}.json"
+    record.unlink(missing_ok=True)
+    for old in (*directory.glob(f"{result.formula}-*.cif"), directory / f"{result.formula}.extxyz"):
+        old.unlink(missing_ok=True)
+    if plan["format"] == "cif":
+        paths = [directory / f"{result.formula}-{crystal.attempt:05d}.cif" for crystal in result.crystals]
+        for crystal, path in zip(result.crystals, paths, strict=True):
+            write_text(crystal.structure.to(fmt="cif", symprec=None), path)
+    else:
+        paths = [directory / f"{result.formula}.extxyz"]
+        write_text(as_extxyz(result), paths[0])
+    summary = {
+        "plan": plan,
+        "attempts": result.attempts,
+        "rejected": dict(result.rejected),
+        "crystals": [_described(crystal) for crystal in result.crystals],
+    }
+    write_json(summary, record)
+    return paths
+
+
+def as_extxyz(result: SearchResult) -> str:
+    """The crystals as extended XYZ, with where each comes from."""
+    frames = []
+    for crystal in result.crystals:
+        atoms = AseAtomsAdaptor.get_atoms(crystal.structure, msonable=False)
+        atoms.info = _described(crystal)
+        frames.append(atoms)
+    text = io.StringIO()
+    ase.io.write(text, frames, format="extxyz")
+    return text.getvalue()
+
+
+def read_crystals(path: Path) -> list[RandomCrystal]:
+    """The crystals of a FORMULA.extxyz."""
+    crystals = []
+    for atoms in ase.io.iread(path, index=":", format="extxyz"):
+        info = atoms.info
+        structure = AseAtomsAdaptor.get_structure(atoms)
+        crystals.append(
+            RandomCrystal(
+                Structure(structure.lattice, structure.species, structure.frac_coords),
+                int(info["attempt"]),
+                int(info["units"]),
+                float(info["volume"]),
+                int(info["spacegroup"]),
+                str(info["generator"]),
+            )
+        )
+    return crystals
+
+
+def _described(crystal: RandomCrystal) -> dict[str, Any]:
+    return {
+        "attempt": crystal.attempt,
+        "units": crystal.units,
+        "volume": round(crystal.volume, 6),
+        "spacegroup": crystal.spacegroup,
+        "generator": crystal.generator,
+    }

@@ -1,0 +1,108 @@
+"""What a random search is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import isfinite
+
+from pymatgen.core import Composition, Element
+
+VOLUMES = (0.4, 1.2)
+"""GNoME's range of volumes, in units of an estimate from atomic radii (`separations.estimated_volume`)."""
+
+
+class SearchError(ValueError):
+    """A search that cannot be done; one line that names the composition and what to change."""
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How the crystals of a composition are drawn.
+
+    Attributes:
+        count: crystals wanted.
+        formula_units: reduced formula units in the primitive cell, from and to; drawn evenly.
+        max_sites: atoms in the primitive cell at most.
+        volumes: volume of the cell, from and to, in units of the estimate from atomic radii; drawn evenly.
+        operations: operations of the crystal's point group, from and to (1: no symmetry, 48: cubic).
+        separations: smallest distance of a pair of elements, angstrom, such as {"O-O": 1.3}, in the place of the
+            tabulated one.
+        attempts: attempts for each crystal wanted, at most.
+        seed: of everything random.
+    """
+
+    count: int = 100
+    formula_units: tuple[int, int] = (1, 4)
+    max_sites: int = 20
+    volumes: tuple[float, float] = VOLUMES
+    operations: tuple[int, int] = (2, 48)
+    separations: Mapping[str, float] = field(default_factory=dict)
+    attempts: int = 20
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("count", "max_sites", "attempts"):
+            if getattr(self, name) < 1:
+                raise SearchError(f"{name} = {getattr(self, name)}: must be at least 1")
+        if self.seed < 0:
+            raise SearchError(f"seed = {self.seed}: must not be negative")
+        for name in ("formula_units", "operations"):
+            low, high = getattr(self, name)
+            if not 1 <= low <= high:
+                raise SearchError(f"{name} = {low} to {high}: must be 1 or more, the smaller number first")
+        low, high = self.volumes
+        if not (0 < low <= high and isfinite(high)):
+            raise SearchError(f"volumes = {low:g} to {high:g}: must be positive, the smaller number first")
+        for pair, distance in self.separations.items():
+            pair_of(pair)
+            if not (distance >= 0 and isfinite(distance)):
+                raise SearchError(f"separation {pair} = {distance:g}: must be a distance in angstrom")
+
+    def units_for(self, composition: Composition) -> range:
+        """Numbers of formula units that fit.
+
+        Raises:
+            SearchError: not even the smallest does.
+        """
+        reduced = composition.reduced_composition
+        low, high = self.formula_units
+        most = min(high, int(self.max_sites // reduced.num_atoms))
+        if most < low:
+            raise SearchError(
+                f"{reduced.reduced_formula}: {low} formula unit{'s' if low > 1 else ''} of {reduced.num_atoms:g} atoms "
+                f"exceed the {self.max_sites} atoms of a cell: allow more"
+            )
+        return range(low, most + 1)
+
+
+def pair_of(text: str) -> tuple[str, str]:
+    """The two elements of a pair such as Li-O, in alphabetical order.
+
+    Raises:
+        SearchError: it is none.
+    """
+    symbols = text.split("-")
+    if len(symbols) != 2 or not all(Element.is_valid_symbol(symbol) for symbol in symbols):
+        raise SearchError(f"separation {text!r}: write two elements, such as Li-O")
+    first, second = sorted(symbols)
+    return first, second
+
+
+def composition_of(formula: str) -> Composition:
+    """The reduced composition that a formula means.
+
+    Raises:
+        SearchError: it is no formula of whole numbers of elements.
+    """
+    try:
+        composition = Composition(formula)
+        known = all(Element.is_valid_symbol(element.symbol) for element in composition)
+    except (ValueError, KeyError, AttributeError):
+        known = False
+    if not known or not composition:
+        raise SearchError(f"{formula!r} is no chemical formula; write Li3N")
+    reduced = composition.reduced_composition
+    if any(abs(amount - round(amount)) > 1e-8 for amount in reduced.values()):
+        raise SearchError(f"{formula}: a crystal has whole numbers of atoms; write Li15Si4")
+    return reduced

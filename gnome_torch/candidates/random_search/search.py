@@ -1,0 +1,207 @@
+"""Attempts -> crystals: drawn, pushed apart, checked, each once. Any of them can be made again from its number."""
+
+from __future__ import annotations
+
+import shutil
+import zlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from pymatgen.core import Composition, Structure
+
+from gnome_torch.candidates.random_search.buildcell import PROGRAM, Buildcell
+from gnome_torch.candidates.random_search.cells import NoCellError, PyxtalCells
+from gnome_torch.candidates.random_search.options import SearchError, SearchOptions, composition_of
+from gnome_torch.candidates.random_search.separations import (
+    estimated_volume,
+    minimum_separations,
+    separation_matrix,
+)
+from gnome_torch.candidates.random_search.soft_spheres import nearest_ratio, push_apart
+from gnome_torch.similarity import Distinct
+from gnome_torch.symmetry import symmetry
+
+GENERATORS = ("auto", "airss", "pyxtal")
+TOO_NEAR = "atoms stay too near one another"
+DUPLICATE = "a crystal that is there already"
+
+
+class CellGenerator(Protocol):
+    """What draws cells: `PyxtalCells`, `Buildcell`."""
+
+    @property
+    def name(self) -> str: ...
+
+    def cell(
+        self,
+        composition: Composition,
+        units: int,
+        volume: float,
+        separations: dict[tuple[str, str], float],
+        options: SearchOptions,
+        rng: np.random.Generator,
+    ) -> Structure: ...
+
+
+@dataclass(frozen=True)
+class RandomCrystal:
+    """One crystal of a search.
+
+    Attributes:
+        structure: primitive cell.
+        attempt: number of the attempt it comes from; with the composition, the options and the generator it makes the
+            crystal again (AIRSS's own chance excepted).
+        units: formula units in the cell.
+        volume: of the cell, in units of the estimate.
+        spacegroup: number, at a tolerance of 0.01 angstrom.
+        generator: program and version.
+    """
+
+    structure: Structure
+    attempt: int
+    units: int
+    volume: float
+    spacegroup: int
+    generator: str
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search has made.
+
+    Attributes:
+        formula: reduced formula.
+        crystals: different ones, in the order of their attempts.
+        attempts: attempts made.
+        rejected: attempts without a crystal, by reason.
+    """
+
+    formula: str
+    crystals: Sequence[RandomCrystal]
+    attempts: int
+    rejected: Mapping[str, int]
+
+
+def generator_of(name: str, time_limit: float = 10.0) -> CellGenerator:
+    """A generator by its name; "auto": AIRSS where it is installed, else the embedded one.
+
+    Raises:
+        SearchError: no such generator, or it is not installed.
+    """
+    if name not in GENERATORS:
+        raise SearchError(f"generator {name!r}: choose one of {', '.join(GENERATORS)}")
+    if name == "airss" or (name == "auto" and shutil.which(PROGRAM)):
+        return Buildcell.found(time_limit)
+    return PyxtalCells()
+
+
+def search(
+    formula: str,
+    options: SearchOptions,
+    generator: CellGenerator,
+    progress: Callable[[int, int], None] | None = None,
+) -> SearchResult:
+    """Random crystals of a composition, near-duplicates left out.
+
+    Args:
+        formula: composition; its reduced formula counts.
+        options: how they are drawn.
+        generator: who draws them.
+        progress: called after each attempt with the number of crystals and of attempts so far.
+
+    Raises:
+        SearchError: not one crystal could be made; the message names the composition and the limits.
+    """
+    composition = composition_of(formula)
+    options.units_for(composition)
+    crystals: list[RandomCrystal] = []
+    distinct, rejected = Distinct(), Counter[str]()
+    attempts = 0
+    for attempt in range(options.count * options.attempts):
+        if len(crystals) == options.count:
+            break
+        attempts += 1
+        try:
+            crystal = make(composition, attempt, options, generator)
+            if distinct.add(crystal.structure):
+                crystals.append(crystal)
+            else:
+                rejected[DUPLICATE] += 1
+        except NoCellError as error:
+            rejected[str(error)] += 1
+            if not crystals and attempts >= _HOPELESS and len(rejected) == 1 and "within" in str(error):
+                break  # every one of them ran into the time limit
+        if progress:
+            progress(len(crystals), attempts)
+    if not crystals:
+        raise SearchError(impossible(composition, options, attempts, rejected))
+    return SearchResult(composition.reduced_formula, crystals, attempts, dict(rejected))
+
+
+_HOPELESS = 10
+"""Attempts that all run into the time limit before a search is given up."""
+
+
+def make(composition: Composition, attempt: int, options: SearchOptions, generator: CellGenerator) -> RandomCrystal:
+    """The crystal of one attempt.
+
+    Args:
+        composition: reduced.
+        attempt: its number.
+        options: how it is drawn.
+        generator: who draws it.
+
+    Raises:
+        NoCellError: the attempt fails.
+    """
+    rng = np.random.default_rng([options.seed, zlib.crc32(composition.reduced_formula.encode()), attempt])
+    units = int(rng.choice(options.units_for(composition)))
+    whole = estimated_volume(composition) * units
+    separations = minimum_separations(composition, options.separations)
+    cell = generator.cell(composition, units, rng.uniform(*options.volumes) * whole, separations, options, rng)
+    allowed = separation_matrix([site.specie.symbol for site in cell], separations)
+    structure = push_apart(cell, allowed)
+    if nearest_ratio(structure, allowed) < 1.0:
+        raise NoCellError(TOO_NEAR)
+    group = symmetry(structure).number
+    return RandomCrystal(
+        structure.get_sorted_structure(), attempt, units, structure.volume / whole, group, generator.name
+    )
+
+
+def again(formula: str, attempt: int, options: SearchOptions, generator: CellGenerator) -> SearchResult:
+    """The crystal of one attempt, made again.
+
+    Args:
+        formula: composition.
+        attempt: its number.
+        options: those of the search.
+        generator: that of the search.
+
+    Raises:
+        SearchError: this attempt gives none.
+    """
+    composition = composition_of(formula)
+    try:
+        crystal = make(composition, attempt, options, generator)
+    except NoCellError as error:
+        raise SearchError(f"{composition.reduced_formula}: attempt {attempt} gives no crystal: {error}") from None
+    return SearchResult(composition.reduced_formula, [crystal], 1, {})
+
+
+def impossible(composition: Composition, options: SearchOptions, attempts: int, rejected: Mapping[str, int]) -> str:
+    """One line: which composition, which limits, what happened."""
+    reasons = "; ".join(f"{reason}: {count}" for reason, count in sorted(rejected.items(), key=lambda x: -x[1]))
+    least = minimum_separations(composition, options.separations)
+    separations = ", ".join(f"{a}-{b} {distance:.2f}" for (a, b), distance in least.items())
+    low, high = (factor * estimated_volume(composition) for factor in options.volumes)
+    units = options.units_for(composition)
+    return (
+        f"{composition.reduced_formula}: no crystal in {attempts} attempts ({reasons}) with separations of "
+        f"{separations} angstrom, {low:.1f} to {high:.1f} cubic angstrom a formula unit, {units[0]} to {units[-1]} of "
+        f"them, {options.operations[0]} to {options.operations[1]} symmetry operations: allow smaller separations, "
+        "more room or other symmetry"
+    )
