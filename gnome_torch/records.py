@@ -42,7 +42,7 @@ class Lineage:
     """Where a crystal comes from.
 
     Attributes:
-        source: how it was made: "prototype", "element", "file", "substitution" or "saps".
+        source: how it was made: "prototype", "element", "file", "substitution", "saps", "random" or "outside".
         parent_id: entry or prototype whose geometry it has; None for a crystal read from outside.
         substitution: human-readable replacement, for instance "Ca->Mg; Ti->Al".
         round: round of the campaign that proposed it; 0 for its first data.

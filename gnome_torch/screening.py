@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from pymatgen.core import Structure
 
 from gnome_torch.candidates.shards import SUMMARY, candidates_of, decorations, shard_paths, write_json, write_table
-from gnome_torch.records import Candidate, Decorations, Prediction, Predictions
+from gnome_torch.records import Decorations, Prediction, Predictions
 
 PART_ROWS = 4096
 """Candidates predicted between two saves: minutes on a CPU, seconds on a GPU."""
@@ -80,14 +80,15 @@ class Screened:
     Attributes:
         candidates: how many there were.
         near: predicted within the threshold.
-        chosen: those that go to relaxation, the most promising first: candidate, prediction, distance (eV/atom).
+        chosen: those that go on, the most promising first: candidate (or whatever was read), prediction, distance
+            (eV/atom).
         recall: estimated share of those within the threshold that a cascade has kept; None without cascade.
         full: candidates that got the full prediction.
     """
 
     candidates: int
     near: int
-    chosen: list[tuple[Candidate, Prediction, float]]
+    chosen: list[tuple[Any, Prediction, float]]
     recall: float | None
     full: int
 
@@ -154,6 +155,7 @@ def screen(
     first_look: Predict | None = None,
     cascade: Cascade | None = None,
     progress: Callable[[int], None] | None = None,
+    read: Callable[[pa.Table], Iterable[Any]] = candidates_of,
 ) -> Screened:
     """Predict all candidates of a directory, decide, and write both down.
 
@@ -168,6 +170,8 @@ def screen(
         first_look: a cheaper prediction; used with `cascade`.
         cascade: how to use it.
         progress: called with the number of candidates predicted so far, also those of an earlier run.
+        read: from rows of the shards to what is chosen; by default crystals. The shards of whatever else need the
+            columns `id` and `formula`.
 
     Raises:
         ShardError: the candidates are missing, unfinished or broken.
@@ -189,7 +193,7 @@ def screen(
         done += part.rows
         if progress:
             progress(done)
-    return _decide(candidates, directory, hull_energies, threshold, limit, cascade)
+    return _decide(candidates, directory, hull_energies, threshold, limit, cascade, read)
 
 
 @dataclass(frozen=True)
@@ -304,14 +308,16 @@ def _decide(
     threshold: float,
     limit: int | None,
     cascade: Cascade | None,
+    read: Callable[[pa.Table], Iterable[Any]],
 ) -> Screened:
     parts = list(_parts(candidates))
     names = ["formula", "formation_energy", "prediction"]
     columns = [pq.read_table(directory / part.name, columns=names) for part in parts]
     table = pa.concat_tables(columns).unify_dictionaries() if columns else None
     if table is None:
-        _report(directory, Screened(0, 0, [], None, 0), dict.fromkeys(DECISIONS, 0), threshold)
-        return Screened(0, 0, [], None, 0)
+        nothing = Screened(0, 0, [], None, 0)
+        _report(directory, nothing, dict.fromkeys(DECISIONS, 0), threshold)
+        return nothing
     codes, floors = _floors(table["formula"], hull_energies)
     energies = table["formation_energy"].to_numpy()
     first_look, audited = (pc.equal(table["prediction"].cast(pa.string()), how).to_numpy() for how in HOW[:2])
@@ -330,7 +336,7 @@ def _decide(
     screened = Screened(
         candidates=len(energies),
         near=int(near.sum()),
-        chosen=_chosen(directory, parts, choices),
+        chosen=_chosen(directory, parts, choices, read),
         recall=recall,
         full=int((~first_look).sum()),
     )
@@ -354,21 +360,19 @@ def _write_decisions(directory: Path, parts: list[_Part], floors: np.ndarray, de
 
 
 def _chosen(
-    directory: Path, parts: list[_Part], choices: Sequence[Choice]
-) -> list[tuple[Candidate, Prediction, float]]:
+    directory: Path, parts: list[_Part], choices: Sequence[Choice], read: Callable[[pa.Table], Iterable[Any]]
+) -> list[tuple[Any, Prediction, float]]:
     """The chosen candidates, read from their shards."""
     starts = np.concatenate([[0], np.cumsum([part.rows for part in parts])])
     indices = np.array([choice.index for choice in choices], dtype=np.int64)
     places = np.searchsorted(starts, indices, side="right") - 1
-    found: dict[int, tuple[Candidate, Prediction, float]] = {}
+    found: dict[int, tuple[Any, Prediction, float]] = {}
     for place in np.unique(places).tolist():
         part, mine = parts[place], np.flatnonzero(places == place)
         rows = indices[mine] - starts[place]
         predictions = pq.read_table(directory / part.name).take(rows).to_pylist()
-        for which, candidate, row in zip(
-            mine.tolist(), candidates_of(part.read().take(rows)), predictions, strict=True
-        ):
-            prediction = Prediction(candidate.id, row["formation_energy"], row["iqr"], row["volume_scale"])
+        for which, candidate, row in zip(mine.tolist(), read(part.read().take(rows)), predictions, strict=True):
+            prediction = Prediction(row["id"], row["formation_energy"], row["iqr"], row["volume_scale"])
             found[which] = candidate, prediction, choices[which].distance
     return [found[which] for which in range(len(choices))]
 

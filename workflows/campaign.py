@@ -26,10 +26,16 @@ from gnome_torch.records import Candidate, content_hash, structure_key
 from workflows.launch import add_once, start_firework
 from workflows.relax import Theory, relaxation_workflow, theory
 from workflows.settings import CampaignSettings, SettingsError, parse_settings
-from workflows.store import ENDED, CampaignExistsError, Store, StoreError
+from workflows.store import ENDED, CampaignExistsError, Store, StoreError, round_id
 
 # Recording first, so that the loop never waits behind its own relaxations; then what every worker waits for.
 PRIORITY = {"record": 40, "control": 30, "train": 20, "generate": 20, "screen": 20, "relax": 10}
+
+STRUCTURE, COMPOSITION = "structure", "composition"
+"""The two kinds of networks."""
+
+# what a round has to have launched before it can be over, by pipeline: names of claims
+LAUNCHED = {"structural": "relaxations", "compositional": "searches"}
 
 MARK = "campaign.json"  # in a campaign's directory: whose it is
 
@@ -177,14 +183,26 @@ def entry_id(structure: Structure, theory_id: str) -> str:
     return content_hash({"input": structure_key(structure), "theory": theory_id})
 
 
-def launch_relaxations(store: Store, launchpad: LaunchPad, name: str, number: int) -> None:
+def model_id(name: str, number: int, network: str = STRUCTURE) -> str:
+    """Key of a round's ensemble."""
+    return round_id(name, number) if network == STRUCTURE else f"{round_id(name, number)}/{network}"
+
+
+def launch_relaxations(store: Store, launchpad: LaunchPad, name: str, number: int, search: str | None = None) -> None:
     """Send a round's selected candidates to relaxation, once; what was computed before is taken from the database.
 
     A repetition adds only what is missing (after `lpad reset`, for instance, everything that has not ended).
+
+    Args:
+        store: the database.
+        launchpad: where the workflows go.
+        name: of the campaign.
+        number: of the round.
+        search: only the crystals that were drawn for this composition; None for those that no search has made.
     """
     level = campaign_theory(store, name)
-    with store.claim(name, number, "relaxations"):
-        waiting = store.round_candidates(name, number, "selected")
+    with store.claim(name, number, LAUNCHED["structural"] if search is None else f"search {search}"):
+        waiting = store.waiting_candidates(name, number, search)
         ids = {d["_id"]: entry_id(Structure.from_dict(d["structure"]), level.id) for d in waiting}
         computed = store.share_entries(list(ids.values()), name)
         for document in waiting:
@@ -236,7 +254,10 @@ def advance(store: Store, launchpad: LaunchPad, name: str) -> None:
         # was deleted (lpad reset)
         if (claims.get("next") or {}).get("done") and document is not rounds[-1]:
             continue
-        if (claims.get("relaxations") or {}).get("done") and _is_over(store, settings, document["number"]):
+        launched = (LAUNCHED[pipeline] for pipeline in (settings.pipelines if document["number"] else ["structural"]))
+        if all((claims.get(step) or {}).get("done") for step in launched) and _is_over(
+            store, settings, document["number"]
+        ):
             with store.claim(name, document["number"], "next"):
                 add_once(launchpad, [round_workflow(settings, document["number"] + 1)])
 
@@ -245,49 +266,68 @@ def _is_over(store: Store, settings: CampaignSettings, number: int) -> bool:
     """Whether the next round may start: this one's share of relaxations has ended.
 
     The first data are waited for entirely (no hull without its elements), and so is everything, of whatever round,
-    before the campaign ends: after the last round, and after one that chose nothing.
+    before the campaign ends: after the last round, and after one that chose nothing. A search that has not made its
+    crystals yet stands for all the relaxations that it may bring.
     """
-    total = store.count_candidates(settings.name, number)
+    name = settings.name
+    searching = store.count_searches(name, number, "selected")
+    total = store.count_candidates(name, number) + searching * settings.compositional.search.relaxations
     if number >= settings.rounds or total == 0:
-        return store.unended(settings.name) == 0
+        return store.unended(name) == 0 and store.count_searches(name, state="selected") == 0
     fraction = settings.retrain.fraction if number else 1.0
-    return store.count_candidates(settings.name, number, ENDED) >= math.ceil(fraction * total)
+    return store.count_candidates(name, number, ENDED) >= math.ceil(fraction * total)
 
 
 def round_workflow(settings: CampaignSettings, number: int) -> Workflow:
     """Close round `number - 1`; unless it was the last: train, generate and screen for round `number`."""
     from workflows.firetasks.close import CloseRound
-    from workflows.firetasks.evaluate import EvaluateEnsemble
-    from workflows.firetasks.generate import GenerateCandidates
-    from workflows.firetasks.screen import ScreenCandidates
-    from workflows.firetasks.train import TrainMember
 
     name = settings.name
-
-    def firework(task: Any, stage: str, label: str, parents: list[Firework]) -> Firework:
-        spec = {"_category": stage, "_priority": PRIORITY[stage], "_add_launchpad_and_fw_id": True}
-        return Firework(task, spec=spec, name=f"{name}: {label}", parents=parents)
-
-    close = firework(CloseRound(campaign=name, round=number - 1), "control", f"close round {number - 1}", [])
+    close = _stage(settings, CloseRound(campaign=name, round=number - 1), "control", f"close round {number - 1}", [])
     fireworks = [close]
     if number <= settings.rounds:
-        members = [
-            firework(
-                TrainMember(campaign=name, round=number, member=member),
-                "train",
-                f"train {member + 1}/{settings.network.members} for round {number}",
-                [close],
-            )
-            for member in range(settings.network.members)
-        ]
-        evaluate = firework(EvaluateEnsemble(campaign=name, round=number), "train", f"evaluate {number}", members)
-        generate = firework(GenerateCandidates(campaign=name, round=number), "generate", f"generate {number}", [close])
-        screen = firework(
-            ScreenCandidates(campaign=name, round=number), "screen", f"screen {number}", [evaluate, generate]
-        )
-        fireworks += [*members, evaluate, generate, screen]
+        for pipeline in settings.pipelines:
+            fireworks += _pipeline(settings, number, pipeline, close)
     return Workflow(
         fireworks,
         name=f"{name}: round {number}" if number <= settings.rounds else f"{name}: end",
         metadata={"campaign": name, "round": number, "stage": "round", "gnome_key": f"round/{name}/{number}"},
     )
+
+
+def _pipeline(settings: CampaignSettings, number: int, pipeline: str, close: Firework) -> list[Firework]:
+    """Train (a Firework per member) -> evaluate, and generate; then screen."""
+    from workflows.firetasks.compositions import GenerateCompositions, ScreenCompositions
+    from workflows.firetasks.evaluate import EvaluateEnsemble
+    from workflows.firetasks.generate import GenerateCandidates
+    from workflows.firetasks.screen import ScreenCandidates
+    from workflows.firetasks.train import TrainMember, members
+
+    which = {"campaign": settings.name, "round": number}
+    if pipeline == "structural":
+        network, what, generator, screener = STRUCTURE, "", GenerateCandidates(**which), ScreenCandidates(**which)
+    else:
+        network, what = COMPOSITION, " compositions"
+        generator, screener = GenerateCompositions(**which), ScreenCompositions(**which)
+        which = {**which, "network": network}
+    count = members(settings, network)
+    trained = [
+        _stage(
+            settings,
+            TrainMember(**which, member=member),
+            "train",
+            f"train {member + 1}/{count} for round {number}{what and ',' + what}",
+            [close],
+        )
+        for member in range(count)
+    ]
+    evaluate = _stage(settings, EvaluateEnsemble(**which), "train", f"evaluate {number}{what}", trained)
+    generate = _stage(settings, generator, "generate", f"generate {number}{what}", [close])
+    screen = _stage(settings, screener, "screen", f"screen {number}{what}", [evaluate, generate])
+    return [*trained, evaluate, generate, screen]
+
+
+def _stage(settings: CampaignSettings, task: Any, category: str, label: str, parents: list[Firework]) -> Firework:
+    """The Firework of one stage."""
+    spec = {"_category": category, "_priority": PRIORITY[category], "_add_launchpad_and_fw_id": True}
+    return Firework(task, spec=spec, name=f"{settings.name}: {label}", parents=parents)

@@ -166,6 +166,8 @@ def campaign_status(name: NAME) -> None:
     for row in store.all_rounds(name):
         for candidate in store.round_candidates(name, row["number"], "failed"):
             console.print(f"failed in round {row['number']}: {candidate['formula']}: {candidate['reason']}")
+        for search in store.round_searches(name, row["number"], "failed"):
+            console.print(f"search failed in round {row['number']}: {search['reason']}")
 
 
 @campaign.command("list", epilog="Example: gnome campaign list")
@@ -318,12 +320,6 @@ def _print_funnel(store: Store, name: str, console: Console) -> None:
 
     from workflows.results import round_rows
 
-    def number(value: float | None, form: str = "d") -> str:
-        return "-" if value is None else format(value, form)
-
-    def energy(value: float | None) -> str:
-        return "-" if value is None else f"{1000 * value:.0f}"
-
     table = Table(title=f"Campaign '{name}', round by round (errors in meV/atom)")
     for header in ("round", "generated", "near hull", "relaxed", "failed", "on the hull", "hit rate"):
         table.add_column(header, justify="right")
@@ -332,17 +328,57 @@ def _print_funnel(store: Store, name: str, console: Console) -> None:
     for row in round_rows(store, name):
         table.add_row(
             str(row.number),
-            number(row.generated),
-            number(row.near_hull),
+            _number(row.generated),
+            _number(row.near_hull),
             f"{row.relaxed} of {row.selected}",
             str(row.failed),
-            number(row.stable),
-            number(row.hit_rate, ".0%"),
-            energy(row.prediction_mae),
-            energy(row.network_mae),
-            energy(row.network_mae_before),
+            _number(row.stable),
+            _number(row.hit_rate, ".0%"),
+            _milli(row.prediction_mae),
+            _milli(row.network_mae),
+            _milli(row.network_mae_before),
         )
     console.print(table)
+    if any(row.searches for row in round_rows(store, name)):
+        _print_searches(store, name, console)
+
+
+def _print_searches(store: Store, name: str, console: Console) -> None:
+    from rich.table import Table
+
+    from workflows.results import round_rows
+
+    table = Table(title=f"Campaign '{name}', compositions and their random searches (errors in meV/atom)")
+    for header in ("round", "formulas", "strict", "near hull", "searched", "failed", "on the hull", "hit rate"):
+        table.add_column(header, justify="right")
+    for header in ("predicted vs lowest", "networks on test set", "networks of the round before"):
+        table.add_column(header, justify="right")
+    for row in round_rows(store, name):
+        if (found := row.searches) is None:
+            continue
+        table.add_row(
+            str(row.number),
+            f"{found.formulas:,}",
+            f"{found.strict:,}",
+            _number(found.near_hull),
+            str(found.searched),
+            str(found.failed),
+            _number(found.stable),
+            _number(found.hit_rate, ".0%"),
+            _milli(found.prediction_mae),
+            _milli(found.network_mae),
+            _milli(found.network_mae_before),
+        )
+    console.print(table)
+
+
+def _number(value: float | None, form: str = "d") -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _milli(energy: float | None) -> str:
+    """An energy in eV as meV."""
+    return "-" if energy is None else f"{1000 * energy:.0f}"
 
 
 def _print_phases(rows: list[PhaseRow], console: Console) -> None:

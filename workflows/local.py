@@ -184,6 +184,10 @@ def status_lines(store: Store, name: str) -> list[tuple[int, str, int, int, str]
             label = f"round {number}: screening {counts.get('generated', '')}".rstrip()
             if counts.get("selected") == 0:
                 label = f"round {number}: no candidate near the hull"
+        searching = store.count_searches(name, number, "selected")
+        if searching:
+            note = ", ".join(filter(None, [note, f"{searching} compositions to search"]))
+            label = f"round {number}: searching crystals" if not total else label
         if "result" in document:
             stable = document["result"]["stable"]
             note = ", ".join(filter(None, [note, f"{stable} on the hull"]))

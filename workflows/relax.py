@@ -51,9 +51,37 @@ class Theory:
 
     def job(self, structure: Structure) -> Any:
         """The atomate2 job that relaxes cell and positions of one crystal."""
+        return self._maker().make(structure)
+
+    def relax(self, structure: Structure) -> Relaxation:
+        """Relax one crystal here and now, the same way.
+
+        Raises:
+            Exception: whatever the calculator stumbles over.
+        """
+        maker = self._maker()
+        maker.relax_kwargs["final_atoms_object_file"] = None
+        result = maker.run_ase(structure)
+        frames = result.trajectory.frame_properties
+        steps = len(frames)
+        return Relaxation(
+            structure=result.final_mol_or_struct,
+            energy=float(frames[-1]["energy"]),
+            converged=self._converged(frames[-1]["forces"], steps),
+            steps=steps,
+            initial_energy=float(frames[0]["energy"]),
+        )
+
+    def _maker(self) -> Any:
         if isinstance(self.settings, EmtTheory):
-            return _emt_maker(self.settings).make(structure)
-        return _forcefield_maker(self.settings).make(structure)
+            return _emt_maker(self.settings)
+        return _forcefield_maker(self.settings)
+
+    def _converged(self, forces: Any, steps: int) -> bool:
+        # The relaxer stops by the forces in its own coordinates, which the strain of the cell scales: the true ones may
+        # be a little above fmax (0.060 for 0.05 in solid oxygen). It counts the first and the last frame as steps too.
+        largest = float(np.linalg.norm(forces, axis=1).max())
+        return steps < self.settings.max_steps + 2 and largest <= 2 * self.settings.fmax
 
     def read(self, output: dict[str, Any]) -> Relaxation:
         """The result in a job's output document."""
@@ -61,14 +89,10 @@ class Theory:
         if not isinstance(structure, Structure):
             structure = Structure.from_dict(structure)
         result = output["output"]
-        largest_force = float(np.linalg.norm(result["forces"], axis=1).max())
-        # The relaxer stops by the forces in its own coordinates, which the strain of the cell scales: the true ones may
-        # be a little above fmax (0.060 for 0.05 in solid oxygen). It counts the first and the last frame as steps too.
-        finished = result["n_steps"] < self.settings.max_steps + 2
         return Relaxation(
             structure=structure,
             energy=float(result["energy"]),
-            converged=finished and largest_force <= 2 * self.settings.fmax,
+            converged=self._converged(result["forces"], result["n_steps"]),
             steps=result["n_steps"],
             initial_energy=float(result["ionic_steps"][0]["energy"]) if result["ionic_steps"] else None,
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gnome_torch.stability.hull import STABLE_TOLERANCE
+from workflows.campaign import COMPOSITION, model_id
 from workflows.store import Store
 
 
@@ -26,6 +27,7 @@ class RoundRow:
         prediction_mae: predicted against relaxed formation energy of the round's crystals, eV/atom.
         network_mae: the round's ensemble on the test part of the data, eV/atom.
         network_mae_before: the ensemble before it on the same crystals, eV/atom.
+        searches: compositions that were searched for crystals, and what came of it; None for none.
     """
 
     number: int
@@ -34,6 +36,38 @@ class RoundRow:
     selected: int
     relaxed: int
     failed: int
+    stable: int | None
+    hit_rate: float | None
+    prediction_mae: float | None
+    network_mae: float | None
+    network_mae_before: float | None
+    searches: SearchRow | None
+
+
+@dataclass(frozen=True)
+class SearchRow:
+    """The compositional pipeline of one round, from formulas to stable phases.
+
+    Attributes:
+        formulas: balanced by oxidation states, and not known.
+        strict: those of them that balance strictly.
+        near_hull: predicted within the threshold.
+        searched: searched for crystals.
+        failed: searches without a crystal to relax.
+        finished: searches with at least one finished relaxation.
+        stable: of these, on the hull when the round closed.
+        hit_rate: stable / finished.
+        prediction_mae: predicted against lowest relaxed formation energy, eV/atom.
+        network_mae: the round's ensemble of composition networks on the test part of the data, eV/atom.
+        network_mae_before: the ensemble before it on the same compositions, eV/atom.
+    """
+
+    formulas: int
+    strict: int
+    near_hull: int | None
+    searched: int
+    failed: int
+    finished: int | None
     stable: int | None
     hit_rate: float | None
     prediction_mae: float | None
@@ -60,7 +94,7 @@ class PhaseRow:
         duplicate_of: older entry that is the same crystal.
         likely_disorder: pairs of elements that probably share their sites, such as "Fe/Ni".
         round: round that proposed it.
-        source: prototype, element, file, substitution or saps.
+        source: prototype, element, file, substitution, saps or random.
         parent: prototype or entry whose geometry it has.
         substitution: what was replaced in the parent.
         lineage: the same, traced back to a known crystal: substitutions from the first parent on.
@@ -117,9 +151,31 @@ def round_rows(store: Store, campaign: str) -> list[RoundRow]:
                 prediction_mae=result.get("prediction_mae"),
                 network_mae=model.get("test_mae"),
                 network_mae_before=model.get("test_mae_before"),
+                searches=_search_row(store, campaign, document),
             )
         )
     return rows
+
+
+def _search_row(store: Store, campaign: str, document: dict[str, Any]) -> SearchRow | None:
+    counts = document.get("counts", {}).get("compositions")
+    if counts is None:
+        return None
+    number, result = document["number"], document.get("result", {}).get("searches", {})
+    model = store.model(model_id(campaign, number, COMPOSITION))
+    return SearchRow(
+        formulas=counts["compositions"],
+        strict=counts["strict"],
+        near_hull=counts.get("near_hull"),
+        searched=store.count_searches(campaign, number),
+        failed=store.count_searches(campaign, number, "failed"),
+        finished=result.get("finished"),
+        stable=result.get("stable"),
+        hit_rate=result.get("hit_rate"),
+        prediction_mae=result.get("prediction_mae"),
+        network_mae=model.get("test_mae"),
+        network_mae_before=model.get("test_mae_before"),
+    )
 
 
 def phase_rows(
@@ -203,7 +259,7 @@ def ancestry(store: Store, lineage: dict[str, Any]) -> tuple[str, ...]:
     steps = []
     while True:
         steps.append(lineage["substitution"] or "as it is")
-        parent = lineage["parent_id"] or ""
+        parent = lineage["parent_id"] or ("random search" if lineage["source"] == "random" else "")
         document = store.entry(parent)
         if document is None:
             return (parent, *reversed(steps))

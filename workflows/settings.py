@@ -11,8 +11,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pymatgen.core import Element
 
+from gnome_torch.candidates.compositions import CompositionLimits
 from gnome_torch.candidates.partial import PartialLimits
 from gnome_torch.candidates.policy import NOBLE_GASES, RADIOACTIVE, ElementPolicy
+from gnome_torch.candidates.random_search.options import SearchOptions
 from gnome_torch.candidates.structural import StructuralOptions, known_compositions
 from gnome_torch.candidates.substitution import SubstitutionRules
 from workflows.home import data_home
@@ -101,6 +103,80 @@ class Structural(_Settings):
     order: Literal["probable", "random"] = Field("probable", description="which ones: the most probable, or a sample")
 
 
+class Search(_Settings):
+    """Random crystals of a composition, and which of them are relaxed."""
+
+    structures: int = Field(100, ge=1, le=10_000, description="random crystals of each composition")
+    generator: Literal["auto", "airss", "pyxtal"] = Field("auto", description="auto: AIRSS where it is installed")
+    time_limit: float = Field(10.0, gt=0, description="of one cell by AIRSS's buildcell, seconds")
+    formula_units: tuple[int, int] = Field((1, 4), description="in the primitive cell, from and to")
+    max_sites: int = Field(20, ge=2, le=200, description="atoms in the primitive cell at most")
+    volumes: tuple[float, float] = Field((0.4, 1.2), description="in units of the estimate from atomic radii")
+    operations: tuple[int, int] = Field((2, 48), description="symmetry operations, from and to; 1: no symmetry")
+    separations: dict[str, float] = Field({}, description="smallest distances, angstrom, such as {O-O: 1.3}")
+    prerelax: TheorySettings | None = Field(
+        None, description="a cheap theory for all crystals; the lowest go on to the campaign's. Empty: all go on"
+    )
+    relax_lowest: int = Field(10, ge=1, description="different crystals that go on after a pre-relaxation")
+    min_runs: int = Field(10, ge=1, description="finished runs that make a composition a label for the networks")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Search:
+        self.options(0)
+        return self
+
+    def options(self, seed: int) -> SearchOptions:
+        """What `gnome_torch` is asked for."""
+        return SearchOptions(
+            count=self.structures,
+            formula_units=self.formula_units,
+            max_sites=self.max_sites,
+            volumes=self.volumes,
+            operations=self.operations,
+            separations=self.separations,
+            seed=seed,
+        )
+
+    @property
+    def relaxations(self) -> int:
+        """Relaxations of one composition, at most."""
+        return min(self.relax_lowest, self.structures) if self.prerelax else self.structures
+
+
+class Compositional(_Settings):
+    """Formulas from oxidation states, judged by composition networks, then searched for crystals."""
+
+    max_amount: int = Field(8, ge=1, description="largest stoichiometric number")
+    max_atoms: int = Field(20, ge=2, description="atoms in the reduced formula at most")
+    min_elements: int = Field(2, ge=2)
+    max_elements: int = Field(3, ge=2)
+    between: int = Field(2, ge=0, le=2, description="elements that may sit between two oxidation states; 0: strict")
+    threshold: float = Field(0.05, description="predicted distance to the hull at most, eV/atom")
+    max_compositions: int = Field(100, ge=1, description="compositions searched per round at most")
+    search: Search = Search()
+
+    @model_validator(mode="after")
+    def _fits(self) -> Compositional:
+        if self.max_atoms * self.search.formula_units[0] > self.search.max_sites:
+            raise ValueError(
+                f"max_atoms = {self.max_atoms}: {self.search.formula_units[0]} formula units of so many do not fit "
+                f"into search.max_sites = {self.search.max_sites}: allow fewer atoms, or larger cells"
+            )
+        return self
+
+
+class CompositionNetworkSettings(_Settings):
+    """The ensemble of composition networks."""
+
+    members: int = Field(10, ge=1, le=100)
+    hidden: tuple[int, ...] = Field((256, 256), min_length=2)
+    edges: bool = Field(False, description="join every pair of elements, as the paper; four times slower")
+    epochs: int = Field(60, ge=1)
+    batch_size: int = Field(512, ge=1)
+    learning_rate: float = Field(3e-3, gt=0)
+    warm_up: float = Field(0.05, ge=0, le=0.9, description="share of the steps over which the rate first rises")
+
+
 class Network(_Settings):
     """The ensemble of structure networks."""
 
@@ -163,10 +239,12 @@ class CampaignSettings(_Settings):
     elements: tuple[str, ...] = Field(min_length=1)
     theory: TheorySettings = ForcefieldTheory()
     seeds: Seeds = Seeds()
-    pipelines: tuple[Literal["structural"], ...] = Field(("structural",), min_length=1)
+    pipelines: tuple[Literal["structural", "compositional"], ...] = Field(("structural",), min_length=1)
     structural: Structural = Structural()
+    compositional: Compositional = Compositional()
     policy: Policy = Policy()
     network: Network = Network()
+    composition_network: CompositionNetworkSettings = CompositionNetworkSettings()
     screening: Screening = Screening()
     rounds: int = Field(6, ge=1)
     retrain: Retrain = Retrain()
@@ -201,6 +279,13 @@ class CampaignSettings(_Settings):
             raise ValueError(
                 f"theory {self.theory.name!r} has no {', '.join(unsupported)}: choose another theory or other elements"
             )
+        cheap = self.compositional.search.prerelax
+        if cheap is not None and (missing := sorted(set(self.elements) - cheap.supported)):
+            raise ValueError(
+                f"compositional.search.prerelax: theory {cheap.name!r} has no {', '.join(missing)}: choose another"
+            )
+        if len(set(self.pipelines)) != len(self.pipelines):
+            raise ValueError("pipelines: one is named twice")
         if len(self.elements) < 2:
             raise ValueError("elements: a campaign needs at least two to find a compound")
         if self.structural.max_elements < 2:
@@ -239,6 +324,16 @@ class CampaignSettings(_Settings):
             partial=PartialLimits(structural.split_sites, structural.choices),
             known=known_compositions(known),
         )
+
+    def composition_policy(self) -> ElementPolicy:
+        """Rules for the compositions that are proposed."""
+        limits = self.compositional
+        return replace(self.candidate_policy(), max_sites=limits.max_atoms, max_elements=limits.max_elements)
+
+    def composition_limits(self) -> CompositionLimits:
+        """Limits of the compositions that are proposed."""
+        limits = self.compositional
+        return CompositionLimits(limits.max_amount, limits.max_atoms, limits.min_elements, limits.between)
 
     def seed_policy(self) -> ElementPolicy:
         """Rules for the campaign's first data."""

@@ -180,14 +180,15 @@ def _substitutions(rows: Rows) -> pa.Array:
     return pc.binary_join_element_wise(*texts, "; ", null_handling="skip")
 
 
-def write_shards(tables: Iterable[pa.Table], directory: Path) -> int:
+def write_shards(tables: Iterable[pa.Table], directory: Path, schema: pa.Schema = SCHEMA) -> int:
     """Write tables of candidates into a directory, in place of the candidates it held; returns their number.
 
     Only one shard is in memory at a time. The directory counts as unfinished until `finish`.
 
     Args:
-        tables: of `SCHEMA`, in the order in which they are to be read.
+        tables: of the schema, in the order in which they are to be read.
         directory: where they go; made if it is not there.
+        schema: columns of the tables.
     """
     directory.mkdir(parents=True, exist_ok=True)
     remove_candidates(directory)
@@ -204,7 +205,7 @@ def write_shards(tables: Iterable[pa.Table], directory: Path) -> int:
             size -= ROWS_PER_SHARD
             waiting = [together.slice(ROWS_PER_SHARD)]
     if size or index == 0:
-        last = pa.concat_tables(waiting) if waiting else SCHEMA.empty_table()
+        last = pa.concat_tables(waiting) if waiting else schema.empty_table()
         write_table(last, directory / f"candidates-{index:05d}.parquet")
     return total
 

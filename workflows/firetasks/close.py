@@ -13,6 +13,7 @@ from gnome_torch.stability.hull import STABLE_TOLERANCE, MissingReferenceError
 from workflows.campaign import campaign_settings
 from workflows.hulls import renew
 from workflows.novelty import judge
+from workflows.settings import CampaignSettings
 from workflows.store import Store
 
 
@@ -46,30 +47,66 @@ class CloseRound(FiretaskBase):
         store.close_round(name, number, result)
         if number >= settings.rounds:
             store.end_campaign(name, "finished", f"all {settings.rounds} rounds done")
-        elif number > 0 and not store.count_candidates(name, number):
+        elif number > 0 and not store.count_candidates(name, number) and not store.count_searches(name, number):
             store.end_campaign(
                 name,
                 "finished",
-                f"round {number}: no candidate predicted within {settings.screening.threshold} eV/atom of the hull",
+                f"round {number}: nothing predicted near the hull ({_thresholds(settings)})",
             )
             return FWAction(stored_data=result, defuse_children=True)
         return FWAction(stored_data=result)
 
 
+def _thresholds(settings: CampaignSettings) -> str:
+    """How near each pipeline wants its candidates."""
+    limits = {"structural": settings.screening.threshold, "compositional": settings.compositional.threshold}
+    return ", ".join(f"{pipeline}: {limits[pipeline]} eV/atom" for pipeline in settings.pipelines)
+
+
 def summary(store: Store, name: str, number: int, points: Mapping[str, HullPoint]) -> dict[str, Any]:
-    """What a round brought: relaxed, failed, on the hull, share on the hull, error of the predictions (eV/atom)."""
+    """What a round brought: relaxed, failed, on the hull, share on the hull, error of the predictions (eV/atom).
+
+    The crystals of one random search count as one trial, whose result is the lowest of them.
+    """
     candidates = store.round_candidates(name, number)
     relaxed = [c for c in candidates if c["state"] == "relaxed" and c["entry"] in points]
-    stable = [c for c in relaxed if points[c["entry"]].e_above_hull <= STABLE_TOLERANCE]
+    single = [(c, points[c["entry"]]) for c in relaxed if c.get("search") is None]
+    stable = sum(point.e_above_hull <= STABLE_TOLERANCE for _, point in single)
     errors = [
-        abs(c["prediction"]["formation_energy"] - points[c["entry"]].formation_energy)
-        for c in relaxed
-        if c["prediction"]
+        abs(c["prediction"]["formation_energy"] - point.formation_energy) for c, point in single if c["prediction"]
     ]
+    searches = _searches(store, name, number, relaxed, points)
+    trials = len(single) + searches.get("finished", 0)
     return {
         "relaxed": len(relaxed),
         "failed": sum(c["state"] == "failed" for c in candidates),
-        "stable": len(stable),
-        "hit_rate": len(stable) / len(relaxed) if relaxed else None,
+        "stable": stable + searches.get("stable", 0),
+        "hit_rate": (stable + searches.get("stable", 0)) / trials if trials else None,
+        "prediction_mae": fmean(errors) if errors else None,
+        "searches": searches,
+    }
+
+
+def _searches(
+    store: Store, name: str, number: int, relaxed: list[dict[str, Any]], points: Mapping[str, HullPoint]
+) -> dict[str, Any]:
+    """The same of the random searches; empty where there were none."""
+    searches = store.round_searches(name, number)
+    if not searches:
+        return {}
+    lowest: dict[str, HullPoint] = {}
+    for candidate in relaxed:
+        formula, point = candidate.get("search"), points[candidate["entry"]]
+        if formula is not None and (formula not in lowest or point.formation_energy < lowest[formula].formation_energy):
+            lowest[formula] = point
+    predicted = {s["formula"]: s["prediction"]["formation_energy"] for s in searches}
+    errors = [abs(predicted[formula] - point.formation_energy) for formula, point in lowest.items()]
+    stable = sum(point.e_above_hull <= STABLE_TOLERANCE for point in lowest.values())
+    return {
+        "searched": len(searches),
+        "finished": len(lowest),
+        "failed": sum(s["state"] == "failed" for s in searches),
+        "stable": stable,
+        "hit_rate": stable / len(lowest) if lowest else None,
         "prediction_mae": fmean(errors) if errors else None,
     }

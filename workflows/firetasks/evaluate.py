@@ -7,9 +7,9 @@ from typing import Any
 
 from fireworks import FiretaskBase, FWAction, explicit_serialize
 
-from workflows.campaign import campaign_settings
-from workflows.firetasks.train import member_directory, training_set
-from workflows.store import Store, round_id
+from workflows.campaign import STRUCTURE, campaign_settings, model_id
+from workflows.firetasks.train import member_directory, members, training_set
+from workflows.store import Store
 
 
 @explicit_serialize
@@ -22,9 +22,12 @@ class EvaluateEnsemble(FiretaskBase):
     Required parameters:
         campaign: name.
         round: round of the ensemble.
+    Optional parameters:
+        network: "structure" (by default) or "composition".
     """
 
     required_params = ("campaign", "round")
+    optional_params = ("network",)
 
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
         from workflows.calculators import one_thread_unless_told
@@ -33,15 +36,18 @@ class EvaluateEnsemble(FiretaskBase):
         store = Store(self.launchpad.db)
         name, number = self["campaign"], self["round"]
         settings = campaign_settings(store, name)
-        dataset = training_set(store, settings, number)
-        directories = [str(member_directory(settings, number, member)) for member in range(settings.network.members)]
-        before = store.model(round_id(name, number - 1))
+        network = self.get("network", STRUCTURE)
+        dataset = training_set(store, settings, number, network)
+        directories = [
+            str(member_directory(settings, number, member, network)) for member in range(members(settings, network))
+        ]
+        before = store.model(model_id(name, number - 1, network))
         tested = relaxed_test_part(dataset)
         found = test_errors(dataset, tested, directories)
         fields = {
             "campaign": name,
             "round": number,
-            "kind": "structure",
+            "kind": network,
             "theory": store.campaign(name)["theory"],
             "directories": directories,
             "data_hash": dataset.data_hash,
@@ -51,7 +57,7 @@ class EvaluateEnsemble(FiretaskBase):
             "test_mae_before": test_errors(dataset, tested, before["directories"]).get("mae") if before else None,
             "calibration": found,
         }
-        store.add_model(round_id(name, number), **fields)
+        store.add_model(model_id(name, number, network), **fields)
         return FWAction(stored_data={key: fields[key] for key in ("test_mae", "test_mae_before", "n_train", "n_test")})
 
 

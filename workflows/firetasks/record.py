@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +31,11 @@ NOT_RESULTS = (
 )
 
 
+def is_a_result(error: BaseException) -> bool:
+    """Whether an error of a relaxation says something about the crystal."""
+    return not traceback.format_exception_only(error)[-1].startswith(NOT_RESULTS)
+
+
 class RelaxationInterruptedError(RuntimeError):
     """The relaxation has no result, for a reason that lies outside it, and is to be run again."""
 
@@ -55,7 +61,7 @@ class RecordRelaxation(FiretaskBase):
             level = campaign_theory(store, name)
             output = store.job_output(self["job"])
             if output is None:
-                reason, directory = _failure(self.launchpad, self.fw_id)
+                reason, directory = failure_of_parent(self.launchpad, self.fw_id)
                 store.end_candidate(key, "failed", reason=reason, directory=directory)
             else:
                 self._record(store, level, candidate, level.read(output), output.get("dir_name"))
@@ -93,8 +99,15 @@ class RecordRelaxation(FiretaskBase):
         store.end_candidate(key, "relaxed", entry=entry.id, directory=directory)
 
 
-def _failure(launchpad: LaunchPad, fw_id: int) -> tuple[str, str | None]:
+def failure_of_parent(
+    launchpad: LaunchPad, fw_id: int, otherwise: str = "no result in the job store"
+) -> tuple[str, str | None]:
     """Reason (last line of the traceback) and directory of the parent that failed.
+
+    Args:
+        launchpad: where it is.
+        fw_id: the child.
+        otherwise: reason where none of them failed.
 
     Raises:
         RelaxationInterruptedError: it did not fail, it was stopped.
@@ -119,4 +132,4 @@ def _failure(launchpad: LaunchPad, fw_id: int) -> tuple[str, str | None]:
                 f"a worker cannot load Firework {parent}: install gnome-torch and its theory there, then run it "
                 f"again with 'lpad rerun_fws -i {parent}'"
             )
-    return "no result in the job store", None
+    return otherwise, None

@@ -7,7 +7,7 @@ from typing import Any
 
 from fireworks import FiretaskBase, FWAction, explicit_serialize
 
-from workflows.campaign import campaign_settings
+from workflows.campaign import STRUCTURE, campaign_settings
 from workflows.settings import CampaignSettings
 from workflows.store import Store
 
@@ -17,26 +17,71 @@ def round_directory(settings: CampaignSettings, number: int) -> Path:
     return settings.root / f"round-{number}"
 
 
-def member_directory(settings: CampaignSettings, number: int, member: int) -> Path:
-    return round_directory(settings, number) / "models" / f"member-{member:02d}"
+def member_directory(settings: CampaignSettings, number: int, member: int, network: str = STRUCTURE) -> Path:
+    folder = "models" if network == STRUCTURE else f"{network}-models"
+    return round_directory(settings, number) / folder / f"member-{member:02d}"
 
 
-def training_set(store: Store, settings: CampaignSettings, number: int) -> Any:
-    """The crystals that the networks of a round learn from: all that were on the hull's books when the last one closed.
+def members(settings: CampaignSettings, network: str = STRUCTURE) -> int:
+    """Members of an ensemble."""
+    return (settings.network if network == STRUCTURE else settings.composition_network).members
+
+
+def training_set(store: Store, settings: CampaignSettings, number: int, network: str = STRUCTURE) -> Any:
+    """What the networks of a round learn from: all that was on the hull's books when the last one closed.
 
     The first member writes it down, the others read it.
     """
-    from gnome_torch.training.dataset import TrainingSet
+    from gnome_torch.training.dataset import CompositionSet, TrainingSet
 
-    path = round_directory(settings, number) / "training-set"
+    kind = TrainingSet if network == STRUCTURE else CompositionSet
+    folder = "training-set" if network == STRUCTURE else f"{network}-training-set"
+    path = round_directory(settings, number) / folder
     if path.exists():
-        return TrainingSet.load(path)
+        return kind.load(path)
     closed = store.round(settings.name, number - 1)["closed"]
-    data = store.training_data(store.campaign(settings.name)["theory"], settings.elements, closed)
+    theory = store.campaign(settings.name)["theory"]
     path.parent.mkdir(parents=True, exist_ok=True)
-    dataset = TrainingSet.build([s for _, s, _ in data], [e for _, _, e in data], [key for key, _, _ in data])
+    if network == STRUCTURE:
+        data = store.training_data(theory, settings.elements, closed)
+        dataset: Any = TrainingSet.build([s for _, s, _ in data], [e for _, _, e in data], [key for key, _, _ in data])
+    else:
+        min_runs = settings.compositional.search.min_runs
+        labels = store.composition_labels(theory, settings.elements, closed, min_runs, store.pre_relaxed_runs(theory))
+        dataset = CompositionSet.build([formula for formula, _ in labels], [energy for _, energy in labels])
     dataset.save(path)
     return dataset
+
+
+def shape_and_training(settings: CampaignSettings, network: str, member: int, device: str) -> tuple[Any, Any]:
+    """Configuration of a network and of its training."""
+    from gnome_torch.models.composition import CompositionNetworkConfig
+    from gnome_torch.models.structure import StructureNetworkConfig
+    from gnome_torch.training.loop import TrainingConfig
+
+    common: dict[str, Any] = {
+        "seed": settings.seed + member,
+        "precision": "float32" if device == "cpu" else "bfloat16",
+        "device": device,
+    }
+    if network == STRUCTURE:
+        chosen = settings.network
+        return StructureNetworkConfig(hidden=chosen.hidden), TrainingConfig(
+            epochs=chosen.epochs,
+            batch_size=chosen.batch_size,
+            learning_rate=chosen.learning_rate,
+            volume_jitter=chosen.volume_jitter,
+            **common,
+        )
+    formulas = settings.composition_network
+    return CompositionNetworkConfig(hidden=formulas.hidden, edges=formulas.edges), TrainingConfig(
+        epochs=formulas.epochs,
+        batch_size=formulas.batch_size,
+        learning_rate=formulas.learning_rate,
+        warm_up=formulas.warm_up,
+        volume_jitter=0.0,
+        **common,
+    )
 
 
 @explicit_serialize
@@ -49,32 +94,25 @@ class TrainMember(FiretaskBase):
         campaign: name.
         round: round whose candidates it will judge.
         member: number of the member, from 0.
+    Optional parameters:
+        network: "structure" (by default) or "composition".
     """
 
     required_params = ("campaign", "round", "member")
+    optional_params = ("network",)
 
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
         from gnome_torch.models.checkpoint import load_metrics
-        from gnome_torch.models.structure import StructureNetworkConfig
-        from gnome_torch.training.loop import TrainingConfig, is_trained, train
+        from gnome_torch.training.loop import is_trained, train
         from workflows.calculators import best_device, one_thread_unless_told
 
         one_thread_unless_told()
         store = Store(self.launchpad.db)
         settings = campaign_settings(store, self["campaign"])
-        directory = member_directory(settings, self["round"], self["member"])
-        dataset = training_set(store, settings, self["round"])
-        network, device = settings.network, best_device()
-        config = StructureNetworkConfig(hidden=network.hidden)
-        training = TrainingConfig(
-            epochs=network.epochs,
-            batch_size=network.batch_size,
-            learning_rate=network.learning_rate,
-            volume_jitter=network.volume_jitter,
-            seed=settings.seed + self["member"],
-            precision="float32" if device == "cpu" else "bfloat16",
-            device=device,
-        )
+        network = self.get("network", STRUCTURE)
+        directory = member_directory(settings, self["round"], self["member"], network)
+        dataset = training_set(store, settings, self["round"], network)
+        config, training = shape_and_training(settings, network, self["member"], best_device())
         if is_trained(directory, dataset, config, training):
             metrics = load_metrics(directory)
         else:

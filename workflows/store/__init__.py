@@ -1,8 +1,8 @@
 """The database: the only door to MongoDB.
 
-Collections (design, section 4): `campaigns`, `rounds`, `candidates`, `entries`, `models`, `imports`. Every write is an
-upsert under a content hash or a name, so a Firework that runs twice changes nothing the second time. Only features
-that MongoDB and the embedded server share are used.
+Collections (design, section 4): `campaigns`, `rounds`, `candidates`, `entries`, `models`, and `searches`, `imports`.
+Every write is an upsert under a content hash or a name, so a Firework that runs twice changes nothing the second time.
+Only features that MongoDB and the embedded server share are used.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from workflows.store.candidates import ENDED, Candidates
 from workflows.store.connected import SCHEMA_VERSION, StoreError, check_server, now
 from workflows.store.entries import Entries, OutsideEntry
 from workflows.store.imports import Imports
+from workflows.store.searches import Searches, search_id
 
 __all__ = [
     "ENDED",
@@ -28,6 +29,7 @@ __all__ = [
     "job_store",
     "now",
     "round_id",
+    "search_id",
 ]
 
 
@@ -42,7 +44,7 @@ def job_store(database: Database[Any]) -> Any:
     )
 
 
-class Store(Campaigns, Candidates, Entries, Imports):
+class Store(Campaigns, Candidates, Entries, Imports, Searches):
     """Reads and writes of the loop, collection by collection.
 
     Args:
@@ -57,6 +59,7 @@ class Store(Campaigns, Candidates, Entries, Imports):
         self.entries = database["entries"]
         self.models = database["models"]
         self.imports = database["imports"]
+        self.searches = database["searches"]
 
     def prepare(self) -> None:
         """Create the indexes and note the version of the data; safe to repeat."""
@@ -74,6 +77,8 @@ class Store(Campaigns, Candidates, Entries, Imports):
         self.entries.create_index([("lineage.round", ASCENDING), ("stability.e_above_hull", ASCENDING)])
         self.entries.create_index([("novelty.prototype", ASCENDING), ("lineage.round", ASCENDING)])
         self.models.create_index([("campaign", ASCENDING), ("round", ASCENDING)])
+        self.searches.create_index([("campaign", ASCENDING), ("round", ASCENDING), ("state", ASCENDING)])
+        self.searches.create_index([("theory", ASCENDING), ("counts.pre_relaxed", ASCENDING)])
         # what keeps a workflow from being added twice, see workflows/launch.py
         self.database["workflows"].create_index([("metadata.gnome_key", ASCENDING)])
 

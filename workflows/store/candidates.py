@@ -35,6 +35,7 @@ class Candidates:
         number: int,
         chosen: Iterable[tuple[Candidate, Structure, Prediction | None, float | None]],
         model_id: str | None,
+        search: str | None = None,
     ) -> None:
         """Write the candidates that go to relaxation; those there already are left as they are.
 
@@ -43,6 +44,7 @@ class Candidates:
             number: round.
             chosen: candidate, its crystal, what was predicted, predicted distance to the hull (eV/atom).
             model_id: ensemble that predicted.
+            search: composition whose random search made them.
         """
         operations = []
         for candidate, structure, prediction, distance in chosen:
@@ -54,6 +56,7 @@ class Candidates:
                 "structure": structure.as_dict(),
                 "lineage": {**asdict(candidate.lineage), "round": number, "model_id": model_id},
                 "prediction": {**asdict(prediction), "e_above_hull": distance} if prediction else None,
+                "search": search,
                 "selected": now(),
             }
             key = f"{campaign}/{candidate.id}"
@@ -76,6 +79,11 @@ class Candidates:
         query: dict[str, Any] = {"campaign": campaign, "round": number}
         if state:
             query["state"] = state
+        return list(self.candidates.find(query).sort("_id", ASCENDING))
+
+    def waiting_candidates(self, campaign: str, number: int, search: str | None) -> list[dict[str, Any]]:
+        """Candidates of a round that have not ended: of the random search of a composition, or (None) of no search."""
+        query = {"campaign": campaign, "round": number, "state": "selected", "search": search}
         return list(self.candidates.find(query).sort("_id", ASCENDING))
 
     def end_candidate(self, key: str, state: str, **fields: Any) -> None:

@@ -201,6 +201,35 @@ class Entries:
                     rows.append((f"{document['_id']}:initial", crystal, energy + above))
         return rows
 
+    def composition_labels(
+        self, theory: str, elements: Some[str], until: datetime, min_runs: int, pre_relaxed: Mapping[str, int]
+    ) -> list[tuple[str, float]]:
+        """What composition networks learn from: reduced formula, lowest formation energy (eV/atom), in their order.
+
+        A composition whose crystals all come from random search counts with enough finished runs only: the lowest of a
+        few is not the lowest there is (Merchant et al., Methods).
+
+        Args:
+            theory: level of theory.
+            elements: compounds of no other elements.
+            until: entries that were written up to here.
+            min_runs: finished runs of random search at least.
+            pre_relaxed: finished pre-relaxations of each composition, from which the lowest went on.
+        """
+        query = {**within(theory, elements), "created": {"$lte": until}, "stability": {"$ne": None}}
+        lowest: dict[str, float] = {}
+        runs: dict[str, int] = {}
+        for document in self.entries.find(query, {"formula": 1, "source": 1, "stability.formation_energy": 1}):
+            formula, energy = document["formula"], float(document["stability"]["formation_energy"])
+            lowest[formula] = min(energy, lowest.get(formula, energy))
+            counted = 1 if document["source"] == "random" else min_runs  # anything else is a label by itself
+            runs[formula] = runs.get(formula, 0) + counted
+        return [
+            (formula, energy)
+            for formula, energy in sorted(lowest.items())
+            if max(runs[formula], pre_relaxed.get(formula, 0)) >= min_runs
+        ]
+
     def known_formulas(self, theory: str, elements: Some[str]) -> set[str]:
         """Reduced formulas of all entries of one theory within a set of elements."""
         return {document["formula"] for document in self.entries.find(within(theory, elements), {"formula": 1})}

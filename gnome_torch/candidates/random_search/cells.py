@@ -89,6 +89,13 @@ class _Group:
     fixed: tuple[bool, ...]
 
 
+# International Tables A: last space group of each stretch, operations of its point group
+_ORDERS = (
+    *((1, 1), (9, 2), (46, 4), (74, 8), (82, 4), (122, 8), (142, 16), (146, 3), (161, 6), (167, 12), (174, 6)),
+    *((190, 12), (194, 24), (199, 12), (220, 24), (230, 48)),
+)
+
+
 @cache
 def space_groups(fewest: int, most: int) -> np.ndarray:
     """Numbers of the space groups whose point group has so many operations, (n,).
@@ -96,17 +103,17 @@ def space_groups(fewest: int, most: int) -> np.ndarray:
     Raises:
         SearchError: there is none.
     """
-    from pymatgen.symmetry.groups import SpaceGroup
-
-    groups = [SpaceGroup.from_int_number(number) for number in range(1, 231)]
-    orders = [group.order // _LATTICE_POINTS[group.symbol[0]] for group in groups]
-    found = np.array([number for number, order in enumerate(orders, start=1) if fewest <= order <= most])
-    if len(found) == 0:
+    found: list[int] = []
+    first = 1
+    for last, order in _ORDERS:
+        found += range(first, last + 1) if fewest <= order <= most else ()
+        first = last + 1
+    if not found:
+        orders = ", ".join(map(str, sorted({order for _, order in _ORDERS})))
         raise SearchError(
-            f"operations = {fewest} to {most}: no space group has so many; point groups have 1, 2, 3, 4, 6, 8, 12, 16, "
-            "24 or 48"
+            f"operations = {fewest} to {most}: point groups have {orders}: choose a range with one of them"
         )
-    return found
+    return np.array(found)
 
 
 _LATTICE_POINTS = {"P": 1, "A": 2, "B": 2, "C": 2, "I": 2, "R": 3, "F": 4}

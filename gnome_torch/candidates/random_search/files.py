@@ -38,6 +38,11 @@ def is_written(directory: Path, plan: Mapping[str, Any]) -> bool:
         return False
 
 
+def is_complete(directory: Path, formula: str) -> bool:
+    """Whether a search of a composition has been written whole, of whatever plan."""
+    return (directory / f"{formula}.json").exists()
+
+
 def write_search(result: SearchResult, directory: Path, plan: Mapping[str, Any]) -> list[Path]:
     """Write the crystals of a search, in place of those of an earlier one; the files with crystals.
 

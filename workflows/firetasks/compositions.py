@@ -1,0 +1,110 @@
+"""The compositional pipeline's first stages: formulas, and which of them are searched for crystals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+from fireworks import FiretaskBase, FWAction, explicit_serialize
+
+from gnome_torch.candidates.composition_shards import write_compositions
+from gnome_torch.candidates.compositions import compositions, number_of_formulas
+from gnome_torch.candidates.structural import known_compositions
+from gnome_torch.records import Predictions
+from gnome_torch.screening import screen
+from workflows.campaign import COMPOSITION, campaign_settings, model_id
+from workflows.firetasks.train import round_directory
+from workflows.hulls import current_hull
+from workflows.searches import launch_searches
+from workflows.store import Store
+
+FOLDER = "compositions"
+
+
+@explicit_serialize
+class GenerateCompositions(FiretaskBase):
+    """Write the formulas that oxidation states can balance, and that nobody has computed, into the round's shards.
+
+    Required parameters:
+        campaign: name.
+        round: number.
+    """
+
+    required_params = ("campaign", "round")
+
+    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
+        store = Store(self.launchpad.db)
+        name, number = self["campaign"], self["round"]
+        settings = campaign_settings(store, name)
+        policy, limits = settings.composition_policy(), settings.composition_limits()
+        known = store.known_formulas(store.campaign(name)["theory"], settings.elements)
+        known |= store.searched_formulas(name)
+        summary = write_compositions(
+            compositions(policy, limits, known_compositions(sorted(known))),
+            round_directory(settings, number) / FOLDER,
+            looked_at=number_of_formulas(policy, limits),
+            known=len(known),
+        )
+        counts = {f"compositions.{key}": summary[key] for key in ("looked_at", "known", "compositions", "strict")}
+        store.open_round(name, number)
+        store.update_round(name, number, **{f"counts.{key}": value for key, value in counts.items()})
+        return FWAction(stored_data=summary)
+
+
+@explicit_serialize
+class ScreenCompositions(FiretaskBase):
+    """Predict every formula, keep those near the hull, and add a random search for each.
+
+    Required parameters:
+        campaign: name.
+        round: number.
+    """
+
+    required_params = ("campaign", "round")
+
+    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
+        store = Store(self.launchpad.db)
+        name, number = self["campaign"], self["round"]
+        # a second run must not choose again: the hull may have moved since the first
+        if "selected" not in store.round(name, number).get("counts", {}).get("compositions", {}):
+            choose(store, name, number)
+        launch_searches(store, self.launchpad, name, number)
+        return FWAction(stored_data={"searches": store.count_searches(name, number)})
+
+
+def choose(store: Store, name: str, number: int) -> None:
+    """Predict a round's formulas, write down what is thought of each, and select those that are searched."""
+    import numpy as np
+    from pymatgen.core import Composition
+
+    from gnome_torch.inference import predict_compositions
+    from gnome_torch.models.ensemble import Ensemble
+    from workflows.calculators import one_thread_unless_told
+
+    one_thread_unless_told()
+    settings = campaign_settings(store, name)
+    limits = settings.compositional
+    theory = store.campaign(name)["theory"]
+    judge = model_id(name, number, COMPOSITION)
+    ensemble = Ensemble.load(store.model(judge)["directories"])
+    hull = current_hull(store, theory, settings.elements)
+
+    def predict(table: pa.Table) -> Predictions:
+        formulas = [Composition(formula) for formula in table["formula"].to_pylist()]
+        energies, iqr = predict_compositions(ensemble, formulas)
+        return Predictions(energies, iqr, np.ones(len(energies)))
+
+    directory = round_directory(settings, number)
+    screened = screen(
+        directory / FOLDER,
+        directory / "composition-screening",
+        predict,
+        hull.energies,
+        {"ensemble": ensemble.fingerprint()},
+        threshold=limits.threshold,
+        limit=limits.max_compositions,
+        read=lambda table: table["formula"].to_pylist(),
+    )
+    store.select_compositions(name, number, theory, screened.chosen, judge)
+    counts = {"near_hull": screened.near, "selected": len(screened.chosen)}
+    store.update_round(name, number, **{f"counts.compositions.{key}": value for key, value in counts.items()})

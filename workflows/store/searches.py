@@ -1,0 +1,108 @@
+"""Compositions that passed the filter, and their random structure searches.
+
+searches    _id = campaign/formula; state: selected -> searched | failed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from pymongo import ASCENDING, UpdateOne
+from pymongo.collection import Collection
+from pymongo.database import Database
+
+from gnome_torch.records import Prediction
+from workflows.store.connected import StoreError, now
+
+
+def search_id(campaign: str, formula: str) -> str:
+    return f"{campaign}/{formula}"
+
+
+class Searches:
+    """Reads and writes of `searches`."""
+
+    database: Database[Any]
+    searches: Collection[Any]
+
+    def select_compositions(
+        self,
+        campaign: str,
+        number: int,
+        theory: str,
+        chosen: Iterable[tuple[str, Prediction, float]],
+        model_id: str,
+    ) -> None:
+        """Write the compositions that are to be searched; those there already are left as they are.
+
+        Args:
+            campaign: name.
+            number: round.
+            theory: that its crystals are relaxed at.
+            chosen: reduced formula, what was predicted, predicted distance to the hull (eV/atom).
+            model_id: ensemble that predicted.
+        """
+        operations = []
+        for formula, prediction, distance in chosen:
+            document = {
+                "campaign": campaign,
+                "round": number,
+                "theory": theory,
+                "formula": formula,
+                "state": "selected",
+                "prediction": {**asdict(prediction), "e_above_hull": distance},
+                "model_id": model_id,
+                "counts": {},
+                "selected": now(),
+            }
+            key = search_id(campaign, formula)
+            operations.append(UpdateOne({"_id": key}, {"$setOnInsert": document}, upsert=True))
+        if operations:
+            self.searches.bulk_write(operations, ordered=False)
+
+    def search(self, campaign: str, formula: str) -> dict[str, Any]:
+        """One search.
+
+        Raises:
+            StoreError: there is none.
+        """
+        found = self.searches.find_one({"_id": search_id(campaign, formula)})
+        if found is None:
+            raise StoreError(f"no search of '{formula}' in campaign '{campaign}' of database '{self.database.name}'")
+        return dict(found)
+
+    def round_searches(self, campaign: str, number: int, state: str | None = None) -> list[dict[str, Any]]:
+        query: dict[str, Any] = {"campaign": campaign, "round": number}
+        if state:
+            query["state"] = state
+        return list(self.searches.find(query).sort("_id", ASCENDING))
+
+    def count_searches(self, campaign: str, number: int | None = None, state: str | None = None) -> int:
+        """Searches of a round or, without number, of all rounds."""
+        query: dict[str, Any] = {"campaign": campaign}
+        if number is not None:
+            query["round"] = number
+        if state:
+            query["state"] = state
+        return int(self.searches.count_documents(query))
+
+    def searched_formulas(self, campaign: str) -> set[str]:
+        """Compositions that a campaign has chosen in any round."""
+        return {document["formula"] for document in self.searches.find({"campaign": campaign}, {"formula": 1})}
+
+    def end_search(self, campaign: str, formula: str, state: str, **fields: Any) -> None:
+        """Record that the crystals of a search are candidates now ("searched"), or that there are none ("failed")."""
+        self.searches.update_one(
+            {"_id": search_id(campaign, formula), "state": "selected"},
+            {"$set": {**fields, "state": state, "ended": now()}},
+        )
+
+    def pre_relaxed_runs(self, theory: str) -> dict[str, int]:
+        """Finished pre-relaxations of each composition, over all campaigns of a theory."""
+        runs: dict[str, int] = {}
+        query = {"theory": theory, "counts.pre_relaxed": {"$gt": 0}}
+        for document in self.searches.find(query, {"formula": 1, "counts": 1}):
+            runs[document["formula"]] = runs.get(document["formula"], 0) + document["counts"]["pre_relaxed"]
+        return runs
