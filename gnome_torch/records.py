@@ -250,11 +250,11 @@ class HullPoint:
         formation_energy: eV/atom, from the lowest entry of each element.
         e_above_hull: distance to the convex hull, eV/atom; 0 on the hull.
         phase_separation_energy: energy against the hull without any entry of this composition, eV/atom;
-            negative for a stable compound. None for an element (nothing is left to separate into).
+            negative for a stable compound. Of an element its formation energy (nothing is left to separate into).
         decomposition: entry id -> fraction of atoms, on the hull of all entries.
     """
 
     formation_energy: float
     e_above_hull: float
-    phase_separation_energy: float | None
+    phase_separation_energy: float
     decomposition: Mapping[str, float]

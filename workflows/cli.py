@@ -405,7 +405,7 @@ def _print_phases(rows: list[PhaseRow], console: Console) -> None:
             row.formula,
             f"{row.spacegroup} ({row.spacegroup_number})",
             f"{row.e_above_hull:.3f}",
-            "-" if row.phase_separation_energy is None else f"{row.phase_separation_energy:.3f}",
+            f"{row.phase_separation_energy:.3f}",
             "new" if row.new else "known",
             str(row.round),
             row.lineage[0],

@@ -28,7 +28,10 @@ COMPATIBLE = Annotated[
     bool, typer.Option("--compatible", help="the theory is a campaign's, computed with the very same settings")
 ]
 REJECTS = Annotated[
-    Path | None, typer.Option(help="CSV file for what cannot be used; by default beside you, named after the source")
+    Path | None,
+    typer.Option(
+        help="CSV file for what cannot be used; by default in this directory, named after the source and the import"
+    ),
 ]
 
 
@@ -49,7 +52,7 @@ def import_file(
     from gnome_torch.data.energy_files import EnergyFile
 
     source = EnergyFile(path.expanduser(), energy, per_cell, kind)
-    _import(source, theory, corrections, compatible, rejects or Path(f"{path.name}.rejects.csv"))
+    _import(source, theory, corrections, compatible, rejects)
 
 
 @imports.command("gnome", epilog="Example: gnome data import gnome stable_materials_summary.csv --crystals by_id.zip")
@@ -70,7 +73,7 @@ def import_gnome(
     from gnome_torch.data.gnome_release import GnomeRelease
 
     source = GnomeRelease(summary.expanduser(), crystals.expanduser() if crystals else None)
-    _import(source, theory, corrections, compatible, rejects or Path(f"{summary.name}.rejects.csv"))
+    _import(source, theory, corrections, compatible, rejects)
 
 
 @imports.command("mp", epilog="Example: gnome data import mp --elements Li,Fe,O")
@@ -94,7 +97,7 @@ def import_mp(
         raise SourceError(f"--elements {elements}: {unknown[0]!r} is not an element; write Li,Fe,O")
     source = MaterialsProject(tuple(symbols), "R2SCAN" if r2scan else "GGA_GGA+U")
     name = theory or ("mp-r2scan" if r2scan else "mp-pbe")
-    _import(source, name, corrections, compatible, rejects or Path("materials-project.rejects.csv"))
+    _import(source, name, corrections, compatible, rejects)
 
 
 @imports.command(
@@ -114,13 +117,10 @@ def import_optimade(
     rejects: REJECTS = None,
 ) -> None:
     """Import crystals and energies from any OPTIMADE provider."""
-    from urllib.parse import urlparse
-
     from gnome_torch.data.optimade import OptimadeSource
 
     source = OptimadeSource(base_url, energy, filter, per_cell, kind)
-    name = urlparse(base_url).hostname or "optimade"
-    _import(source, theory, corrections, compatible, rejects or Path(f"{name}.rejects.csv"))
+    _import(source, theory, corrections, compatible, rejects)
 
 
 @app.command("list", epilog="Example: gnome data list")
@@ -136,20 +136,23 @@ def data_list() -> None:
         print("no entry yet")
 
 
-def _import(source: Source, theory: str, corrections: Corrections, compatible: bool, rejects: Path) -> None:
+def _import(source: Source, theory: str, corrections: Corrections, compatible: bool, rejects: Path | None) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from gnome_torch.data.outside import SourceError
     from workflows.cli import open_database
     from workflows.imports import Imported, import_source
 
     _, store = open_database()
+    so_far: list[Imported] = []
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task(source.name, total=None)
 
         def report(imported: Imported, done: float | None) -> None:
             text = f"{source.name}: {imported.read:,} read, {imported.new:,} new, {imported.rejected:,} rejected"
+            so_far.append(imported)
             progress.update(task, description=text, completed=done, total=None if done is None else 1.0)
 
         try:
@@ -157,6 +160,14 @@ def _import(source: Source, theory: str, corrections: Corrections, compatible: b
         except KeyboardInterrupt:
             print("gnome: stopped; the same command goes on from here", file=sys.stderr)
             raise typer.Exit(130) from None
+        except SourceError as error:
+            before = so_far[-1] if so_far else None
+            if before is None or before.read == before.rejected:
+                raise
+            raise SourceError(
+                f"{error}; {before.read - before.rejected:,} records were read before and are kept: they are placed "
+                "on a hull when the import has ended"
+            ) from error
     if imported.repeated:
         print(f"{source.name}: imported before ({imported.read:,} records), and unchanged since: nothing to do")
         if imported.placed:
@@ -165,7 +176,7 @@ def _import(source: Source, theory: str, corrections: Corrections, compatible: b
         kept = imported.read - imported.rejected
         print(f"{source.name}: {kept:,} of {imported.read:,} records used, {imported.new:,} of them new")
     if imported.rejected and not imported.repeated:
-        print(f"gnome: {imported.rejected:,} records left out, all in {rejects}", file=sys.stderr)
+        print(f"gnome: {imported.rejected:,} records left out, all in {imported.rejects}", file=sys.stderr)
     _place(store, imported.theories)
     store.update_import(imported.key, placed=True)
 

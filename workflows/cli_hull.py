@@ -44,6 +44,8 @@ def hull(
 
     if (entries is None) == (theory is None):
         raise StructureFileError("what is known: give --entries FILE or --theory NAME, one of them")
+    if out.exists() and any(path is not None and path.exists() and out.samefile(path) for path in (entries, query)):
+        raise StructureFileError(f"--out {out}: this file is read from: choose another name")
     known = read_energies(entries, target) if entries is not None else _read_theory(theory or "")
     rejects = list(known.rejects)
     asked = known
@@ -133,6 +135,8 @@ def _write(engine: Hull, rows: list[tuple[str, float]], out: Path) -> None:
     import numpy as np
     from rich.progress import track
 
+    from gnome_torch.stability.formulas import fractions_of
+
     formula_of = cache(engine.formula_of)
     partial = out.with_name(f"{out.name}.partial")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -143,7 +147,10 @@ def _write(engine: Hull, rows: list[tuple[str, float]], out: Path) -> None:
             some = rows[start : start + ROWS_AT_ONCE]
             found = engine.decompositions([formula for formula, _ in some])
             lowest = engine.lowest_energies(found)
-            given = np.array([energy for _, energy in some])
+            # measured from the elements as they are listed, like the hull
+            given = engine.formation_energies(
+                fractions_of(formula for formula, _ in some), np.array([energy for _, energy in some])
+            )
             energies = np.where(np.isnan(given), lowest, given)
             for row, (formula, _) in enumerate(some):
                 parts = engine.decomposition(found, row)

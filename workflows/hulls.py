@@ -105,7 +105,8 @@ def renew(store: Store, theory: str, elements: Collection[str] | None = None) ->
 
 
 def _believable(entries: Sequence[EntryEnergy]) -> tuple[list[EntryEnergy], dict[str, str]]:
-    doubtful = unbelievable(entries)
+    of_formation = bool(entries) and entries[0].theory.endswith(FORMATION)
+    doubtful = unbelievable(entries, 0.0) if of_formation else unbelievable(entries)
     return [entry for entry in entries if entry.id not in doubtful], doubtful
 
 

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pymatgen.core import Composition
-
 from gnome_torch.data.kinds import Corrections, EnergyKind
 from gnome_torch.data.outside import Batch, OutsideRecord, Source, SourceError
 from gnome_torch.data.rejects import COLUMNS, Reject
 from gnome_torch.records import EntryEnergy, content_hash, structure_key
 from gnome_torch.stability.corrections import CorrectionScheme, UncorrectableError, correction
+from gnome_torch.stability.formulas import reduced_formula
 from workflows.hulls import theory_of
 from workflows.store import OutsideEntry, Store, StoreError, now
 
@@ -43,6 +42,7 @@ class Imported:
         key: of the import's record.
         repeated: the whole of it had been imported before, and nothing was done.
         placed: what it brought has been placed on its hulls since.
+        rejects: where records that could not be used are written.
     """
 
     theories: Sequence[str]
@@ -52,13 +52,14 @@ class Imported:
     key: str
     repeated: bool = False
     placed: bool = False
+    rejects: Path | None = None
 
 
 def import_source(
     store: Store,
     source: Source,
     theory: str,
-    rejects: Path,
+    rejects: Path | None = None,
     corrections: Corrections = Corrections.AS_GIVEN,
     compatible: bool = False,
     report: Callable[[Imported, float | None], None] = lambda imported, done: None,
@@ -69,7 +70,8 @@ def import_source(
         store: the database.
         source: where the records come from.
         theory: name of their level of theory; formation energies get a theory of their own beside it.
-        rejects: CSV file for the records that cannot be used; none is written if there are none.
+        rejects: CSV file for the records that cannot be used; none is written if there are none. By default in this
+            directory, named after the source and this import of it.
         corrections: of total energies.
         compatible: the energies may share a hull with those that campaigns computed under this theory.
         report: told after every batch, with the share of the source that has been read, if that is known.
@@ -87,12 +89,16 @@ def import_source(
             return Imported(
                 mark["theories"], mark["read"], mark["new"], mark["rejected"], key, True, mark.get("placed", False)
             )
-        mark |= {"position": None, "read": 0, "rejected": 0, "rejects_bytes": 0}
+        mark["position"] = None
+    if mark["position"] is None:  # from the beginning: whatever was counted will be counted again
+        mark |= {"read": 0, "rejected": 0, "rejects_bytes": 0}
+    rejects = rejects or Path(f"{_file_name(source.name)}.{key[:8]}.rejects.csv")
+    functional = store.functional_of(theory)
     theories = set(mark["theories"])
-    imported = Imported(sorted(theories), mark["read"], mark["new"], mark["rejected"], key)
+    imported = Imported(sorted(theories), mark["read"], mark["new"], mark["rejected"], key, rejects=rejects)
     file = _RejectsFile(rejects, mark["rejects_bytes"])
     for batch in source.batches(mark["position"]):
-        good, bad = _entries(batch, source, theory, corrections)
+        functional, good, bad = _entries(batch, source, theory, corrections, functional)
         new = 0
         for name in sorted({entry.energy.theory for entry in good}):
             some = [entry for entry in good if entry.energy.theory == name]
@@ -100,7 +106,12 @@ def import_source(
             theories.add(name)
         size = file.append(bad)
         imported = Imported(
-            sorted(theories), imported.read + len(batch.items), imported.new + new, imported.rejected + len(bad), key
+            sorted(theories),
+            imported.read + len(batch.items),
+            imported.new + new,
+            imported.rejected + len(bad),
+            key,
+            rejects=rejects,
         )
         # last of all: what comes before it is repeated without harm if we die here
         store.update_import(
@@ -113,6 +124,7 @@ def import_source(
             rejected=imported.rejected,
             rejects_bytes=size,
             theories=sorted(theories),
+            functional=functional,
         )
         report(imported, batch.done)
     if imported.read == imported.rejected:
@@ -136,8 +148,9 @@ def _check_theory(store: Store, theory: str, compatible: bool) -> None:
 
 
 def _entries(
-    batch: Batch, source: Source, theory: str, corrections: Corrections
-) -> tuple[list[OutsideEntry], list[Reject]]:
+    batch: Batch, source: Source, theory: str, corrections: Corrections, functional: str
+) -> tuple[str, list[OutsideEntry], list[Reject]]:
+    """The functional of the theory, as far as it is known by now, entries, and what cannot be used."""
     good: list[OutsideEntry] = []
     bad: list[Reject] = []
     for item in batch.items:
@@ -145,10 +158,22 @@ def _entries(
             bad.append(item)
             continue
         try:
+            functional = functional or item.functional
+            if item.functional and item.functional != functional:
+                raise ValueError(
+                    f"computed with {item.functional}, but theory {theory!r} holds {functional}: import it under "
+                    "another name"
+                )
             good.append(_entry(item, theory_of(theory, item.kind), corrections))
         except (UncorrectableError, ValueError) as error:
-            bad.append(Reject(source.name, item.key, item.formula, " ".join(str(error).split())))
-    return good, bad
+            where = (item.file or source.name, item.place or item.key)
+            bad.append(Reject(*where, item.formula, " ".join(str(error).split())))
+    return functional, good, bad
+
+
+def _file_name(source: str) -> str:
+    """A source's name as a part of a file name."""
+    return re.sub(r"[^A-Za-z0-9_.+-]+", "-", source.removeprefix("file:")).strip("-.")
 
 
 def _entry(record: OutsideRecord, theory: str, corrections: Corrections) -> OutsideEntry:
@@ -158,21 +183,29 @@ def _entry(record: OutsideRecord, theory: str, corrections: Corrections) -> Outs
         UncorrectableError: the scheme refuses the crystal.
         ValueError: no crystal to correct, or a formation energy that is to be corrected.
     """
-    formula = Composition(record.formula).reduced_formula
+    formula = reduced_formula(record.formula)
     shift = record.correction_per_atom
     if corrections is not Corrections.AS_GIVEN:
         if record.structure is None or record.kind is EnergyKind.FORMATION:
             raise ValueError(f"corrections {corrections.value!r} need a crystal and a total energy")
         n = len(record.structure)
-        shift = correction(record.structure, record.energy_per_atom * n, _SCHEMES[corrections]) / n
+        energy = record.energy_per_atom * n
+        shift = correction(record.structure, energy, _SCHEMES[corrections], record.parameters) / n
     content: dict[str, Any] = {
         "theory": theory,
         "crystal": structure_key(record.structure) if record.structure is not None else formula,
         "energy_per_atom": round(record.energy_per_atom, 6),
         "correction_per_atom": round(shift, 6),
     }
-    energy = EntryEnergy(content_hash(content), formula, record.energy_per_atom, shift, theory)
-    return OutsideEntry(record.key, record.structure, energy)
+    entry = EntryEnergy(content_hash(content), formula, record.energy_per_atom, shift, theory)
+    return OutsideEntry(record.key, record.structure, entry)
+
+
+def _is_of_rejects(path: Path) -> bool:
+    """Whether a file is one that an import has written, or empty."""
+    with path.open("rb") as file:
+        first = file.readline(200)
+    return first.strip() in (b"", ",".join(COLUMNS).encode())
 
 
 class _RejectsFile:
@@ -180,6 +213,8 @@ class _RejectsFile:
 
     def __init__(self, path: Path, size: int) -> None:
         self._path = path
+        if path.exists() and not _is_of_rejects(path):
+            raise SourceError(f"{path} is no file of rejects, and would be replaced: name another with --rejects")
         if size == 0:
             path.unlink(missing_ok=True)
         elif path.exists() and path.stat().st_size > size:

@@ -84,7 +84,7 @@ class PhaseRow:
         spacegroup: Hermann-Mauguin symbol (tolerance 0.1 angstrom).
         spacegroup_number: its number.
         e_above_hull: eV/atom.
-        phase_separation_energy: eV/atom, negative when stable; None for an element.
+        phase_separation_energy: eV/atom, negative when stable.
         formation_energy: eV/atom.
         new: the composition was not in the campaign's first data (of the campaign asked for, else of the one that
             computed it), and has not been imported at whatever theory.
@@ -108,7 +108,7 @@ class PhaseRow:
     spacegroup: str
     spacegroup_number: int
     e_above_hull: float
-    phase_separation_energy: float | None
+    phase_separation_energy: float
     formation_energy: float
     new: bool
     prototype: str | None

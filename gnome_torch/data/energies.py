@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gnome_torch.data.csv_rows import csv_header, csv_rows
 from gnome_torch.data.files import NAME_COLUMNS, StructureFileError
+from gnome_torch.data.outside import number_of
 from gnome_torch.data.rejects import Reject
 from gnome_torch.data.tables import FORMULA_COLUMNS
 from gnome_torch.stability.formulas import FormulaError, amounts_of
@@ -48,45 +50,36 @@ def read_energies(path: str | Path, target: str = "target", required: bool = Tru
     path = Path(path).expanduser()
     ids, formulas, energies, rejects = [], [], [], []
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            header = list(reader.fieldnames or ())
-            column = next((name for name in FORMULA_COLUMNS if name in header), None)
-            if not header:
-                raise StructureFileError(f"{path}: the file is empty; write a CSV file with columns formula,{target}")
-            if column is None:
-                raise StructureFileError(f"{path}: its columns are {', '.join(header)}; one must be formula")
-            if required and target not in header:
-                raise StructureFileError(f"{path}: no column {target!r}; its columns are {', '.join(header)}")
-            named = next((name for name in NAME_COLUMNS if name in header), None)
-            for row in reader:
-                place = f"line {reader.line_num}"
-                formula, text = (row[column] or "").strip(), (row.get(target) or "").strip()
-                if not formula and not text:
-                    continue  # an empty line
-                try:
-                    amounts_of(formula)
-                except FormulaError as error:
-                    rejects.append(Reject(str(path), place, formula, f"column {column}: {error}"))
-                    continue
-                energy = math.nan if not text and not required else _number(text)
-                if energy is None:
-                    rejects.append(Reject(str(path), place, text, f"column {target}: no energy in eV/atom"))
-                    continue
-                ids.append(row[named] if named else formula)
-                formulas.append(formula)
-                energies.append(energy)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        header = csv_header(path)
+        column = next((name for name in FORMULA_COLUMNS if name in header), None)
+        if not header:
+            raise StructureFileError(f"{path}: the file is empty; write a CSV file with columns formula,{target}")
+        if column is None:
+            raise StructureFileError(f"{path}: its columns are {', '.join(header)}; one must be formula")
+        if required and target not in header:
+            raise StructureFileError(f"{path}: no column {target!r}; its columns are {', '.join(header)}")
+        named = next((name for name in NAME_COLUMNS if name in header), None)
+        for row in csv_rows(path):
+            place = f"line {row.line}"
+            formula, text = row.fields[column], row.fields.get(target, "")
+            if row.problem:
+                rejects.append(Reject(str(path), place, row.text, row.problem))
+                continue
+            try:
+                amounts_of(formula)
+            except FormulaError as error:
+                rejects.append(Reject(str(path), place, formula, f"column {column}: {error}"))
+                continue
+            energy = math.nan if not text and not required else number_of(text)
+            if energy is None:
+                rejects.append(Reject(str(path), place, text, f"column {target}: no energy in eV/atom"))
+                continue
+            ids.append(row.fields[named] if named else formula)
+            formulas.append(formula)
+            energies.append(energy)
+    except (OSError, csv.Error) as error:
         raise StructureFileError(f"{path}: cannot be read: {error}") from error
     if not formulas:
         first = f"; the first: {rejects[0]}" if rejects else ""
         raise StructureFileError(f"{path}: no row in it that can be used ({len(rejects)} are broken){first}")
     return EnergyTable(ids, formulas, energies, rejects)
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None

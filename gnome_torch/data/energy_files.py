@@ -4,7 +4,7 @@
 |---|---|
 | CSV with a column `formula` | of formation unless said otherwise, in a column that is named, eV/atom |
 | CSV with a column `cif` | the same, per atom or per cell |
-| pymatgen JSON (plain, .gz, .bz2): one ComputedStructureEntry, a list, or one under "entries" | total, uncorrected |
+| pymatgen JSON (plain, .gz, .bz2): ComputedStructureEntry, one a line, a list, or one under "entries" | total |
 | extended XYZ, ASE databases and trajectories | total, of the calculator that is stored with the crystal |
 """
 
@@ -16,7 +16,6 @@ import gzip
 import io
 import json
 import math
-import sys
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -26,7 +25,9 @@ from typing import Any
 from pymatgen.entries.computed_entries import ComputedStructureEntry
 from pymatgen.io.ase import AseAtomsAdaptor
 
-from gnome_torch.data.files import ASE_SUFFIXES, NAME_COLUMNS, crystal_of_cif
+from gnome_torch.data.csv_rows import csv_header, csv_rows
+from gnome_torch.data.extxyz_frames import frames
+from gnome_torch.data.files import NAME_COLUMNS, crystal_of_cif
 from gnome_torch.data.json_stream import json_items
 from gnome_torch.data.kinds import EnergyKind
 from gnome_torch.data.outside import (
@@ -35,6 +36,7 @@ from gnome_torch.data.outside import (
     SourceError,
     Step,
     crystal_record,
+    found_at,
     in_batches,
     number_of,
     one_line,
@@ -98,10 +100,10 @@ class EnergyFile:
         try:
             if suffixes and suffixes[-1] == ".csv":
                 yield from self._csv(after)
-            elif ".json" in suffixes:
+            elif {".json", ".jsonl"} & set(suffixes):
                 yield from self._json(after)
-            elif suffixes and suffixes[-1] in ASE_SUFFIXES:
-                yield from self._ase(after)
+            elif suffixes and suffixes[-1] in READERS:
+                yield from READERS[suffixes[-1]](self, after)
             else:
                 raise SourceError(
                     f"{self.path}: no file of energies; give CSV, pymatgen JSON (.gz, .bz2 too), extended XYZ or an "
@@ -111,27 +113,28 @@ class EnergyFile:
             raise SourceError(f"{self.path}: cannot be read: {one_line(error)}") from error
 
     def _csv(self, after: int) -> Iterator[Step]:
-        csv.field_size_limit(sys.maxsize)
-        with self.path.open("rb") as raw:
-            size = max(self.path.stat().st_size, 1)
-            reader = csv.DictReader(io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""))
-            header = list(reader.fieldnames or ())
-            if not header:
-                raise SourceError(f"{self.path}: the file is empty")
-            cif = next((name for name in header if name.strip().lower() == "cif"), None)
-            formula = next((name for name in FORMULA_COLUMNS if name in header), None)
-            if cif is None and formula is None:
-                raise SourceError(f"{self.path}: its columns are {', '.join(header)}; one must be formula or cif")
-            if self.energy not in header:
-                raise SourceError(f"{self.path}: no column {self.energy!r}; its columns are {', '.join(header)}")
-            if cif is None and self.per_cell:
-                raise SourceError(f"{self.path}: formulas have no cell: give energies per atom")
-            named = next((name for name in NAME_COLUMNS if name in header), None)
-            for row in reader:
-                if reader.line_num <= after or not any((v or "").strip() for v in row.values() if isinstance(v, str)):
-                    continue  # read before, or an empty line
-                item = self._row(row, f"line {reader.line_num}", cif, formula, named)
-                yield Step(reader.line_num, min(raw.tell() / size, 1.0), item)
+        header = csv_header(self.path)
+        if not header:
+            raise SourceError(f"{self.path}: the file is empty")
+        cif = next((name for name in header if name.strip().lower() == "cif"), None)
+        formula = next((name for name in FORMULA_COLUMNS if name in header), None)
+        if cif is None and formula is None:
+            raise SourceError(f"{self.path}: its columns are {', '.join(header)}; one must be formula or cif")
+        if self.energy not in header:
+            raise SourceError(f"{self.path}: no column {self.energy!r}; its columns are {', '.join(header)}")
+        if cif is None and self.per_cell:
+            raise SourceError(f"{self.path}: formulas have no cell: give energies per atom")
+        named = next((name for name in NAME_COLUMNS if name in header), None)
+        for row in csv_rows(self.path):
+            if row.line <= after:
+                continue  # read before
+            place = f"line {row.line}"
+            item: OutsideRecord | Reject
+            if row.problem:
+                item = Reject(str(self.path), place, row.text, row.problem)
+            else:
+                item = found_at(self._row(row.fields, place, cif, formula, named), str(self.path), place)
+            yield Step(row.line, row.done, item)
 
     def _row(
         self, row: Mapping[str, str], place: str, cif: str | None, formula: str | None, named: str | None
@@ -159,10 +162,12 @@ class EnergyFile:
         suffix = self.path.suffix.lower()
         unpack: Any = {".gz": gzip.open, ".bz2": bz2.open}.get(suffix, lambda file: file)
         with self.path.open("rb") as raw, unpack(raw) as file:
-            text = io.TextIOWrapper(file, encoding="utf-8-sig")
+            text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace")
             for number, item in enumerate(json_items(text, "entries"), start=1):
                 if number > after:
-                    yield Step(number, min(raw.tell() / size, 1.0), self._entry(item, f"entry {number}"))
+                    place = f"entry {number}"
+                    found = found_at(self._entry(item, place), str(self.path), place)
+                    yield Step(number, min(raw.tell() / size, 1.0), found)
 
     def _entry(self, item: Any, place: str) -> OutsideRecord | Reject:
         try:
@@ -171,7 +176,40 @@ class EnergyFile:
             value = str(item.get("entry_id", "")) if isinstance(item, dict) else str(item)[:60]
             return Reject(str(self.path), place, value, one_line(error))
 
-    def _ase(self, after: int) -> Iterator[Step]:
+    def _extxyz(self, after: int) -> Iterator[Step]:
+        from ase.io import read
+
+        for number, frame in enumerate(frames(self.path), start=1):
+            if number <= after:
+                continue
+            place = f"crystal {number}, line {frame.line}"
+            item: OutsideRecord | Reject
+            try:
+                if frame.problem:
+                    raise ValueError(frame.problem)
+                item = self._atoms(read(io.StringIO(frame.text), format="extxyz"), f"crystal {number}", place)
+            except Exception as error:  # ASE's reader raises whatever it stumbles over
+                item = Reject(str(self.path), place, frame.text.splitlines()[0], one_line(error))
+            yield Step(number, None, item)
+
+    def _database(self, after: int) -> Iterator[Step]:
+        from ase.db import connect
+
+        if not self.path.is_file():
+            raise SourceError(f"{self.path}: no such file")
+        with connect(self.path) as database:
+            for number, row in enumerate(database.select(), start=1):
+                if number <= after:
+                    continue
+                place = f"crystal {number}, row {row.id}"
+                item: OutsideRecord | Reject
+                try:
+                    item = self._atoms(row.toatoms(add_additional_information=True), f"crystal {number}", place)
+                except Exception as error:  # a broken row raises whatever ASE stumbles over
+                    item = Reject(str(self.path), place, str(row.get("formula", "")), one_line(error))
+                yield Step(number, None, item)
+
+    def _trajectory(self, after: int) -> Iterator[Step]:
         from ase.io import iread
 
         crystals = iread(self.path, index=":")
@@ -185,15 +223,18 @@ class EnergyFile:
                 raise SourceError(f"{self.path}: cannot be read after crystal {number}: {one_line(error)}") from error
             number += 1
             if number > after:
-                yield Step(number, None, self._atoms(atoms, f"crystal {number}"))
+                place = f"crystal {number}"
+                yield Step(number, None, self._atoms(atoms, place, place))
 
-    def _atoms(self, atoms: Any, place: str) -> OutsideRecord | Reject:
+    def _atoms(self, atoms: Any, name: str, place: str) -> OutsideRecord | Reject:
         try:
-            if atoms.cell.rank < 3:
-                raise ValueError("it has no cell")
+            if atoms.cell.rank < 3 or not atoms.pbc.all():
+                raise ValueError("not periodic in three dimensions")
             energy = float(atoms.get_potential_energy()) / len(atoms)
-            key = str(atoms.info.get("material_id") or atoms.info.get("id") or place)
-            return crystal_record(key, AseAtomsAdaptor.get_structure(atoms), energy, EnergyKind.TOTAL)
+            info = {**atoms.info, **atoms.info.get("key_value_pairs", {})}
+            key = str(info.get("material_id") or info.get("id") or name)
+            record = crystal_record(key, AseAtomsAdaptor.get_structure(atoms), energy, EnergyKind.TOTAL)
+            return found_at(record, str(self.path), place)
         except Exception as error:  # no calculator, a broken crystal
             return Reject(str(self.path), place, atoms.get_chemical_formula(), one_line(error))
 
@@ -212,6 +253,9 @@ def entry_record(item: Any, key: str) -> OutsideRecord:
         entry.uncorrected_energy / n,
         EnergyKind.TOTAL,
         float(entry.correction) / n,
+        {name: entry.parameters.get(name) for name in ("run_type", "hubbards")}
+        if entry.parameters.get("run_type")
+        else None,
     )
 
 
@@ -221,3 +265,12 @@ def _adjustments(item: Any) -> list[dict[str, Any]]:
         {name: math.nan if value is None and "uncertainty" in name else value for name, value in adjustment.items()}
         for adjustment in item.get("energy_adjustments") or []
     ]
+
+
+READERS = {
+    ".xyz": EnergyFile._extxyz,
+    ".extxyz": EnergyFile._extxyz,
+    ".db": EnergyFile._database,
+    ".traj": EnergyFile._trajectory,
+}
+"""Readers of ASE's files, by the end of the name."""

@@ -20,6 +20,10 @@ ASE_SUFFIXES = {".xyz", ".extxyz", ".traj", ".db"}
 NAME_COLUMNS = ("material_id", "id", "name", "structure_id")
 
 
+SAME_SITE = 0.01
+"""How far sites of a cell may be off the translation that makes it smaller, angstrom: the rounding of a file."""
+
+
 class StructureFileError(ValueError):
     """A file that cannot be used; one line that says which and why."""
 
@@ -145,7 +149,7 @@ def crystal_of_cif(text: str) -> tuple[Structure, int]:
         warnings.simplefilter("ignore")  # of coordinates that were rounded to special positions
         parser = CifParser.from_str(text)
         (structure,) = parser.parse_structures(primitive=False)
-    return structure.get_primitive_structure(), len(structure)
+    return structure.get_primitive_structure(tolerance=SAME_SITE), len(structure)
 
 
 def _whole(structure: Structure) -> tuple[Structure, int]:

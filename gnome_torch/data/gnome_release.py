@@ -27,6 +27,7 @@ from gnome_torch.data.outside import (
     SourceError,
     Step,
     crystal_record,
+    found_at,
     in_batches,
     number_of,
     one_line,
@@ -77,7 +78,7 @@ class GnomeRelease:
         csv.field_size_limit(sys.maxsize)
         size = max(self.summary.stat().st_size, 1)
         with self.summary.open("rb") as raw:
-            reader = csv.DictReader(io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""))
+            reader = csv.DictReader(io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace", newline=""))
             header = list(reader.fieldnames or ())
             missing = [column for column in (KEY, CELL, ENERGY) if column not in header]
             if missing:
@@ -85,9 +86,18 @@ class GnomeRelease:
                     f"{self.summary}: no column {missing[0]!r}, so no table of GNoME's release; "
                     f"its columns are {', '.join(header) or 'none'}"
                 )
+            seen: set[str] = set()
             for row in reader:
+                key = (row[KEY] or "").strip()
+                repeated = key in seen
+                seen.add(key)
                 if reader.line_num > after:
-                    item = self._row(row, f"line {reader.line_num}", archive, names)
+                    place = f"line {reader.line_num}"
+                    item = (
+                        Reject(str(self.summary), place, key, f"column {KEY}: it occurs before, or is empty")
+                        if repeated or not key
+                        else found_at(self._row(row, place, archive, names), str(self.summary), place)
+                    )
                     yield Step(reader.line_num, min(raw.tell() / size, 1.0), item)
 
     def _row(

@@ -17,6 +17,8 @@ _WINDOW = 1 << 20  # characters
 def json_items(file: TextIO, key: str) -> Iterator[Any]:
     """The items of a list, or of the list that an object holds under a key; any other object as one item.
 
+    Several of these may follow one another, as in a file of a JSON object a line.
+
     Args:
         file: an open text file.
         key: name of the list.
@@ -27,23 +29,36 @@ def json_items(file: TextIO, key: str) -> Iterator[Any]:
     """
     text = _Window(file)
     first = text.peek()
-    if first == "[":
-        yield from _list(text)
-    elif first == "{":
-        whole: dict[str, Any] = {}
-        text.take("{")
-        while text.peek() != "}":
-            name = text.value()
-            text.take(":")
-            if name == key and text.peek() == "[":
-                yield from _list(text)
-                return
-            whole[name] = text.value()
-            if text.peek() == ",":
-                text.take(",")
+    while first:
+        if first == "[":
+            yield from _list(text)
+        elif first == "{":
+            yield from _object(text, key)
+        else:
+            raise json.JSONDecodeError("neither a list nor an object", first, 0)
+        first = text.peek()
+
+
+def _object(text: _Window, key: str) -> Iterator[Any]:
+    """The items that an object holds under a key, or the object."""
+    whole: dict[str, Any] = {}
+    found = False
+    text.take("{")
+    while text.peek() != "}":
+        name = text.value()
+        text.take(":")
+        if name == key and text.peek() == "[":
+            found = True
+            yield from _list(text)
+        else:
+            value = text.value()
+            if not found:
+                whole[name] = value
+        if text.peek() != "}":
+            text.take(",")
+    text.take("}")
+    if not found:
         yield whole
-    else:
-        raise json.JSONDecodeError("neither a list nor an object", first, 0)
 
 
 def _list(text: _Window) -> Iterator[Any]:
@@ -52,6 +67,7 @@ def _list(text: _Window) -> Iterator[Any]:
         yield text.value()
         if text.peek() != "]":
             text.take(",")
+    text.take("]")
 
 
 class _Window:

@@ -28,6 +28,9 @@ CRYSTAL = (
     "species",
     "species_at_sites",
 )
+NOT_A_CRYSTAL = frozenset({"disorder", "implicit_atoms", "site_attachments", "assemblies"})
+"""Features of structures (OPTIMADE 1.2, section structure_features) whose sites are not the whole of one crystal."""
+
 ATTEMPTS = 4
 WAIT = 2.0  # seconds before a failed page is asked for again, doubled each time
 
@@ -149,8 +152,12 @@ class OptimadeSource:
         raise SourceError(f"{self.base_url}: {'; '.join(map(str, found.errors))}; run it again to go on from there")
 
     def _item(self, data: Mapping[str, Any]) -> OutsideRecord | Reject:
-        key = str(data.get("id", ""))
+        key = str(data.get("id") or "")
         try:
+            if not key:
+                raise ValueError("it has no id")
+            if incomplete := sorted(NOT_A_CRYSTAL.intersection(data["attributes"].get("structure_features") or ())):
+                raise ValueError(f"it has {', '.join(incomplete)}, so its sites are not those of one ordered crystal")
             energy = _value(data["attributes"], self.energy)
             structure = _crystal(data)
             return crystal_record(key, structure, energy / (len(structure) if self.per_cell else 1), self.kind)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 from pymatgen.core import Element, Structure
@@ -39,6 +39,9 @@ class OutsideRecord:
         energy_per_atom: eV/atom, as the source gives it.
         kind: what it is measured from.
         correction_per_atom: what the source adds before any hull, eV/atom.
+        parameters: `run_type` and `hubbards` of the calculation, as pymatgen's entries have them; None if not known.
+        file: file that it was read from; empty for a source that is none.
+        place: line or number in it.
     """
 
     key: str
@@ -47,6 +50,15 @@ class OutsideRecord:
     energy_per_atom: float
     kind: EnergyKind
     correction_per_atom: float = 0.0
+    parameters: Mapping[str, Any] | None = None
+    file: str = ""
+    place: str = ""
+
+    @property
+    def functional(self) -> str:
+        """Functional of the calculation, with or without U; empty where it is not known."""
+        run_type = str((self.parameters or {}).get("run_type") or "").replace(" ", "")
+        return run_type.removesuffix("+U").replace("PBE", "GGA")
 
 
 class Step(NamedTuple):
@@ -118,7 +130,12 @@ def in_batches(steps: Iterable[Step], size: int = 200) -> Iterator[Batch]:
 
 
 def crystal_record(
-    key: str, structure: Structure, energy: float, kind: EnergyKind, correction: float = 0.0
+    key: str,
+    structure: Structure,
+    energy: float,
+    kind: EnergyKind,
+    correction: float = 0.0,
+    parameters: Mapping[str, Any] | None = None,
 ) -> OutsideRecord:
     """The record of an ordered crystal; energy and correction in eV/atom.
 
@@ -135,7 +152,12 @@ def crystal_record(
     strange = sorted({str(site.specie) for site in plain if not isinstance(site.specie, Element)})
     if strange:
         raise ValueError(f"{strange[0]} is no element")
-    return OutsideRecord(key, plain.reduced_formula, plain, energy, kind, correction)
+    return OutsideRecord(key, plain.reduced_formula, plain, energy, kind, correction, parameters)
+
+
+def found_at(item: OutsideRecord | Reject, file: str, place: str) -> OutsideRecord | Reject:
+    """A record that knows where it was found."""
+    return replace(item, file=file, place=place) if isinstance(item, OutsideRecord) else item
 
 
 def one_line(error: BaseException) -> str:

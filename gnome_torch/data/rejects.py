@@ -28,7 +28,8 @@ class Reject:
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.file}, {self.place}: {self.value!r}: {self.reason}"
+        value = self.value if len(self.value) <= 60 else f"{self.value[:60]}…"
+        return f"{self.file}, {self.place}: {value!r}: {self.reason}"
 
 
 def write_rejects(rejects: Iterable[Reject], path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
@@ -49,13 +49,17 @@ class UncorrectableError(ValueError):
     """The scheme refuses this crystal, so its energy must not enter a hull."""
 
 
-def correction(structure: Structure, energy: float, scheme: CorrectionScheme) -> float:
+def correction(
+    structure: Structure, energy: float, scheme: CorrectionScheme, parameters: Mapping[str, Any] | None = None
+) -> float:
     """Correction of a cell, eV, to be added to its energy.
 
     Args:
         structure: relaxed crystal (the scheme tells oxides from peroxides by their bonds).
         energy: uncorrected total energy of the cell, eV.
         scheme: the theory's scheme.
+        parameters: `run_type` and `hubbards` of the calculation, where they are known; else those that the Materials
+            Project would have used.
 
     Raises:
         UncorrectableError: the scheme does not accept the crystal.
@@ -65,12 +69,14 @@ def correction(structure: Structure, energy: float, scheme: CorrectionScheme) ->
     shift = 0.0 if scheme is CorrectionScheme.MP2020 else pseudopotential_shift(structure.composition)
     if scheme is CorrectionScheme.GNOME:
         return shift
-    entry = ComputedStructureEntry(structure, energy, parameters=_materials_project_parameters(structure))
+    given = _given_parameters(parameters) if parameters else _materials_project_parameters(structure)
+    entry = ComputedStructureEntry(structure, energy, parameters=given)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "failed to guess oxidation states": the rule for that case is part of it
         processed = _mp2020().process_entry(entry, inplace=False, on_error="ignore")
     if processed is None:
-        raise UncorrectableError(f"MP2020 has no correction for {structure.composition.reduced_formula}")
+        computed = f", computed with {given['run_type']} and U = {given['hubbards']}" if parameters else ""
+        raise UncorrectableError(f"MP2020 has no correction for {structure.composition.reduced_formula}{computed}")
     return float(processed.correction) + shift
 
 
@@ -124,6 +130,13 @@ def _mp2020() -> Any:
     from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
 
     return MaterialsProject2020Compatibility(check_potcar=False, strict_anions="require_bound")
+
+
+def _given_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters in the words of pymatgen's scheme: emmet writes PBE where it wants GGA."""
+    run_type = str(parameters.get("run_type") or "GGA").replace("PBE", "GGA").replace(" ", "")
+    hubbards = {symbol: float(u) for symbol, u in (parameters.get("hubbards") or {}).items() if u}
+    return {"run_type": run_type, "hubbards": hubbards, "software": "vasp"}
 
 
 def _materials_project_parameters(structure: Structure) -> dict[str, Any]:

@@ -62,6 +62,21 @@ def amounts_of(formula: str) -> tuple[tuple[int, float], ...]:
     return tuple(parts)
 
 
+def reduced_formula(formula: str) -> str:
+    """Reduced formula in whole numbers, as pymatgen writes it: RbRh2O4 for Rb0.5RhO2.
+
+    Raises:
+        FormulaError: it is no formula of elements.
+    """
+    amounts = {_SYMBOLS[z]: 0.0 for z, _ in amounts_of(formula)}
+    for z, amount in amounts_of(formula):
+        amounts[_SYMBOLS[z]] += amount
+    composition = Composition(amounts)
+    if any(amount != round(amount) for amount in amounts.values()):
+        composition = Composition(composition.get_integer_formula_and_factor(max_denominator=1000)[0])
+    return str(composition.reduced_formula)
+
+
 def elements_of(fractions: np.ndarray) -> list[int]:
     """The elements of each row as the bits of one integer: bit Z is set for atomic number Z."""
     present = fractions > 0

@@ -79,8 +79,8 @@ class Decompositions:
 
     Attributes:
         energy: of the hull, eV/atom of formation, (n,).
-        energy_without: of the hull without any entry of the composition itself, (n,); nan for an element, which has
-            nothing to separate into.
+        energy_without: of the hull without any entry of the composition itself, (n,); 0 for an element, which has
+            nothing to separate into (pymatgen's convention).
         own: phase of the same composition, (n,); -1 for none.
         phases: phases that the composition decomposes into without its own, (n, k); -1 where there are fewer.
         amounts: their parts of the atoms, (n, k).
@@ -154,7 +154,8 @@ class Hull:
         return hull
 
     def _reset(self) -> None:
-        self._fractions = np.zeros((0, N_NUMBERS))  # of each phase
+        self._room = np.zeros((0, N_NUMBERS))  # fractions of the phases, and of those to come
+        self._fractions = self._room  # of each phase
         self._energy = np.zeros(0)  # eV/atom, as given
         self._formation = np.zeros(0)  # eV/atom
         self._ids: list[str] = []
@@ -217,7 +218,7 @@ class Hull:
                 self._formation[phase] = np.nan
         first = len(self._ids)
         self._ids.extend(ids[row] for row in new)
-        self._fractions = np.concatenate([self._fractions, fractions[new]])
+        self._grow(fractions[new])
         self._energy = np.concatenate([self._energy, energies[new]])
         self._formation = np.concatenate([self._formation, np.full(len(new), np.nan)])
         for phase, elements in enumerate(elements_of(fractions[new]), start=first):
@@ -237,6 +238,17 @@ class Hull:
         for elements in list(self._candidates):
             if any(some & ~elements == 0 for some in touched):
                 del self._candidates[elements]
+
+    def _grow(self, fractions: np.ndarray) -> None:
+        """Add rows of phases; the rows that are there are copied now and then only."""
+        n = len(self._fractions) + len(fractions)
+        if n > len(self._room):
+            # the first ones as many as they are; entries that come one by one find room
+            room = np.zeros((n if len(self._room) == 0 else n + n // 2, N_NUMBERS))
+            room[: len(self._fractions)] = self._fractions
+            self._room = room
+        self._room[len(self._fractions) : n] = fractions
+        self._fractions = self._room[:n]
 
     def __len__(self) -> int:
         """Compositions that have an entry."""
@@ -329,7 +341,7 @@ class Hull:
                 HullPoint(
                     formation_energy=energy,
                     e_above_hull=max(distance, 0.0) if abs(distance) < 1e-9 else distance,
-                    phase_separation_energy=None if np.isnan(without) else energy - without,
+                    phase_separation_energy=energy - without,
                     decomposition={self._ids[phase]: amount for phase, amount in self.decomposition(found, row)},
                 )
             )
@@ -415,6 +427,7 @@ class Hull:
         energy = without.copy()
         alone = np.flatnonzero(np.isnan(without))  # elements: the hull is at their reference
         energy[alone], phases[alone, 0], amounts[alone, 0] = 0.0, own[alone], 1.0
+        without[alone] = 0.0
         has_own = own >= 0
         energy[has_own] = np.minimum(energy[has_own], self._formation[own[has_own]])
         return Decompositions(energy, without, own, phases, amounts)

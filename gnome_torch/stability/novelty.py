@@ -131,6 +131,7 @@ class KnownCrystals:
             name: unique.
             structure: ordered.
         """
+        structure = structure.copy().remove_oxidation_states()
         self._by_formula[structure.reduced_formula].append((name, structure))
         prototype = prototype_of(structure)
         if prototype is not None:
@@ -138,6 +139,7 @@ class KnownCrystals:
 
     def judge(self, structure: Structure) -> Novelty:
         """What is new about a crystal, which is not added."""
+        structure = structure.copy().remove_oxidation_states()
         prototype = prototype_of(structure)
         relatives = self._by_prototype.get(prototype, []) if prototype else []
         return Novelty(
@@ -154,6 +156,7 @@ class KnownCrystals:
 
         Crystals of the same formula whose neighbours lie elsewhere are left out first, which is cheap.
         """
+        structure = structure.copy().remove_oxidation_states()
         return first_duplicate(structure, self._by_formula.get(structure.reduced_formula, []))
 
 

@@ -45,16 +45,20 @@ def implausible(relaxation: Relaxation) -> str | None:
     return None
 
 
-def unbelievable(entries: Iterable[Computed]) -> dict[str, str]:
+def unbelievable(entries: Iterable[Computed], reference: float = math.nan) -> dict[str, str]:
     """Entries whose energies no crystal has, with the reason: what a hole in a potential looks like from outside.
 
     An element's crystal far below all the others of the element; a compound far below its elements.
+
+    Args:
+        entries: of one theory.
+        reference: energy of an element that has no entry, eV/atom; 0 for formation energies, nan where it is not known.
     """
     entries = list(entries)
     fractions = fractions_of(entry.reduced_formula for entry in entries)
     energies = np.array([entry.energy_per_atom for entry in entries])
     found: dict[str, str] = {}
-    references = np.full(fractions.shape[1], np.nan)
+    references = np.full(fractions.shape[1], reference)
     pure = (fractions > 0).sum(axis=1) == 1
     for z in np.unique(fractions[pure].argmax(axis=1)).tolist():
         rows = np.flatnonzero(pure & (fractions[:, z] > 0)).tolist()

@@ -35,7 +35,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def optimade_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The `optimade` package's own server, with seven salts of which one has no energy."""
+    """The `optimade` package's own server: eight salts, one without energy, one of which not every atom has a site."""
     pytest.importorskip("fastapi", reason="optimade[server] is not installed")
     from optimade.adapters.structures.pymatgen import from_pymatgen
 
@@ -47,6 +47,11 @@ def optimade_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         if cation == "Zn":
             attributes["energy"] = None
         lines.append({"type": "structures", "id": f"x-{number}", "attributes": attributes})
+    hydroxide = json.loads(json.dumps(lines[1]["attributes"]))  # of BeO, an oxygen with a hydrogen that has no site
+    hydroxide["structure_features"] = ["site_attachments"]
+    oxygen = next(species for species in hydroxide["species"] if species["name"] == "O")
+    oxygen |= {"attached": ["H"], "nattached": [1]}
+    lines.append({"type": "structures", "id": "x-7", "attributes": hydroxide})
     (directory / "data.jsonl").write_text("\n".join(map(json.dumps, lines)))
     fields = [{"name": "energy", "type": "float", "description": "total energy, eV per cell", "unit": "eV"}]
     config = {

@@ -6,7 +6,13 @@ import pytest
 from pymatgen.core import Composition, Lattice, Structure
 
 from gnome_torch.records import EntryEnergy
-from gnome_torch.stability.corrections import CorrectionScheme, correction, flips, pseudopotential_shift
+from gnome_torch.stability.corrections import (
+    CorrectionScheme,
+    UncorrectableError,
+    correction,
+    flips,
+    pseudopotential_shift,
+)
 
 MP2020 = CorrectionScheme.MP2020
 
@@ -74,3 +80,14 @@ def test_stabilities_that_hang_on_a_correction() -> None:
     assert found[1].uncorrected == pytest.approx(0.0)
     assert found[1].corrected == pytest.approx(0.8 - 0.7)  # LiO weighs 1/2 of LiO3's atoms
     assert flips([*elements, compounds[0]]) == []
+
+
+def test_the_parameters_of_a_calculation_count() -> None:
+    """pymatgen refuses iron oxide that was computed without U; emmet's PBE+U is its GGA+U."""
+    wuestite = rock_salt("Fe", "O", 4.3)
+    with_u = {"run_type": "PBE+U", "hubbards": {"Fe": 5.3, "O": 0.0}}
+    assert correction(wuestite, -50.0, MP2020, with_u) == correction(wuestite, -50.0, MP2020)
+    with pytest.raises(UncorrectableError, match=r"FeO, computed with GGA and U = \{\}"):
+        correction(wuestite, -50.0, MP2020, {"run_type": "GGA", "hubbards": {}})
+    plain = rock_salt("Mg", "O", 4.21)
+    assert correction(plain, -50.0, MP2020, {"run_type": "PBE"}) == correction(plain, -50.0, MP2020)

@@ -21,6 +21,7 @@ from pymatgen.entries.computed_entries import (
 from pymatgen.io.ase import AseAtomsAdaptor
 from pymatgen.io.cif import CifWriter
 
+from gnome_torch.data.energies import read_energies
 from gnome_torch.data.energy_files import EnergyFile
 from gnome_torch.data.kinds import EnergyKind
 from gnome_torch.data.outside import OutsideRecord, SourceError
@@ -108,7 +109,69 @@ def test_ase_files(tmp_path: Path) -> None:
             ("MgO", pytest.approx(-5.0), EnergyKind.TOTAL),
             ("CaO", pytest.approx(-5.5), EnergyKind.TOTAL),
         ]
-        assert [(r.place, r.value) for r in rejects] == [("crystal 3", "O4Sr4")]
+        assert [(r.place.split(",")[0], r.value) for r in rejects] == [("crystal 3", "O4Sr4")]
+
+
+def test_a_broken_frame_does_not_take_the_others_with_it(tmp_path: Path) -> None:
+    frames = []
+    for cation in ("Mg", "Ca", "Sr", "Ba", "Cd", "Be"):
+        atoms = AseAtomsAdaptor.get_atoms(salt(cation))
+        atoms.calc = SinglePointCalculator(atoms, energy=-40.0)
+        write(tmp_path / "one.extxyz", atoms)
+        frames.append((tmp_path / "one.extxyz").read_text().splitlines())
+    frames[1][4] = "Ca x y z"  # no number
+    del frames[2][-2:]  # two atoms too few
+    frames[4][0] = "eight"  # no number of atoms
+    path = tmp_path / "broken.extxyz"
+    path.write_text("\n".join(line for frame in frames for line in frame) + "\n")
+    records, rejects = parted(path)
+    assert [(r.formula, r.place) for r in records] == [
+        ("MgO", "crystal 1, line 1"),
+        ("BaO", "crystal 4, line 29"),
+        ("BeO", "crystal 6, line 49"),
+    ]
+    assert [r.place for r in rejects] == ["crystal 2, line 11", "crystal 3, line 21", "crystal 5, line 39"]
+    assert "8 atoms announced, 6 there" in rejects[1].reason
+    molecule = AseAtomsAdaptor.get_atoms(salt("Mg"))
+    molecule.pbc = False
+    molecule.calc = SinglePointCalculator(molecule, energy=-40.0)
+    write(tmp_path / "molecule.extxyz", molecule)
+    _, (refused,) = parted(tmp_path / "molecule.extxyz")
+    assert "not periodic" in refused.reason
+
+
+def test_a_broken_row_does_not_take_the_others_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(b'formula,target\nMgO,-3.0\nCaO,"-3.2\nSr\xe9O,-3.1\nBaO,-2.8\n"BeO",-3.1\n')
+    records, rejects = parted(path)
+    assert [(r.formula, r.place) for r in records] == [("MgO", "line 2"), ("BaO", "line 5"), ("BeO", "line 6")]
+    assert [r.place for r in rejects] == ["line 3", "line 4"]
+    table = read_energies(path)
+    assert table.formulas == ["MgO", "BaO", "BeO"]
+    assert [r.place for r in table.rejects] == ["line 3", "line 4"]
+
+
+def test_json_objects_one_a_line(tmp_path: Path) -> None:
+    entries = [ComputedStructureEntry(salt(cation), -40.0, entry_id=cation).as_dict() for cation in ("Mg", "Ca", "Sr")]
+    for name in ("e.jsonl", "e.json"):
+        (tmp_path / name).write_text("\n".join(json.dumps(entry) for entry in entries))
+        records, rejects = parted(tmp_path / name)
+        assert ([r.key for r in records], rejects) == (["Mg", "Ca", "Sr"], [])
+    (tmp_path / "e.json").write_text(json.dumps(entries) + " and more")
+    with pytest.raises(SourceError, match="neither a list nor an object"):
+        parted(tmp_path / "e.json")
+
+
+def test_the_parameters_of_an_entry_go_with_it(tmp_path: Path) -> None:
+    parameters = {"run_type": "PBE+U", "hubbards": {"Fe": 5.3, "O": 0.0}}
+    entries = [
+        ComputedStructureEntry(salt("Fe"), -40.0, parameters=parameters, entry_id="u").as_dict(),
+        ComputedStructureEntry(salt("Fe"), -40.0, entry_id="bare").as_dict(),
+    ]
+    (tmp_path / "e.json").write_text(json.dumps(entries))
+    (with_u, bare), _ = parted(tmp_path / "e.json")
+    assert (with_u.parameters, with_u.functional) == (parameters, "GGA")
+    assert (bare.parameters, bare.functional) == (None, "")
 
 
 @pytest.mark.parametrize(

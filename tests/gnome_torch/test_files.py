@@ -112,3 +112,16 @@ def test_bad_formulas_are_named_with_their_line(tmp_path: Path) -> None:
         read_formulas(path)
     with pytest.raises(StructureFileError, match=r"none\.csv: cannot be read"):
         read_formulas(tmp_path / "none.csv")
+
+
+def test_a_small_distortion_is_kept(tmp_path: Path) -> None:
+    """Titanium 0.08 angstrom off its place in every second cell: ten atoms, not five."""
+    cell = Structure.from_spacegroup(
+        "Pm-3m", Lattice.cubic(3.9), ["Sr", "Ti", "O"], [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0]]
+    )
+    doubled = cell.make_supercell([1, 1, 2], in_place=False)
+    (moved,) = [i for i, site in enumerate(doubled) if site.specie.symbol == "Ti" and site.frac_coords[2] > 0.5]
+    doubled.translate_sites([moved], [0, 0, 0.08], frac_coords=False)
+    for structure, n_sites in ((doubled, 10), (cell.make_supercell([1, 1, 2], in_place=False), 5)):
+        structure.to(filename=str(tmp_path / "c.cif"))
+        assert [len(s) for s in read_structures(tmp_path / "c.cif")] == [n_sites]

@@ -132,3 +132,11 @@ def test_likely_disorder() -> None:
     iron = [i for i, site in enumerate(double) if site.specie.symbol == "Fe"]
     double.replace(iron[0], "Co")
     assert likely_disorder(double) == [("Fe", "Co")]
+
+
+def test_oxidation_states_do_not_make_another_crystal() -> None:
+    known = KnownCrystals([("wuestite", rock_salt("Fe", "O", 4.3))])
+    charged = rock_salt("Fe", "O", 4.3).add_oxidation_state_by_element({"Fe": 2, "O": -2})
+    assert known.judge(charged).duplicate_of == "wuestite"
+    assert not known.judge(charged).new_composition
+    assert KnownCrystals([("charged", charged)]).duplicate_of(rock_salt("Fe", "O", 4.3)) == "charged"

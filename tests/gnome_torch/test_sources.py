@@ -86,6 +86,11 @@ def test_gnomes_release(tmp_path: Path, release: tuple[Path, Path]) -> None:
     assert bare[0].structure is None
     with pytest.raises(SourceError, match="no zip file"):
         parted(GnomeRelease(summary, summary))
+    lines = summary.read_text().splitlines()
+    summary.write_text("\n".join([*lines, lines[1], lines[5].replace("000eee", "")]) + "\n")
+    records, rejects = parted(GnomeRelease(summary, crystals))
+    assert [r.key for r in records] == ["000aaa", "000eee"]
+    assert [(r.place, r.value) for r in rejects[-2:]] == [("line 7", "000aaa"), ("line 8", "")]
     (tmp_path / "other.csv").write_text("formula,target\nMgO,1\n")
     with pytest.raises(SourceError, match="no column 'MaterialId'"):
         parted(GnomeRelease(tmp_path / "other.csv"))
@@ -98,10 +103,13 @@ def test_optimade(optimade_server: str) -> None:
     assert records[2].key == "x-2"
     assert records[2].energy_per_atom == pytest.approx(-42.0 / 8)
     assert records[2].kind is EnergyKind.TOTAL
-    assert [(r.place, r.reason) for r in rejects] == [("x-6", "_gt_energy is None, no energy")]
+    assert [(r.place, r.reason) for r in rejects] == [
+        ("x-6", "_gt_energy is None, no energy"),
+        ("x-7", "it has site_attachments, so its sites are not those of one ordered crystal"),
+    ]
     pages = list(source.batches())
-    assert [len(page.items) for page in pages] == [3, 3, 1]
-    assert pages[0].done == pytest.approx(3 / 7)
+    assert [len(page.items) for page in pages] == [3, 3, 2]
+    assert pages[0].done == pytest.approx(3 / 8)
     again, _ = parted(source, pages[0].position)
     assert [r.formula for r in again] == ["SrO", "BaO", "CdO"]
     some, _ = parted(OptimadeSource(optimade_server, "_gt_energy", 'elements HAS "Ca"'))

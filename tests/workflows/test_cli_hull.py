@@ -65,7 +65,7 @@ def test_queries_with_and_without_energies(gnome: Gnome, tmp_path: Path) -> None
     mixed = (6 * -2.0 + 2 * -3.0) / 8  # two Li2O and one MgO
     assert float(rows[0]["e_above_hull"]) == pytest.approx(-2.5 - mixed, abs=1e-6)
     assert rows[0]["decomposition"] == "Li2O (0.7500) + MgO (0.2500)"
-    assert list(rows[1].values()) == ["Mg", "0.000000", "0.000000", "", "Mg (1.0000)"]
+    assert list(rows[1].values()) == ["Mg", "0.000000", "0.000000", "0.000000", "Mg (1.0000)"]
     assert rows[2]["e_form"] == "-3.000000"  # the lowest entry's
     assert rows[3] == {
         "formula": "Li3Mg",
@@ -123,3 +123,24 @@ def test_files_of_which_nothing_can_be_used(gnome: Gnome, tmp_path: Path, conten
     assert out.read_text() == "from before"
     status, _, err = gnome("hull", "--entries", tmp_path / "none.csv", "--out", out)
     assert (status, "cannot be read" in err) == (2, True)
+
+
+def test_elements_that_are_listed_are_what_everything_is_measured_from(gnome: Gnome, tmp_path: Path) -> None:
+    listed = [("Fe", 0.1), ("O", 0.0), ("FeO", -1.0), ("Fe2O3", -1.5)]
+    known = write(tmp_path / "known.csv", [("formula", "target"), *listed])
+    assert gnome("hull", "--entries", known, "--out", tmp_path / "hull.csv")[0] == 0
+    entries = [PDEntry(Composition(f), e * Composition(f).num_atoms) for f, e in listed]
+    diagram = PhaseDiagram(entries)
+    for row, entry in zip(read(tmp_path / "hull.csv"), entries, strict=True):
+        assert float(row["e_form"]) == pytest.approx(diagram.get_form_energy_per_atom(entry), abs=1e-6)
+        assert float(row["e_above_hull"]) == pytest.approx(diagram.get_e_above_hull(entry), abs=1e-6)
+        separation = diagram.get_phase_separation_energy(entry)
+        assert float(row["phase_separation_energy"]) == pytest.approx(separation, abs=1e-6)
+
+
+def test_the_entries_are_not_written_over(gnome: Gnome, tmp_path: Path) -> None:
+    known = write(tmp_path / "known.csv", [("formula", "target"), *KNOWN])
+    before = known.read_bytes()
+    status, _, err = gnome("hull", "--entries", known, "--out", known)
+    assert (status, known.read_bytes()) == (2, before)
+    assert "this file is read from" in err

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-from atomate2.ase.utils import AseRelaxer
-from fireworks import FWorker, LaunchPad
-from fireworks.core.rocket_launcher import launch_rocket, rapidfire
-from pymatgen.core import Composition
+from fireworks import LaunchPad
+from fireworks.core.rocket_launcher import rapidfire
 
-from gnome_torch.candidates.random_search.search import search
-from gnome_torch.stability.hull import STABLE_TOLERANCE
 from workflows.campaign import start_workflow
 from workflows.launch import fizzled
-from workflows.results import phase_rows, round_rows
-from workflows.settings import CampaignSettings, SettingsError, parse_settings
+from workflows.results import round_rows
+from workflows.settings import CampaignSettings, parse_settings
 from workflows.store import Store
 
 EMT = {"name": "emt", "fmax": 0.05, "max_steps": 200}
@@ -70,4 +62,5 @@ def test_a_campaign_of_formulas(launchpad: LaunchPad, tmp_path: Path) -> None:
     assert store.campaign("formulas")["state"] == "finished"
     row = round_rows(store, "formulas")[1]
     print(row)
-    for s in store.searches.find(): print(s)
+    for s in store.searches.find():
+        print(s)

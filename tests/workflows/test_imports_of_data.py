@@ -206,7 +206,8 @@ def test_killed_in_the_middle(here: Path, store: Store) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "2,700 of 3,000 records used" in done.stdout
     assert store.entries.count_documents({}) == len(store.energies("t:formation")) == 2700
-    assert rejects_in(here / "f.csv.rejects.csv") == [f"line {n + 1}" for n in range(10, 3001, 10)]
+    (file,) = here.glob("f.csv.*.rejects.csv")
+    assert rejects_in(file) == [f"line {n + 1}" for n in range(10, 3001, 10)]
 
 
 @pytest.fixture
@@ -278,8 +279,9 @@ def test_import_messages(here: Path, gnome: Any) -> None:
     status, out, err = gnome("data", "import", "file", "f.csv", "--theory", "mp")
     assert status == 0
     assert "1 of 3 records used" in out
-    assert "2 records left out, all in f.csv.rejects.csv" in err
-    assert rejects_in(here / "f.csv.rejects.csv") == ["line 3", "line 4"]
+    (file,) = here.glob("f.csv.*.rejects.csv")
+    assert f"2 records left out, all in {file.name}" in err
+    assert rejects_in(file) == ["line 3", "line 4"]
     (here / "empty.csv").write_text("")
     status, _, err = gnome("data", "import", "file", "empty.csv", "--theory", "mp")
     assert (status, err) == (2, "gnome: empty.csv: the file is empty\n")
@@ -293,3 +295,69 @@ def test_import_messages(here: Path, gnome: Any) -> None:
     status, _, err = gnome("data", "import", "mp", "--elements", "Li,Xx")
     assert status == 2
     assert "'Xx' is not an element" in err
+
+
+def computed(key: str, structure: Structure, run_type: str, **hubbards: float) -> OutsideRecord:
+    parameters = {"run_type": run_type, "hubbards": hubbards}
+    return OutsideRecord(
+        key, structure.reduced_formula, structure, -5.0, EnergyKind.TOTAL, 0.0, parameters, "e.json", f"entry {key}"
+    )
+
+
+def test_functionals_do_not_meet_in_a_theory(store: Store, tmp_path: Path) -> None:
+    items: list[OutsideRecord | Reject] = [
+        computed("a", salt("Mg"), "GGA"),
+        computed("b", salt("Fe"), "PBE+U", Fe=5.3),
+        computed("c", salt("Ca"), "R2SCAN"),
+    ]
+    rejects = tmp_path / "r.csv"
+    done = import_source(store, Listed(items), "t", rejects)
+    assert (done.new, done.rejected) == (2, 1)
+    (row,) = csv.DictReader(rejects.open(newline=""))
+    assert (row["file"], row["place"]) == ("e.json", "entry c")
+    assert "computed with R2SCAN, but theory 't' holds GGA" in row["reason"]
+    later = import_source(store, Listed(items[2:], name="other"), "r2scan", tmp_path / "s.csv")
+    assert later.new == 1
+    with pytest.raises(SourceError, match="all 1 records are refused"):
+        import_source(store, Listed(items[2:], name="third", version="2"), "t", tmp_path / "u.csv")
+
+
+def test_corrections_of_calculations_without_u(store: Store, tmp_path: Path) -> None:
+    items: list[OutsideRecord | Reject] = [
+        computed("a", salt("Fe"), "GGA+U", Fe=5.3),
+        computed("b", salt("Fe", 4.3), "GGA"),
+    ]
+    done = import_source(store, Listed(items), "t", tmp_path / "r.csv", Corrections.MP2020)
+    assert (done.new, done.rejected) == (1, 1)
+    assert store.energies("t")[0].correction == pytest.approx((-0.687 - 2.256) / 2, abs=0.01)
+
+
+def test_a_file_that_is_no_file_of_rejects_stays(here: Path, gnome: Any) -> None:
+    (here / "f.csv").write_text("formula,target\nMgO,-3.0\nQq,1\n")
+    for name in ("f.csv", "notes.txt"):
+        (here / "notes.txt").write_text("do not lose me\n")
+        before = (here / name).read_text()
+        status, _, err = gnome("data", "import", "file", "f.csv", "--theory", "mp", "--rejects", name)
+        assert (status, (here / name).read_text()) == (2, before)
+        assert "is no file of rejects" in err
+    # files of the same name elsewhere have rejects of their own
+    (here / "sub").mkdir()
+    (here / "sub" / "f.csv").write_text("formula,target\nCaO,-3.0\nQq,1\n")
+    for path in ("f.csv", "sub/f.csv"):
+        assert gnome("data", "import", "file", path, "--theory", "mp")[0] == 0
+    assert len(list(here.glob("f.csv.*.rejects.csv"))) == 2
+
+
+def test_formulas_with_fractions_are_known_compositions(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_text("formula,target\nRb0.5RhO2,-1.0\nLi0.5CoO2,-1.5\nLiCo2O4,-1.4\n")
+    import_source(store, EnergyFile(path), "mp", tmp_path / "r.csv")
+    assert store.known_outside({"RbRh2O4", "Rb(RhO2)2", "LiCo2O4", "Li(CoO2)2"}) == {"Rb(RhO2)2", "Li(CoO2)2"}
+
+
+def test_energies_of_cells_taken_for_energies_of_atoms_are_kept_out(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_text("formula,target\nMgO,-30.0\nCaO,-3.2\n")
+    import_source(store, EnergyFile(path), "mp", tmp_path / "r.csv")
+    renewed = renew(store, "mp:formation")
+    assert list(renewed.doubtful.values()) == ["formation energy -30.0 eV/atom"]

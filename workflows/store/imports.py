@@ -25,5 +25,10 @@ class Imports:
         )
         return dict(self.imports.find_one({"_id": key}) or {})
 
+    def functional_of(self, theory: str) -> str:
+        """Functional that the records imported under a theory were computed with; empty where none of them says."""
+        found = self.imports.find_one({"theory": theory, "functional": {"$nin": [None, ""]}})
+        return str(found["functional"]) if found else ""
+
     def update_import(self, key: str, **fields: Any) -> None:
         self.imports.update_one({"_id": key}, {"$set": {**fields, "at": now()}})

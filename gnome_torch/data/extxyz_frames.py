@@ -1,0 +1,61 @@
+"""Frames of an extended XYZ file, one text each, so that a broken one does not take the others with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Frame(NamedTuple):
+    """One frame.
+
+    Attributes:
+        line: number of its first line.
+        text: its lines; of lines that are no frame, the first.
+        problem: why it is none; "" for nothing.
+    """
+
+    line: int
+    text: str
+    problem: str = ""
+
+
+def frames(path: Path) -> Iterator[Frame]:
+    """The frames of a file: a number of atoms, a comment with `Lattice=`, a line each atom.
+
+    Where a number of atoms should stand and does not, lines are passed over until the next frame begins.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        lines = enumerate(file, start=1)
+        ahead: tuple[int, str] | None = next(lines, None)
+        while ahead is not None:
+            number, line = ahead
+            if not line.strip():
+                ahead = next(lines, None)
+                continue
+            count = _count(line)
+            text = [line]
+            ahead = next(lines, None)
+            if count is None:
+                while ahead is not None and _count(ahead[1]) is None:
+                    ahead = next(lines, None)
+                yield Frame(number, line.strip(), "no number of atoms where a frame should begin")
+                continue
+            while ahead is not None and len(text) < count + 2:
+                # a number alone where an atom should stand: the frame is too short, and this is the next one
+                if len(text) > 2 and _count(ahead[1]) is not None:
+                    break
+                text.append(ahead[1])
+                ahead = next(lines, None)
+            short = len(text) < count + 2
+            yield Frame(number, "".join(text), f"{count} atoms announced, {len(text) - 2} there" if short else "")
+
+
+def _count(line: str) -> int | None:
+    """The number that a line consists of."""
+    text = line.strip()
+    return int(text) if text.isascii() and text.isdigit() else None
