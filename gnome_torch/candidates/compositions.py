@@ -19,9 +19,10 @@ from math import comb, gcd
 
 import numpy as np
 
-from gnome_torch.candidates.elements import N_NUMBERS, element_table, numbers_of
+from gnome_torch.candidates.elements import N_NUMBERS, numbers_of
 from gnome_torch.candidates.keys import composition_keys
 from gnome_torch.candidates.policy import ElementPolicy
+from gnome_torch.candidates.shards import reduced_formulas
 
 _BLOCK = 2_000_000
 """Sums of oxidation states tried at once: what bounds the memory."""
@@ -62,14 +63,8 @@ class Compositions:
         return len(self.numbers)
 
     def formulas(self) -> list[str]:
-        """Reduced formulas, the least electronegative element first."""
-        table = element_table()
-        order = np.argsort(np.nan_to_num(table.electronegativity[self.numbers], nan=99.0), axis=1, kind="stable")
-        numbers = np.take_along_axis(self.numbers, order, axis=1)
-        amounts = np.take_along_axis(self.amounts, order, axis=1)
-        parts = _parts(int(self.amounts.max(initial=1)))
-        columns = [parts[numbers[:, i], amounts[:, i]].tolist() for i in range(numbers.shape[1])]
-        return list(map("".join, zip(*columns, strict=True)))
+        """Reduced formulas as pymatgen writes them."""
+        return list(reduced_formulas(self.numbers, self.amounts).to_pylist())
 
 
 def compositions(
@@ -226,11 +221,3 @@ def _padded_states() -> tuple[np.ndarray, np.ndarray]:
     for z, some in enumerate(rows):
         padded[z, : len(some)] = some
     return padded, np.array([len(some) for some in rows])
-
-
-@cache
-def _parts(max_amount: int) -> np.ndarray:
-    """Text of each element with each amount, (119, max_amount + 1), objects."""
-    symbols = element_table().symbols.tolist()
-    parts = [[f"{symbol}{n if n > 1 else ''}" for n in range(max_amount + 1)] for symbol in symbols]
-    return np.array(parts, dtype=object)

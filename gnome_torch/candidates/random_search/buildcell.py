@@ -152,21 +152,20 @@ def read_cell(text: str) -> Structure:
 
 
 def _blocks(text: str) -> dict[str, list[str]]:
-    """Lines of each %BLOCK, without comments."""
+    """Lines of each %BLOCK that is closed, without comments."""
     blocks: dict[str, list[str]] = {}
-    inside: str | None = None
+    inside, lines = "", list[str]()
     for raw in text.splitlines():
         line = re.split(r"[#!]", raw, maxsplit=1)[0].strip()
         words = line.upper().split()
         if not words:
             continue
         if words[0] == "%BLOCK" and len(words) > 1:
-            inside = words[1]
-            blocks[inside] = []
+            inside, lines = words[1], []
         elif words[0] == "%ENDBLOCK":
-            inside = None
-        elif inside is not None:
-            blocks[inside].append(line)
+            blocks[inside], lines = lines, []
+        else:
+            lines.append(line)
     return blocks
 
 

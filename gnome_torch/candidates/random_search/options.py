@@ -105,4 +105,4 @@ def composition_of(formula: str) -> Composition:
     reduced = composition.reduced_composition
     if any(abs(amount - round(amount)) > 1e-8 for amount in reduced.values()):
         raise SearchError(f"{formula}: a crystal has whole numbers of atoms; write Li15Si4")
-    return reduced
+    return Composition(reduced.reduced_formula)  # the order of the elements is that of the formula, always
