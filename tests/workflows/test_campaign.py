@@ -16,8 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from atomate2.ase.utils import AseRelaxer
-from fireworks import FWorker, LaunchPad
-from fireworks.core.rocket_launcher import launch_rocket, rapidfire
+from campaigns import contents, run_all, run_all_twice, stages
+from fireworks import LaunchPad
+from fireworks.core.rocket_launcher import rapidfire
 from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from pymatgen.core import Composition, Lattice, Structure
 from rich.console import Console
@@ -53,69 +54,6 @@ def campaign(directory: Path, **changes: Any) -> CampaignSettings:
         "directory": str(directory / "campaign"),
     }
     return parse_settings({**settings, **changes}, "test")
-
-
-def run_all(launchpad: LaunchPad, settings: CampaignSettings, directory: Path) -> Store:
-    """What `lpad add` and `rlaunch rapidfire` do, in this process."""
-    launchpad.add_wf(start_workflow(settings))
-    directory.mkdir(parents=True, exist_ok=True)
-    here = os.getcwd()
-    try:
-        rapidfire(launchpad, m_dir=str(directory), strm_lvl="WARNING")
-    finally:
-        os.chdir(here)
-    return Store(launchpad.db)
-
-
-def run_all_twice(launchpad: LaunchPad, settings: CampaignSettings, directory: Path) -> Store:
-    """Every Firework runs, is put back, and runs again before the next one may start."""
-    launchpad.add_wf(start_workflow(settings))
-    here = os.getcwd()
-    try:
-        while ready := launchpad.get_fw_ids({"state": "READY"}, sort=[("spec._priority", -1), ("fw_id", 1)]):
-            for attempt in range(2):
-                place = directory / f"{ready[0]}-{attempt}"
-                place.mkdir(parents=True)
-                os.chdir(place)
-                launch_rocket(launchpad, FWorker(), fw_id=ready[0], strm_lvl="WARNING")
-                if attempt == 0:
-                    launchpad.rerun_fw(ready[0])
-    finally:
-        os.chdir(here)
-    return Store(launchpad.db)
-
-
-@pytest.fixture
-def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], bool]], None]:
-    """Make the relaxations of some formulas fail, always."""
-    original = AseRelaxer.relax
-
-    def install(of: Callable[[str], bool]) -> None:
-        def relax(self: AseRelaxer, atoms: Any, *args: Any, **kwargs: Any) -> Any:
-            formula = atoms.composition.reduced_formula
-            if of(formula):
-                raise RuntimeError(f"{formula} always fails")
-            return original(self, atoms, *args, **kwargs)
-
-        monkeypatch.setattr(AseRelaxer, "relax", relax)
-
-    return install
-
-
-def contents(store: Store) -> dict[str, Any]:
-    """What a campaign has written, without times and random keys."""
-    entries = {
-        d["_id"]: (d["formula"], round(d["energy"], 6), round(d["stability"]["e_above_hull"], 6), d["lineage"])
-        for d in store.entries.find({})
-    }
-    candidates = {d["_id"]: (d["state"], d.get("reason"), d["round"]) for d in store.candidates.find({})}
-    rounds = {d["_id"]: (d["counts"], d["result"]) for d in store.rounds.find({"result": {"$exists": True}})}
-    return {"entries": entries, "candidates": candidates, "rounds": rounds}
-
-
-def stages(launchpad: LaunchPad) -> Counter[str]:
-    """How often each workflow of ours is in the database."""
-    return Counter(d["metadata"].get("gnome_key") for d in launchpad.workflows.find({}, {"metadata": 1}))
 
 
 # ---- the whole loop

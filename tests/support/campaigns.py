@@ -1,0 +1,62 @@
+"""Whole campaigns in this process, and what they have written."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from fireworks import FWorker, LaunchPad
+from fireworks.core.rocket_launcher import launch_rocket, rapidfire
+
+from workflows.campaign import start_workflow
+from workflows.settings import CampaignSettings
+from workflows.store import Store
+
+
+def run_all(launchpad: LaunchPad, settings: CampaignSettings, directory: Path) -> Store:
+    """What `lpad add` and `rlaunch rapidfire` do, in this process."""
+    launchpad.add_wf(start_workflow(settings))
+    directory.mkdir(parents=True, exist_ok=True)
+    here = os.getcwd()
+    try:
+        rapidfire(launchpad, m_dir=str(directory), strm_lvl="WARNING")
+    finally:
+        os.chdir(here)
+    return Store(launchpad.db)
+
+
+def run_all_twice(launchpad: LaunchPad, settings: CampaignSettings, directory: Path) -> Store:
+    """Every Firework runs, is put back, and runs again before the next one may start."""
+    launchpad.add_wf(start_workflow(settings))
+    here = os.getcwd()
+    try:
+        while ready := launchpad.get_fw_ids({"state": "READY"}, sort=[("spec._priority", -1), ("fw_id", 1)]):
+            for attempt in range(2):
+                place = directory / f"{ready[0]}-{attempt}"
+                place.mkdir(parents=True)
+                os.chdir(place)
+                launch_rocket(launchpad, FWorker(), fw_id=ready[0], strm_lvl="WARNING")
+                if attempt == 0:
+                    launchpad.rerun_fw(ready[0])
+    finally:
+        os.chdir(here)
+    return Store(launchpad.db)
+
+
+def contents(store: Store) -> dict[str, Any]:
+    """What a campaign has written, without times and random keys."""
+    entries = {
+        d["_id"]: (d["formula"], round(d["energy"], 6), round(d["stability"]["e_above_hull"], 6), d["lineage"])
+        for d in store.entries.find({})
+    }
+    candidates = {d["_id"]: (d["state"], d.get("reason"), d["round"]) for d in store.candidates.find({})}
+    searches = {d["_id"]: (d["state"], d["counts"], d.get("reason"), d["round"]) for d in store.searches.find({})}
+    rounds = {d["_id"]: (d["counts"], d["result"]) for d in store.rounds.find({"result": {"$exists": True}})}
+    return {"entries": entries, "candidates": candidates, "searches": searches, "rounds": rounds}
+
+
+def stages(launchpad: LaunchPad) -> Counter[str]:
+    """How often each workflow of ours is in the database."""
+    return Counter(d["metadata"].get("gnome_key") for d in launchpad.workflows.find({}, {"metadata": 1}))
