@@ -201,7 +201,7 @@ def test_a_composition_without_crystals_ends_with_the_reason(launchpad: LaunchPa
 
 
 def crystal(attempt: int) -> RandomCrystal:
-    lattice = Lattice.tetragonal(4.0, 4.0 + 2.0 * attempt)
+    lattice = Lattice.tetragonal(4.0, 4.0 * 1.7**attempt)
     return RandomCrystal(Structure(lattice, ["Cu", "Au"], [[0, 0, 0], [0.5, 0.5, 0.5]]), attempt, 1, 1.0, 1, "pyxtal")
 
 
