@@ -103,7 +103,7 @@ def test_light_modules_do_not_load_torch() -> None:
         "gnome_torch.records", "gnome_torch.screening", "gnome_torch.candidates.structural",
         "gnome_torch.candidates.decoration", "gnome_torch.stability.hull", "gnome_torch.stability.corrections",
         "workflows.store", "workflows.campaign", "workflows.cli", "workflows.firetasks.record",
-        "workflows.firetasks.close",
+        "workflows.firetasks.close", "workflows.firetasks.search", "gnome_torch.candidates.random_search.search",
     ]  # fmt: skip
     code = f"import sys; import {', '.join(light)}; print('torch' in sys.modules, 'atomate2' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

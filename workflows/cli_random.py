@@ -59,6 +59,9 @@ def generate_random(
     attempt: Annotated[
         int | None, typer.Option(min=0, help="make the crystal of this attempt again, and no other")
     ] = None,
+    slack: Annotated[float, typer.Option(help="airss: how far it may give way to separations")] = 0.25,
+    overlap: Annotated[float, typer.Option(help="airss: remaining overlap that it accepts")] = 0.1,
+    compact: Annotated[bool, typer.Option(help="airss: reduce the cell to a compact one")] = True,
     time_limit: Annotated[float, typer.Option(min=0.1, help="of one cell by buildcell, seconds")] = 10.0,
 ) -> None:
     """Random crystals with symmetry, no atoms too near one another, near-duplicates left out.
@@ -79,6 +82,9 @@ def generate_random(
         separations=_separations(separation or []),
         attempts=attempts,
         seed=seed,
+        slack=slack,
+        overlap=overlap,
+        compact=compact,
     )
     texts = [*(composition or []), *(read_formulas(compositions) if compositions else [])]
     formulas = list(dict.fromkeys(composition_of(text).reduced_formula for text in texts))

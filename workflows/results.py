@@ -185,7 +185,7 @@ def phase_rows(
     new_only: bool = False,
     limit: int = 0,
 ) -> list[PhaseRow]:
-    """Compounds on or near the hull, the most stable first.
+    """Compounds on or near the hull, the most stable first, each crystal once.
 
     Args:
         store: the database.
@@ -198,7 +198,10 @@ def phase_rows(
     first = store.first_formulas(campaign) if campaign else None
     documents = store.stable(campaign, max_e_above_hull)
     outside = store.known_outside({document["formula"] for document in documents})
+    listed = {document["_id"] for document in documents}
     for document in documents:
+        if document["novelty"].get("duplicate_of") in listed:
+            continue  # the same crystal, found again
         new = document["novelty"]["new_composition"] if first is None else document["formula"] not in first
         new = new and document["formula"] not in outside
         if new_only and not new:

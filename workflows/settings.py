@@ -114,6 +114,9 @@ class Search(_Settings):
     volumes: tuple[float, float] = Field((0.4, 1.2), description="in units of the estimate from atomic radii")
     operations: tuple[int, int] = Field((2, 48), description="symmetry operations, from and to; 1: no symmetry")
     separations: dict[str, float] = Field({}, description="smallest distances, angstrom, such as {O-O: 1.3}")
+    slack: float = Field(0.25, ge=0, lt=1, description="AIRSS: how far it may give way to separations")
+    overlap: float = Field(0.1, ge=0, lt=1, description="AIRSS: remaining overlap that it accepts")
+    compact: bool = Field(True, description="AIRSS: reduce the cell to a compact one")
     prerelax: TheorySettings | None = Field(
         None, description="a cheap theory for all crystals; the lowest go on to the campaign's. Empty: all go on"
     )
@@ -135,6 +138,9 @@ class Search(_Settings):
             operations=self.operations,
             separations=self.separations,
             seed=seed,
+            slack=self.slack,
+            overlap=self.overlap,
+            compact=self.compact,
         )
 
     @property

@@ -184,13 +184,13 @@ def test_the_connection_as_a_launchpad_file(gnome: Gnome, launchpad: LaunchPad, 
     file.write_text(out)
     assert LaunchPad.from_file(str(file)).name == launchpad.name
     lpad = Path(sys.executable).with_name("lpad")
-    quickstart = Path(__file__).parents[2] / "workflows" / "examples" / "quickstart.yaml"
+    examples = Path(__file__).parents[2] / "workflows" / "examples"
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GNOME_MONGODB")}
-    done = subprocess.run(
-        [lpad, "-l", file, "add", quickstart], capture_output=True, text=True, cwd=tmp_path, env=environment
-    )
-    assert done.returncode == 0, done.stderr
-    assert launchpad.get_fw_by_id(1).spec["campaign"]["name"] == "quickstart"
+    for number, name in enumerate(("quickstart", "compositional_discovery"), start=1):
+        command = [lpad, "-l", file, "add", examples / f"{name}.yaml"]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, done.stderr
+        assert launchpad.get_fw_by_id(number).spec["campaign"]["name"] == name.removesuffix("_discovery")
 
 
 # ---- stable phases

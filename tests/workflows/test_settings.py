@@ -12,14 +12,15 @@ from fireworks import Workflow
 from workflows.campaign import start_workflow
 from workflows.settings import START_TASK, CampaignSettings, SettingsError, parse_settings, read_campaign_file
 
-QUICKSTART = Path(__file__).parents[2] / "workflows" / "examples" / "quickstart.yaml"
+EXAMPLES = sorted((Path(__file__).parents[2] / "workflows" / "examples").glob("*.yaml"))
 GOOD: dict[str, Any] = {"name": "c", "elements": ["Al", "Ni"], "theory": {"name": "emt"}}
 
 
-def test_the_quickstart_is_valid_and_is_a_workflow_of_the_same_settings() -> None:
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_is_valid_and_is_a_workflow_of_the_same_settings(example: Path) -> None:
     """What `lpad add` reads from the file and what `gnome campaign start` adds are one Firework."""
-    settings = read_campaign_file(QUICKSTART)
-    by_lpad = Workflow.from_file(str(QUICKSTART)).fws[0]
+    settings = read_campaign_file(example)
+    by_lpad = Workflow.from_file(str(example)).fws[0]
     by_gnome = start_workflow(settings).fws[0]
     assert [task.fw_name for task in by_lpad.tasks] == [task.fw_name for task in by_gnome.tasks] == [START_TASK]
     assert parse_settings(by_lpad.spec["campaign"], "") == parse_settings(by_gnome.spec["campaign"], "") == settings

@@ -12,7 +12,7 @@ from gnome_torch.records import HullPoint
 from gnome_torch.stability.hull import STABLE_TOLERANCE, MissingReferenceError
 from workflows.campaign import campaign_settings
 from workflows.hulls import renew
-from workflows.novelty import judge
+from workflows.novelty import NEAR, judge
 from workflows.settings import CampaignSettings
 from workflows.store import Store
 
@@ -42,7 +42,10 @@ class CloseRound(FiretaskBase):
             store.end_campaign(name, "failed", reason)
             return FWAction(stored_data={"campaign": "failed"}, defuse_children=True)
         if number > 0:
-            judge(store, sorted(c["entry"] for c in store.round_candidates(name, number, "relaxed")))
+            relaxed = store.round_candidates(name, number, "relaxed")
+            # of a search's hundred crystals nobody asks what is new about those far from the hull
+            asked = {c["entry"] for c in relaxed if c.get("search") is None or _is_near(points.get(c["entry"]))}
+            judge(store, sorted(asked))
         result = summary(store, name, number, points)
         store.close_round(name, number, result)
         if number >= settings.rounds:
@@ -55,6 +58,10 @@ class CloseRound(FiretaskBase):
             )
             return FWAction(stored_data=result, defuse_children=True)
         return FWAction(stored_data=result)
+
+
+def _is_near(point: HullPoint | None) -> bool:
+    return point is not None and point.e_above_hull <= NEAR
 
 
 def _thresholds(settings: CampaignSettings) -> str:

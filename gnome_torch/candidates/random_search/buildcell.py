@@ -30,16 +30,10 @@ class Buildcell:
     Attributes:
         program: path of the executable.
         time_limit: of one cell, seconds.
-        slack: how far separations may be given way to, as a fraction; soft spheres restore them afterwards.
-        overlap: remaining overlap that is accepted.
-        compact: reduce the cell to a compact one.
     """
 
     program: Path
     time_limit: float = 10.0
-    slack: float = 0.25
-    overlap: float = 0.1
-    compact: bool = True
 
     @classmethod
     def found(cls, time_limit: float = 10.0) -> Buildcell:
@@ -59,7 +53,7 @@ class Buildcell:
     def name(self) -> str:
         return f"airss {self.program}"
 
-    def seed(
+    def input_of(
         self,
         composition: Composition,
         units: int,
@@ -80,11 +74,11 @@ class Buildcell:
             f"#SPECIES={species}",
             f"#NFORM={units}",
             f"#SYMMOPS={low}-{high}" if high > low else f"#SYMMOPS={low}",
-            f"#SLACK={self.slack:g}",
-            f"#OVERLAP={self.overlap:g}",
+            f"#SLACK={options.slack:g}",
+            f"#OVERLAP={options.overlap:g}",
             f"#MINSEP={min(separations.values()):.3f} {pairs}",
         ]
-        if self.compact:
+        if options.compact:
             lines.append("#COMPACT")
         return "\n".join(lines) + "\n"
 
@@ -110,7 +104,7 @@ class Buildcell:
         Raises:
             NoCellError: no cell in time, or none of these atoms.
         """
-        seed = self.seed(composition, units, volume, separations, options)
+        seed = self.input_of(composition, units, volume, separations, options)
         try:
             done = subprocess.run(
                 [str(self.program)], input=seed, capture_output=True, text=True, timeout=self.time_limit, check=False

@@ -32,6 +32,10 @@ class PyxtalCells:
         """Program and version."""
         return f"pyxtal {version('pyxtal')}"
 
+    def input_of(self, *_: object) -> str:
+        """Nothing: it reads no file."""
+        return ""
+
     def cell(
         self,
         composition: Composition,

@@ -67,7 +67,7 @@ def write_search(result: SearchResult, directory: Path, plan: Mapping[str, Any])
         "plan": plan,
         "attempts": result.attempts,
         "rejected": dict(result.rejected),
-        "crystals": [_described(crystal) for crystal in result.crystals],
+        "crystals": [{**_described(crystal), "made_from": crystal.made_from} for crystal in result.crystals],
     }
     write_json(summary, record)
     return paths

@@ -30,6 +30,9 @@ class SearchOptions:
             tabulated one.
         attempts: attempts for each crystal wanted, at most.
         seed: of everything random.
+        slack: AIRSS: how far it may give way to separations, as a fraction; soft spheres restore them afterwards.
+        overlap: AIRSS: remaining overlap that it accepts.
+        compact: AIRSS: reduce the cell to a compact one.
     """
 
     count: int = 100
@@ -40,6 +43,9 @@ class SearchOptions:
     separations: Mapping[str, float] = field(default_factory=dict)
     attempts: int = 20
     seed: int = 0
+    slack: float = 0.25
+    overlap: float = 0.1
+    compact: bool = True
 
     def __post_init__(self) -> None:
         for name in ("count", "max_sites", "attempts"):
@@ -47,6 +53,9 @@ class SearchOptions:
                 raise SearchError(f"{name} = {getattr(self, name)}: must be at least 1")
         if self.seed < 0:
             raise SearchError(f"seed = {self.seed}: must not be negative")
+        for name in ("slack", "overlap"):
+            if not 0 <= getattr(self, name) < 1:
+                raise SearchError(f"{name} = {getattr(self, name):g}: must be from 0 to below 1")
         for name in ("formula_units", "operations"):
             low, high = getattr(self, name)
             if not 1 <= low <= high:

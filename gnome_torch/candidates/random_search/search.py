@@ -35,6 +35,16 @@ class CellGenerator(Protocol):
     @property
     def name(self) -> str: ...
 
+    def input_of(
+        self,
+        composition: Composition,
+        units: int,
+        volume: float,
+        separations: dict[tuple[str, str], float],
+        options: SearchOptions,
+    ) -> str:
+        """The program's input file; empty where it reads none."""
+
     def cell(
         self,
         composition: Composition,
@@ -43,7 +53,12 @@ class CellGenerator(Protocol):
         separations: dict[tuple[str, str], float],
         options: SearchOptions,
         rng: np.random.Generator,
-    ) -> Structure: ...
+    ) -> Structure:
+        """One random cell.
+
+        Raises:
+            NoCellError: the attempt failed.
+        """
 
 
 @dataclass(frozen=True)
@@ -58,6 +73,7 @@ class RandomCrystal:
         volume: of the cell, in units of the estimate.
         spacegroup: number, at a tolerance of 0.01 angstrom.
         generator: program and version.
+        made_from: input file of the program; empty where it reads none.
     """
 
     structure: Structure
@@ -66,6 +82,7 @@ class RandomCrystal:
     volume: float
     spacegroup: int
     generator: str
+    made_from: str = ""
 
 
 @dataclass(frozen=True)
@@ -161,14 +178,21 @@ def make(composition: Composition, attempt: int, options: SearchOptions, generat
     units = int(rng.choice(options.units_for(composition)))
     whole = estimated_volume(composition) * units
     separations = minimum_separations(composition, options.separations)
-    cell = generator.cell(composition, units, rng.uniform(*options.volumes) * whole, separations, options, rng)
+    wanted = (composition, units, rng.uniform(*options.volumes) * whole, separations, options)
+    cell = generator.cell(*wanted, rng)
     allowed = separation_matrix([site.specie.symbol for site in cell], separations)
     structure = push_apart(cell, allowed)
     if nearest_ratio(structure, allowed) < 1.0:
         raise NoCellError(TOO_NEAR)
     group = symmetry(structure).number
     return RandomCrystal(
-        structure.get_sorted_structure(), attempt, units, structure.volume / whole, group, generator.name
+        structure.get_sorted_structure(),
+        attempt,
+        units,
+        structure.volume / whole,
+        group,
+        generator.name,
+        generator.input_of(*wanted),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import vesin
 from pymatgen.core import Structure
 from scipy.optimize import minimize
 
@@ -21,6 +20,8 @@ def push_apart(structure: Structure, separations: np.ndarray, steps: int = 100) 
         separations: smallest distance of each pair of sites, angstrom, (n_sites, n_sites).
         steps: of the minimiser, at most.
     """
+    import vesin  # loads torch where that is installed
+
     matrix = structure.lattice.matrix
     wanted = separations * MARGIN
     neighbours = vesin.NeighborList(cutoff=float(wanted.max()), full_list=False)
@@ -54,6 +55,8 @@ def nearest_ratio(structure: Structure, separations: np.ndarray) -> float:
         structure: a crystal.
         separations: smallest distance of each pair of sites, angstrom, (n_sites, n_sites).
     """
+    import vesin
+
     neighbours = vesin.NeighborList(cutoff=2 * float(separations.max()), full_list=False)
     i, j, distances = neighbours.compute(
         structure.cart_coords, structure.lattice.matrix, periodic=True, quantities="ijd"

@@ -206,7 +206,7 @@ def test_distinct_knows_a_crystal_in_another_cell() -> None:
 
 def test_the_seed_that_buildcell_gets(buildcell: Callable[..., Buildcell]) -> None:
     separations = {("Li", "Li"): 2.4, ("Li", "O"): 1.8, ("O", "O"): 2.6}
-    seed = buildcell().seed(Composition("Li2O"), 2, 100.0, separations, SearchOptions(operations=(2, 4)))
+    seed = buildcell().input_of(Composition("Li2O"), 2, 100.0, separations, SearchOptions(operations=(2, 4)))
     assert seed.splitlines() == [
         "#TARGVOL=49.0000-51.0000",
         "#SPECIES=Li%NUM=2,O%NUM=1",
