@@ -1,7 +1,7 @@
 """What sharing one calculator among a worker's relaxations saves: `python benchmarks/calculator.py [--crystals N]`.
 
 Prints both sides in one run: atomate2's own SevenNet maker, which loads the potential for each relaxation, and the
-maker of workflows/relax.py, on the same crystals (rock salts, stretched by a few per cent).
+maker of workflows/relax, on the same crystals (rock salts, stretched by a few per cent).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def main() -> None:
     from atomate2.forcefields.jobs import ForceFieldRelaxMaker
 
     from workflows.relax import theory
-    from workflows.settings import ForcefieldTheory
+    from workflows.relax.potentials import ForcefieldTheory
 
     level = theory(ForcefieldTheory())
     own = ForceFieldRelaxMaker(

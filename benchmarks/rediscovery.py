@@ -31,7 +31,7 @@ from gnome_torch.candidates.random_search.search import generator_of, search
 from gnome_torch.candidates.random_search.separations import estimated_volume, minimum_separations, separation_matrix
 from gnome_torch.candidates.random_search.soft_spheres import nearest_ratio
 from workflows.relax import theory
-from workflows.settings import ForcefieldTheory
+from workflows.relax.potentials import ForcefieldTheory
 
 SAME_ENERGY = 0.002  # eV/atom: two relaxations of one crystal, to forces of 0.1 eV/angstrom, differ by less
 

@@ -170,6 +170,8 @@ class Relaxation:
         converged: whether forces and cell reached the tolerance.
         steps: ionic steps taken, when known.
         initial_energy: total energy of the cell before the first step, eV, uncorrected; None when unknown.
+        parameters: `run_type` and `hubbards` of the calculation, which its corrections hang on; None when unknown.
+        details: what else is worth keeping, as JSON: forces and stress at the end, magnetisation, pseudopotentials.
     """
 
     structure: Structure
@@ -177,6 +179,8 @@ class Relaxation:
     converged: bool
     steps: int | None = None
     initial_energy: float | None = None
+    parameters: Mapping[str, Any] | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

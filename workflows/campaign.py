@@ -178,6 +178,12 @@ def campaign_theory(store: Store, name: str) -> Theory:
     return level
 
 
+def prerelaxation(store: Store, name: str) -> Theory | None:
+    """The rough theory that a campaign's candidates go through first, if it has one."""
+    rough = campaign_settings(store, name).prerelax
+    return theory(rough) if rough is not None else None
+
+
 def entry_id(structure: Structure, theory_id: str) -> str:
     """Key of the entry that relaxing a crystal at a theory gives."""
     return content_hash({"input": structure_key(structure), "theory": theory_id})
@@ -209,23 +215,46 @@ def launch_relaxations(store: Store, launchpad: LaunchPad, name: str, number: in
             if ids[document["_id"]] in computed:
                 store.end_candidate(document["_id"], "relaxed", entry=ids[document["_id"]], reused=True)
         to_compute = [d for d in waiting if ids[d["_id"]] not in computed]
-        add_once(launchpad, [_candidate_workflow(d, level, name, number) for d in to_compute])
+        for document in list(to_compute):
+            if (reason := level.refusal(Structure.from_dict(document["structure"]))) is not None:
+                store.end_candidate(document["_id"], "failed", reason=f"not computed: {reason}", directory=None)
+                to_compute.remove(document)
+        rough = prerelaxation(store, name)
+        add_once(launchpad, [_candidate_workflow(d, level, rough, name, number) for d in to_compute])
     advance(store, launchpad, name)
 
 
-def _candidate_workflow(document: dict[str, Any], level: Theory, name: str, number: int) -> Workflow:
-    """Relax one candidate, then record it, whatever became of it."""
+def launch_restart(store: Store, launchpad: LaunchPad, name: str, number: int, key: str) -> None:
+    """Add the relaxation that goes on from a candidate's last crystal, once."""
+    document = store.candidate(key)
+    if document["state"] == "selected":
+        with store.claim(name, number, f"restart {key.rpartition('/')[2]} {document['restarts']}"):
+            add_once(launchpad, [_candidate_workflow(document, campaign_theory(store, name), None, name, number)])
+
+
+def _candidate_workflow(
+    document: dict[str, Any], level: Theory, rough: Theory | None, name: str, number: int
+) -> Workflow:
+    """Relax one candidate, roughly first if there is a theory for that, then record it, whatever became of it.
+
+    One that broke off before goes on from its last crystal.
+    """
     from workflows.firetasks.record import RecordRelaxation
 
     title = f"{name}: {document['formula']} {document['_id'].rsplit('/', 1)[-1][:8]}"
+    restart = document.get("restarts", 0)
+    if restart:
+        title += f", restart {restart}"
     workflow, job = relaxation_workflow(
-        Structure.from_dict(document["structure"]),
+        Structure.from_dict(document["restart_structure"] if restart else document["structure"]),
         level,
         title,
         {"_category": "relax", "_priority": PRIORITY["relax"]},
+        None if restart else rough,
     )
+    parameters = {"restart": restart} if restart else {}
     record = Firework(
-        RecordRelaxation(campaign=name, round=number, candidate=document["_id"], job=job),
+        RecordRelaxation(campaign=name, round=number, candidate=document["_id"], job=job, **parameters),
         spec={
             "_category": "control",
             "_priority": PRIORITY["record"],
@@ -239,7 +268,7 @@ def _candidate_workflow(document: dict[str, Any], level: Theory, name: str, numb
         "campaign": name,
         "round": number,
         "stage": "relax",
-        "gnome_key": f"relax/{document['_id']}",
+        "gnome_key": f"relax/{document['_id']}" + (f"/{restart}" if restart else ""),
     }
     return workflow
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pymatgen.core import Element
 
 from gnome_torch.candidates.compositions import CompositionLimits
@@ -18,19 +18,11 @@ from gnome_torch.candidates.random_search.options import SearchOptions
 from gnome_torch.candidates.structural import StructuralOptions, known_compositions
 from gnome_torch.candidates.substitution import SubstitutionRules
 from workflows.home import data_home
+from workflows.relax.potentials import ForcefieldTheory
+from workflows.relax.registry import TheorySettings
+from workflows.strict import SettingsError, Strict
 
 START_TASK = "{{workflows.firetasks.start.StartCampaign}}"
-# Elements of the Materials Project's relaxation trajectories, on which SevenNet-0 and CHGNet were trained.
-TRAJECTORY_ELEMENTS = frozenset(e.symbol for e in Element if e.Z <= 94 and e.Z not in (84, 85, 86, 87, 88))
-EMT_ELEMENTS = frozenset({"Al", "Ni", "Cu", "Pd", "Ag", "Pt", "Au"})
-
-
-class SettingsError(ValueError):
-    """Settings that cannot be used; the message is one line per problem and names the key."""
-
-
-class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _absolute_path(value: str) -> str:
@@ -43,35 +35,7 @@ def _absolute_path(value: str) -> str:
     return str(path)
 
 
-class ForcefieldTheory(_Settings):
-    """A machine-learned potential whose weights are in its wheel."""
-
-    name: Literal["forcefield"] = "forcefield"
-    model: Literal["7net-0", "7net-l3i5", "chgnet"] = "7net-0"
-    fmax: float = Field(0.05, gt=0, le=0.5, description="largest force left, eV/angstrom")
-    max_steps: int = Field(500, ge=2)
-
-    @property
-    def supported(self) -> frozenset[str]:
-        return TRAJECTORY_ELEMENTS
-
-
-class EmtTheory(_Settings):
-    """Effective-medium theory of ASE: seven metals, fast and rough; for tests and scale."""
-
-    name: Literal["emt"] = "emt"
-    fmax: float = Field(0.02, gt=0, le=0.5, description="largest force left, eV/angstrom")
-    max_steps: int = Field(300, ge=2)
-
-    @property
-    def supported(self) -> frozenset[str]:
-        return EMT_ELEMENTS
-
-
-TheorySettings = Annotated[ForcefieldTheory | EmtTheory, Field(discriminator="name")]
-
-
-class Seeds(_Settings):
+class Seeds(Strict):
     """The campaign's first data."""
 
     source: str = Field("prototypes", description="'prototypes', or the path of a file of structures")
@@ -87,7 +51,7 @@ class Seeds(_Settings):
         return value if value == "prototypes" else _absolute_path(value)
 
 
-class Structural(_Settings):
+class Structural(Strict):
     """Candidates by full and symmetry-aware partial substitution."""
 
     threshold: float = Field(0.001, gt=0, lt=1, description="smallest substitution probability")
@@ -103,7 +67,7 @@ class Structural(_Settings):
     order: Literal["probable", "random"] = Field("probable", description="which ones: the most probable, or a sample")
 
 
-class Search(_Settings):
+class Search(Strict):
     """Random crystals of a composition, and which of them are relaxed."""
 
     structures: int = Field(100, ge=1, le=10_000, description="random crystals of each composition")
@@ -149,7 +113,7 @@ class Search(_Settings):
         return min(self.relax_lowest, self.structures) if self.prerelax else self.structures
 
 
-class Compositional(_Settings):
+class Compositional(Strict):
     """Formulas from oxidation states, judged by composition networks, then searched for crystals."""
 
     max_amount: int = Field(8, ge=1, description="largest stoichiometric number")
@@ -171,7 +135,7 @@ class Compositional(_Settings):
         return self
 
 
-class CompositionNetworkSettings(_Settings):
+class CompositionNetworkSettings(Strict):
     """The ensemble of composition networks."""
 
     members: int = Field(10, ge=1, le=100)
@@ -183,7 +147,7 @@ class CompositionNetworkSettings(_Settings):
     warm_up: float = Field(0.05, ge=0, le=0.9, description="share of the steps over which the rate first rises")
 
 
-class Network(_Settings):
+class Network(Strict):
     """The ensemble of structure networks."""
 
     members: int = Field(10, ge=1, le=100)
@@ -196,7 +160,7 @@ class Network(_Settings):
     )
 
 
-class FirstLook(_Settings):
+class FirstLook(Strict):
     """A cheap prediction before the full one, which only the promising candidates get."""
 
     members: int = Field(1, ge=1, description="members of the ensemble asked first")
@@ -205,7 +169,7 @@ class FirstLook(_Settings):
     audit: float = Field(0.02, ge=0, le=1, description="share of the others predicted in full: measures the recall")
 
 
-class Screening(_Settings):
+class Screening(Strict):
     """The filter between networks and relaxation."""
 
     threshold: float = Field(0.05, description="predicted distance to the hull at most, eV/atom")
@@ -214,13 +178,13 @@ class Screening(_Settings):
     max_relaxations: int = Field(1000, ge=1, description="relaxations per round at most")
 
 
-class Retrain(_Settings):
+class Retrain(Strict):
     """When the next round starts."""
 
     fraction: float = Field(1.0, gt=0, le=1, description="share of a round's relaxations that must have ended")
 
 
-class Policy(_Settings):
+class Policy(Strict):
     """Elements that are refused."""
 
     radioactive: bool = Field(False, description="allow elements without a stable isotope")
@@ -238,12 +202,15 @@ class Policy(_Settings):
         return value
 
 
-class CampaignSettings(_Settings):
+class CampaignSettings(Strict):
     """Everything a campaign is, apart from the database it lives in and the machines it runs on."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
     elements: tuple[str, ...] = Field(min_length=1)
     theory: TheorySettings = ForcefieldTheory()
+    prerelax: TheorySettings | None = Field(
+        None, description="a cheap theory that crystals go through before the theory; empty: none"
+    )
     seeds: Seeds = Seeds()
     pipelines: tuple[Literal["structural", "compositional"], ...] = Field(("structural",), min_length=1)
     structural: Structural = Structural()
@@ -285,11 +252,12 @@ class CampaignSettings(_Settings):
             raise ValueError(
                 f"theory {self.theory.name!r} has no {', '.join(unsupported)}: choose another theory or other elements"
             )
-        cheap = self.compositional.search.prerelax
-        if cheap is not None and (missing := sorted(set(self.elements) - cheap.supported)):
-            raise ValueError(
-                f"compositional.search.prerelax: theory {cheap.name!r} has no {', '.join(missing)}: choose another"
-            )
+        for key, cheap in (
+            ("prerelax", self.prerelax),
+            ("compositional.search.prerelax", self.compositional.search.prerelax),
+        ):
+            if cheap is not None and (missing := sorted(set(self.elements) - cheap.supported)):
+                raise ValueError(f"{key}: theory {cheap.name!r} has no {', '.join(missing)}: choose another")
         if len(set(self.pipelines)) != len(self.pipelines):
             raise ValueError("pipelines: one is named twice")
         if len(self.elements) < 2:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 from ase.data import covalent_radii
+from pymatgen.core import Structure
 
 from gnome_torch.records import Relaxation
 from gnome_torch.stability.formulas import fractions_of, symbols_of
@@ -18,6 +19,9 @@ from gnome_torch.stability.hull import Computed
 # Shortest distance in units of the sum of covalent radii. H2, N2 and O2 are at 1.19, 0.77 and 0.92; below lie the holes
 # of machine-learned potentials, whose energies are without meaning and would look like the most stable phases.
 SHORTEST = 0.7
+# The same before a relaxation, which may push atoms apart.
+SHORTEST_START = 0.4
+SMALLEST_VOLUME_PER_ATOM = 2.0  # cubic angstrom; hydrogen in its densest compounds has more
 MAX_VOLUME_PER_ATOM = 150.0  # cubic angstrom; above that of any solid element in pymatgen's table of molar volumes
 # eV/atom. Chosen well above what separates an element's real structures, and below the hole that SevenNet-0 has in
 # silicon (23 below the other crystals).
@@ -42,6 +46,19 @@ def implausible(relaxation: Relaxation) -> str | None:
     if len(ratios) and ratios.min() < SHORTEST:
         closest = int(ratios.argmin())
         return f"collapsed: two atoms {distances[closest]:.2f} angstrom apart"
+    return None
+
+
+def unfit(structure: Structure) -> str | None:
+    """Why a crystal is not worth a calculation, None if nothing speaks against it."""
+    volume = structure.volume / len(structure)
+    if not SMALLEST_VOLUME_PER_ATOM <= volume <= MAX_VOLUME_PER_ATOM:
+        return f"{volume:.1f} cubic angstrom per atom: no crystal has that"
+    radii = covalent_radii[np.array(structure.atomic_numbers)]
+    centres, neighbours, _, distances = structure.get_neighbor_list(2 * SHORTEST_START * float(radii.max()))
+    ratios = distances / (radii[centres] + radii[neighbours])
+    if len(ratios) and ratios.min() < SHORTEST_START:
+        return f"two atoms {distances[int(ratios.argmin())]:.2f} angstrom apart"
     return None
 
 

@@ -10,11 +10,11 @@ from fireworks import LaunchPad
 from fireworks.core.rocket_launcher import rapidfire
 from pymatgen.core import Lattice, Structure
 
-import workflows.relax as relax
 from gnome_torch.records import Relaxation
 from gnome_torch.stability.corrections import correction
-from workflows.relax import relaxation_workflow, theory
-from workflows.settings import EmtTheory, ForcefieldTheory, SettingsError, TheorySettings
+from workflows.relax import TheorySettings, potentials, relaxation_workflow, theory
+from workflows.relax.potentials import EmtTheory, ForcefieldTheory
+from workflows.settings import SettingsError
 from workflows.store import Store
 
 MGO = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.4), ["Mg", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
@@ -47,16 +47,16 @@ def test_other_weights_are_another_theory(tmp_path: Path, monkeypatch: pytest.Mo
     weights = tmp_path / "weights"
     weights.write_bytes(b"other")
     before = theory(ForcefieldTheory()).id
-    monkeypatch.setattr(relax, "_weights", lambda settings: weights)
+    monkeypatch.setattr(potentials, "_weights", lambda settings: weights)
     assert theory(ForcefieldTheory()).id != before
 
 
 def test_missing_weights_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    package, _, scheme = relax._POTENTIALS["chgnet"]
-    monkeypatch.setitem(relax._POTENTIALS, "chgnet", ("no_such_package", "x", scheme))
+    package, _, scheme = potentials.POTENTIALS["chgnet"]
+    monkeypatch.setitem(potentials.POTENTIALS, "chgnet", ("no_such_package", "x", scheme))
     with pytest.raises(SettingsError, match="package 'no_such_package' is not installed: pip install no_such_package"):
         theory(ForcefieldTheory(model="chgnet"))
-    monkeypatch.setitem(relax._POTENTIALS, "chgnet", (package, "gone.pth", scheme))
+    monkeypatch.setitem(potentials.POTENTIALS, "chgnet", (package, "gone.pth", scheme))
     with pytest.raises(SettingsError, match=r"weights not found at .*gone\.pth"):
         theory(ForcefieldTheory(model="chgnet"))
 

@@ -51,7 +51,10 @@ def test_settings_survive_the_database() -> None:
         ({"theory": {"name": "vasp"}}, "x.yaml: theory.name = 'vasp': there is no theory of this name: choose one of"),
         ({"elements": "Cu-Au"}, "x.yaml: elements = 'Cu-Au': write a list, such as [Cu, Au]"),
         ({"name": "my campaign"}, "x.yaml: name = 'my campaign': letters, digits, '.', '_' and '-' only"),
-        ({"theory": {"name": "forcefield", "model": "mace"}}, "x.yaml: theory.forcefield.model = 'mace'"),
+        (
+            {"theory": {"name": "forcefield", "model": "mace"}},
+            "x.yaml: theory.forcefield: model 'mace': say",
+        ),
         ({"retrain": {"fraction": 1.5}}, "x.yaml: retrain.fraction = 1.5"),
         ({"seeds": {"source": "some.cif"}}, "x.yaml: seeds.source: 'some.cif' is a relative path"),
         ({"directory": "here"}, "x.yaml: directory: 'here' is a relative path"),

@@ -20,7 +20,10 @@ class RunJob(FiretaskBase):
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
         from jobflow.managers.fireworks import JobFiretask
 
+        from workflows.relax.site import apply_site
         from workflows.store import job_store
+
+        apply_site()  # before atomate2 is imported
 
         task = JobFiretask(job=self["job"], store=job_store(self.launchpad.db))
         task.fw_id = self.fw_id

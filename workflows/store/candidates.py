@@ -86,6 +86,25 @@ class Candidates:
         query = {"campaign": campaign, "round": number, "state": "selected", "search": search}
         return list(self.candidates.find(query).sort("_id", ASCENDING))
 
+    def restart_candidate(self, key: str, restart: int, structure: Structure, **fields: Any) -> None:
+        """Note that a relaxation is to go on from its last crystal, once for each attempt.
+
+        Args:
+            key: of the candidate.
+            restart: number of the attempt that broke off, from 0.
+            structure: where it goes on.
+            fields: reason and directory, kept in `attempts`.
+        """
+        before: dict[str, Any] = {"_id": key, "state": {"$in": ["selected", "failed"]}}
+        before["restarts"] = restart if restart else {"$in": [None, 0]}
+        self.candidates.update_one(
+            before,
+            {
+                "$set": {"restarts": restart + 1, "restart_structure": structure.as_dict(), "state": "selected"},
+                "$push": {"attempts": {**fields, "ended": now()}},
+            },
+        )
+
     def end_candidate(self, key: str, state: str, **fields: Any) -> None:
         """Record how a relaxation ended. A success replaces a failure (a rerun), never the other way round."""
         replaceable = ["selected", "failed"] if state == "relaxed" else ["selected"]

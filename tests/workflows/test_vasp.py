@@ -1,0 +1,239 @@
+"""VASP's whole chain on the stand-in: atomate2 -> custodian -> emmet -> entry, under FireWorks, with its failures."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ase.calculators.emt import EMT
+from fireworks import FWorker, LaunchPad
+from fireworks.core.rocket_launcher import rapidfire
+from potcars import write_placeholders
+from pymatgen.core import SETTINGS, Lattice, Structure
+from pymatgen.io.ase import AseAtomsAdaptor
+
+from gnome_torch.records import Relaxation
+from gnome_torch.stability.corrections import CorrectionScheme, correction
+from workflows.campaign import start_workflow
+from workflows.relax import Theory, relaxation_workflow, theory
+from workflows.relax.vasp import VaspPbeTheory, VaspR2scanTheory
+from workflows.settings import CampaignSettings, parse_settings
+from workflows.store import Store
+
+STAND_IN = Path(__file__).parents[1] / "support" / "vasp_stand_in.py"
+FAST = {"poll_s": 0.2, "max_restarts": 0}
+COPPER = Structure(Lattice.cubic(3.75), ["Cu"] * 4, [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
+WUESTITE = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.5), ["Fe", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+
+
+@pytest.fixture
+def vasp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """A site whose VASP is the stand-in, in one of its moods."""
+    write_placeholders(tmp_path / "potcars", ["Cu_pv", "Au", "Fe_pv", "O", "Yb_3", "W_sv"])
+    site = tmp_path / "site.yaml"
+    site.write_text(f'vasp:\n  command: "{sys.executable} {STAND_IN}"\n  potcars: {tmp_path / "potcars"}\n')
+    monkeypatch.setenv("GNOME_SITE", str(site))
+    monkeypatch.setenv("VASP_STAND_IN_STATE", str(tmp_path / "runs"))
+    for name in ("GNOME_VASP_COMMAND", "GNOME_VASP_GAMMA_COMMAND", "PMG_VASP_PSP_DIR"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setitem(SETTINGS, "PMG_VASP_PSP_DIR", None)
+
+    def behave(how: str = "") -> None:
+        monkeypatch.setenv("VASP_STAND_IN", how)
+
+    behave()
+    return behave
+
+
+def launch_all(launchpad: LaunchPad, directory: Path, query: dict[str, Any] | None = None) -> None:
+    """Run everything that is ready, of some Fireworks or all."""
+    here = os.getcwd()
+    directory.mkdir(parents=True, exist_ok=True)
+    worker = FWorker(query=query) if query else FWorker()
+    try:
+        rapidfire(launchpad, worker, m_dir=str(directory), strm_lvl="WARNING")
+    finally:
+        os.chdir(here)
+
+
+def corrections_in(directory: Path) -> list[str]:
+    """Handlers of custodian that have mended something in a launch."""
+    found = []
+    for path in directory.glob("custodian.json*"):
+        text = gzip.open(path, "rt").read() if path.suffix == ".gz" else path.read_text()
+        for run in json.loads(text):
+            found += [some["handler"]["@class"].rpartition(".")[2] for some in run["corrections"]]
+    return found
+
+
+def relaxed(launchpad: LaunchPad, level: Theory, structure: Structure, directory: Path) -> Relaxation:
+    """Relax as a campaign does."""
+    workflow, uuid = relaxation_workflow(structure, level, "test", {"_category": "relax"})
+    launchpad.add_wf(workflow)
+    launch_all(launchpad, directory)
+    output = Store(launchpad.db).job_output(uuid)
+    assert output is not None
+    return level.read(output)
+
+
+# ---- the chain
+
+
+def test_pbe(vasp: Any, launchpad: LaunchPad, tmp_path: Path) -> None:
+    """Copper: two relaxations and a static run, to the lattice constant and the energy of ASE's EMT itself."""
+    level = theory(VaspPbeTheory(**FAST))
+    found = relaxed(launchpad, level, COPPER, tmp_path / "launches")
+    names = [d["name"] for d in launchpad.fireworks.find({}, {"name": 1}).sort("fw_id", 1)]
+    assert sorted(names) == ["test: 1/3 MP GGA relax 1", "test: 2/3 MP GGA relax 2", "test: 3/3 MP GGA static"]
+    assert found.converged
+    assert found.structure.volume ** (1 / 3) == pytest.approx(3.588, abs=0.01)
+    atoms = AseAtomsAdaptor.get_atoms(found.structure, msonable=False)
+    atoms.calc = EMT()
+    assert found.energy == pytest.approx(atoms.get_potential_energy(), abs=1e-4)
+    assert found.parameters == {"run_type": "GGA", "hubbards": {}}
+    assert found.details["potcars"] == ["PAW_PBE Cu_pv 06Sep2000"]
+    assert found.details["potcar_functional"] == "PBE_54"
+    assert found.details["max_force"] < 0.03
+    assert found.details["shifted"] == []
+
+
+def test_pbe_u(vasp: Any, launchpad: LaunchPad, tmp_path: Path) -> None:
+    """Iron oxide gets U, and then the corrections of oxides with U; without U pymatgen would refuse it."""
+    level = theory(VaspPbeTheory(**FAST))
+    found = relaxed(launchpad, level, WUESTITE, tmp_path / "launches")
+    assert found.parameters == {"run_type": "GGA+U", "hubbards": {"Fe": 5.3, "O": 0.0}}
+    assert found.details["magnetization"] == pytest.approx(len(found.structure))
+    shift = correction(found.structure, found.energy, level.scheme, found.parameters)
+    assert shift == pytest.approx(len(found.structure) / 2 * (-0.687 - 2.256), abs=0.01)
+
+
+def test_r2scan(vasp: Any, launchpad: LaunchPad, tmp_path: Path) -> None:
+    level = theory(VaspR2scanTheory(**FAST))
+    found = relaxed(launchpad, level, COPPER, tmp_path / "launches")
+    assert found.converged
+    assert found.parameters is not None
+    assert found.parameters["run_type"].upper() == "R2SCAN"
+    assert level.scheme is CorrectionScheme.NONE
+    assert level.id != theory(VaspPbeTheory(**FAST)).id
+
+
+# ---- a campaign, and what goes wrong in it
+
+
+def campaign(directory: Path, **theory_changes: Any) -> CampaignSettings:
+    """Copper and gold, elements alone: two relaxations."""
+    settings = {
+        "name": "dft",
+        "elements": ["Cu", "Au"],
+        "theory": {"name": "vasp-pbe-mp", **FAST, **theory_changes},
+        "seeds": {"limit": 0, "max_sites": 4, "references": 1},
+        "network": {"members": 1, "hidden": [8, 8], "epochs": 1},
+        "structural": {"limit": 1},
+        "screening": {"threshold": -50.0, "volumes": 1},
+        "rounds": 1,
+        "directory": str(directory / "campaign"),
+    }
+    return parse_settings(settings, "test")
+
+
+def first_round(launchpad: LaunchPad, settings: CampaignSettings, directory: Path) -> Store:
+    """The first crystals of a campaign, relaxed and recorded; nothing of what follows."""
+    launchpad.add_wf(start_workflow(settings))
+    launch_all(launchpad, directory, {"spec._category": {"$in": ["control", "relax"]}})
+    return Store(launchpad.db)
+
+
+@pytest.mark.parametrize(
+    ("fault", "changes", "restarts", "handled"),
+    [
+        ("", {}, 0, ""),
+        ("unconverged:1", {}, 0, "UnconvergedErrorHandler"),
+        ("zbrent:1", {}, 0, "VaspErrorHandler"),
+        ("killed:1", {"max_restarts": 1}, 1, ""),
+        ("corrupt:1", {"max_restarts": 1}, 1, ""),
+    ],
+)
+def test_faults_that_are_mended(
+    vasp: Any, launchpad: LaunchPad, tmp_path: Path, fault: str, changes: Any, restarts: int, handled: str
+) -> None:
+    """By custodian in the same calculation, or by a restart from the last crystal."""
+    vasp(fault)
+    settings = campaign(tmp_path, **changes)
+    store = first_round(launchpad, settings, tmp_path / "launches")
+    candidates = list(store.candidates.find({}))
+    assert [c["state"] for c in candidates] == ["relaxed", "relaxed"]
+    assert sum(c.get("restarts", 0) for c in candidates) == restarts
+    entries = {d["formula"]: d for d in store.entries.find({})}
+    assert entries.keys() == {"Cu", "Au"}
+    assert entries["Cu"]["energy_per_atom"] == pytest.approx(-0.007, abs=0.002)
+    assert entries["Cu"]["calculation"]["potcars"] == ["PAW_PBE Cu_pv 06Sep2000"]
+    assert all(not d["change"]["transformed"] and not d["change"]["fell_apart"] for d in entries.values())
+    seen = [some for d in launchpad.launches.find({}) for some in corrections_in(Path(d["launch_dir"]))]
+    assert handled in {"", *seen}
+    assert bool(seen) == bool(handled)
+    (attempt,) = [a for c in candidates for a in c.get("attempts", [])] or [None]
+    assert (attempt is not None) == (restarts > 0)
+    if attempt:
+        assert Path(attempt["directory"]).is_dir()
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason", "last"),
+    [
+        ("unconverged:99", "not successful", True),
+        ("zbrent:99", "VaspErrorHandler: brions", True),
+        ("killed:99", "CustodianError", True),
+        ("hang:99", "WalltimeHandler: Walltime reached", True),
+    ],
+)
+def test_faults_that_stay(vasp: Any, launchpad: LaunchPad, tmp_path: Path, fault: str, reason: str, last: bool) -> None:
+    """The candidate fails with the reason, the directory and the last crystal, after its restarts."""
+    vasp(fault)
+    changes = {"max_restarts": 1, "max_errors": 1}
+    if fault.startswith("hang"):
+        changes |= {"wall_time_h": 0.001, "max_restarts": 0}
+    settings = campaign(tmp_path, **changes)
+    store = first_round(launchpad, settings, tmp_path / "launches")
+    candidates = list(store.candidates.find({}))
+    assert [c["state"] for c in candidates] == ["failed", "failed"]
+    for candidate in candidates:
+        print(fault, candidate["reason"])
+        assert reason in candidate["reason"]
+        assert Path(candidate["directory"]).is_dir()
+        assert candidate.get("restarts", 0) == settings.theory.max_restarts
+        if last:
+            kept = Structure.from_dict(candidate["last_structure"])
+            assert kept.composition.reduced_formula == candidate["formula"]
+    assert store.entries.count_documents({}) == 0
+    assert store.campaign("dft")["state"] == "failed"
+    assert "no entry of the pure element Au, Cu" in store.campaign("dft")["reason"]
+
+
+def test_what_a_site_lacks_is_said_on_the_candidate(
+    vasp: Any, launchpad: LaunchPad, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No potential for gold, no command: recorded with the remedy."""
+    (tmp_path / "potcars" / "POT_GGA_PAW_PBE_54" / "POTCAR.Au.gz").unlink()
+    store = first_round(launchpad, campaign(tmp_path), tmp_path / "launches")
+    states = {c["formula"]: c for c in store.candidates.find({})}
+    assert states["Cu"]["state"] == "relaxed"
+    assert states["Au"]["state"] == "failed"
+    print(states["Au"]["reason"])
+    assert "POTCAR" in states["Au"]["reason"]
+
+
+def test_crystals_that_are_not_computed(vasp: Any) -> None:
+    level = theory(VaspPbeTheory(max_atoms=4, max_electrons=40))
+    assert level.refusal(COPPER) == "68 electrons, max_electrons is 40: allow more, or leave it out"
+    assert "8 atoms, max_atoms is 4" in str(level.refusal(WUESTITE))
+    near = Structure(Lattice.cubic(4.0), ["Cu", "Cu"], [[0, 0, 0], [0.1, 0, 0]])
+    assert level.refusal(near) == "two atoms 0.40 angstrom apart"
+    wide = Structure(Lattice.cubic(9.0), ["Cu"], [[0, 0, 0]])
+    assert "729.0 cubic angstrom per atom" in str(level.refusal(wide))
+    assert "has no Po" in str(level.refusal(Structure(Lattice.cubic(3.4), ["Po"], [[0, 0, 0]])))

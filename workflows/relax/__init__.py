@@ -1,0 +1,15 @@
+"""Relaxations: theories as atomate2 flows. The only package that knows atomate2.
+
+base.py         what a theory is
+potentials.py   emt, forcefield, ase: calculators of ASE
+vasp.py         vasp-pbe-mp, vasp-r2scan-mp
+registry.py     all of them
+flows.py        a theory's flow as Fireworks
+site.py         what a site sets: VASP's command, its potentials
+"""
+
+from workflows.relax.base import Theory
+from workflows.relax.flows import relaxation_workflow
+from workflows.relax.registry import TheorySettings, theory
+
+__all__ = ["Theory", "TheorySettings", "relaxation_workflow", "theory"]

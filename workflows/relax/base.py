@@ -1,0 +1,102 @@
+"""What a theory is: a level of theory with its settings, made into relaxations.
+
+A new one is a file beside this one: its settings (a `TheoryBase`) and its `Theory`, both named in `registry.py`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pymatgen.core import Element, Structure
+
+from gnome_torch.records import Relaxation, content_hash
+from gnome_torch.stability.corrections import CorrectionScheme
+from gnome_torch.stability.plausibility import unfit
+from workflows.strict import Strict
+
+# Elements of the Materials Project's calculations and trajectories (to plutonium, without those it has no setups for).
+MATERIALS_PROJECT_ELEMENTS = frozenset(e.symbol for e in Element if e.Z <= 94 and e.Z not in (84, 85, 86, 87, 88))
+
+
+class TheoryBase(Strict):
+    """Settings of a theory.
+
+    Attributes:
+        name: which theory.
+        operational: settings that change no energy, and are left out of the theory's key.
+        optional: settings that are left out of the key while they are empty, because they came later.
+    """
+
+    name: str
+    operational: ClassVar[frozenset[str]] = frozenset()
+    optional: ClassVar[frozenset[str]] = frozenset()
+
+    @property
+    def supported(self) -> frozenset[str]:
+        """Elements that it can compute."""
+        return MATERIALS_PROJECT_ELEMENTS
+
+    def key(self, **more: Any) -> str:
+        """Hash of everything that changes an energy, with whatever else does.
+
+        Args:
+            more: versions, weights.
+        """
+        content = {
+            name: value
+            for name, value in self.model_dump(mode="json").items()
+            if name not in self.operational and (value or name not in self.optional)
+        }
+        return content_hash({**content, **more})[:8]
+
+
+class Theory(ABC):
+    """A level of theory, ready to make relaxations.
+
+    Attributes:
+        settings: what it was made from.
+        id: name and settings; energies with different ids never meet. The last part is a hash of everything that
+            changes an energy: the settings and, for a potential, its weights.
+        scheme: correction its energies need before a hull.
+    """
+
+    settings: Any
+    id: str
+    scheme: CorrectionScheme
+
+    @abstractmethod
+    def flow(self, structure: Structure) -> Any:
+        """The atomate2 job or flow that relaxes one crystal; its output is read by `read`."""
+
+    @abstractmethod
+    def read(self, output: dict[str, Any]) -> Relaxation:
+        """The result in an output document."""
+
+    def relax(self, structure: Structure) -> Relaxation:
+        """Relax one crystal here and now, the same way; only theories that are cheap can.
+
+        Raises:
+            Exception: whatever the calculator stumbles over.
+        """
+        raise TypeError(f"theory {self.settings.name!r} relaxes in Fireworks only")
+
+    def refusal(self, structure: Structure) -> str | None:
+        """Why a crystal must not be computed, with the remedy; None if nothing speaks against it.
+
+        Args:
+            structure: before any calculation.
+        """
+        missing = sorted({e.symbol for e in structure.composition} - self.settings.supported)
+        if missing:
+            return f"theory {self.settings.name!r} has no {', '.join(missing)}: choose another theory"
+        return unfit(structure)
+
+    def last_structure(self, directory: Path) -> Structure | None:
+        """The last crystal of a relaxation that was broken off; None where there is none to go on from."""
+        return None
+
+    def why(self, directory: Path) -> str:
+        """What its own record in a directory says about a failure; empty for nothing."""
+        return ""

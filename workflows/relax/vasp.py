@@ -1,0 +1,203 @@
+"""Theories of VASP, by atomate2's Materials Project flows under custodian.
+
+Pseudopotentials are guarded: Yb_2, which makes Yb3+ compounds wrongly stable, is replaced by Yb_3; W_pv, which the
+releases from 5.4 on do not have, by W_sv. What was used is recorded with every energy (`details.potcars`).
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import json
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+from pymatgen.core import Structure
+
+from gnome_torch.records import Relaxation
+from gnome_torch.stability.corrections import PSEUDOPOTENTIAL_SHIFTS, CorrectionScheme
+from workflows.relax.base import Theory, TheoryBase
+from workflows.relax.site import COMMAND, GAMMA_COMMAND
+
+WITHOUT_W_PV = ("PBE_54", "PBE_64")
+
+
+class VaspTheory(TheoryBase):
+    """What both theories of VASP share."""
+
+    potcars: Literal["PBE", "PBE_52", "PBE_54", "PBE_64"] = Field("PBE_54", description="release of the potentials")
+    incar: dict[str, Any] = Field({}, description="INCAR settings in the place of the Materials Project's")
+    wall_time_h: float | None = Field(None, gt=0, description="custodian stops VASP this long after its start, hours")
+    max_errors: int = Field(5, ge=1, description="errors that custodian mends in one calculation")
+    max_restarts: int = Field(2, ge=0, description="a broken relaxation goes on from its last crystal, so often")
+    max_atoms: int = Field(200, ge=1, description="larger cells are refused")
+    max_electrons: int = Field(2000, ge=1, description="valence electrons; cells of more are refused")
+    poll_s: float = Field(10.0, gt=0, description="how often custodian looks at VASP, seconds")
+    potcar_spec: bool = Field(False, description="write the names of the potentials only: to look at inputs")
+    operational: ClassVar[frozenset[str]] = frozenset(
+        {"wall_time_h", "max_errors", "max_restarts", "max_atoms", "max_electrons", "poll_s", "potcar_spec"}
+    )
+    optional: ClassVar[frozenset[str]] = frozenset({"incar"})
+
+    def pseudopotentials(self) -> dict[str, str]:
+        """Choices in the place of the Materials Project's."""
+        return {"Yb": "Yb_3"} | ({"W": "W_sv"} if self.potcars in WITHOUT_W_PV else {})
+
+
+class VaspPbeTheory(VaspTheory):
+    """PBE(+U) with the Materials Project's settings, as GNoME: 520 eV, two relaxations and a static run."""
+
+    name: Literal["vasp-pbe-mp"] = "vasp-pbe-mp"
+
+
+class VaspR2scanTheory(VaspTheory):
+    """r2SCAN with the Materials Project's settings: the second opinion on phases found stable."""
+
+    name: Literal["vasp-r2scan-mp"] = "vasp-r2scan-mp"
+
+
+class VaspRelaxation(Theory):
+    """Relaxations by VASP under custodian."""
+
+    settings: VaspTheory
+
+    def __init__(self, settings: VaspTheory, id: str, scheme: CorrectionScheme) -> None:
+        self.settings, self.id, self.scheme = settings, id, scheme
+
+    def flow(self, structure: Structure) -> Any:
+        from atomate2.vasp.flows import mp
+
+        if isinstance(self.settings, VaspPbeTheory):
+            maker: Any = mp.MPGGADoubleRelaxStaticMaker()
+            makers = [maker.relax_maker.relax_maker1, maker.relax_maker.relax_maker2, maker.static_maker]
+        else:
+            double = mp.MPMetaGGADoubleRelaxMaker()
+            maker = mp.MPMetaGGADoubleRelaxStaticMaker(relax_maker=double)
+            makers = [double.relax_maker1, double.relax_maker2, maker.static_maker]
+        for job in makers:
+            self._set(job)
+        return maker.make(structure)
+
+    def _set(self, maker: Any) -> None:
+        """Our settings into one of atomate2's makers."""
+        settings, inputs = self.settings, maker.input_set_generator
+        inputs.user_potcar_functional = settings.potcars
+        inputs.user_potcar_settings = {**settings.pseudopotentials(), **(inputs.user_potcar_settings or {})}
+        inputs.user_incar_settings = {**(inputs.user_incar_settings or {}), **settings.incar}
+        maker.write_input_set_kwargs = {**maker.write_input_set_kwargs, "potcar_spec": settings.potcar_spec}
+        maker.run_vasp_kwargs = {
+            **maker.run_vasp_kwargs,
+            # expanded by the worker, whose site says what they are
+            "vasp_cmd": f"${COMMAND}",
+            "vasp_gamma_cmd": f"${GAMMA_COMMAND}",
+            "max_errors": settings.max_errors,
+            "wall_time": int(settings.wall_time_h * 3600) if settings.wall_time_h else None,
+            "custodian_kwargs": {"polling_time_step": settings.poll_s, "monitor_freq": 30},
+        }
+
+    def read(self, output: dict[str, Any]) -> Relaxation:
+        structure = output["output"]["structure"]
+        if not isinstance(structure, Structure):
+            structure = Structure.from_dict(structure)
+        found, last = output["output"], output["calcs_reversed"][0]
+        hubbards = (output.get("input") or {}).get("hubbards") or {}
+        forces, stress = found.get("forces"), found.get("stress")
+        outcar = last["output"].get("outcar") or {}
+        potcars = [some["titel"] for some in (output.get("input") or {}).get("potcar_spec") or []]
+        return Relaxation(
+            structure=structure,
+            energy=float(found["energy"]),
+            converged=str(output["state"]).rpartition(".")[2].lower() == "successful",
+            steps=len(last["output"]["ionic_steps"]),
+            parameters={"run_type": str(last.get("run_type") or output.get("run_type") or ""), "hubbards": hubbards},
+            details={
+                "potcars": potcars,
+                "potcar_functional": self.settings.potcars,
+                "shifted": sorted({t.split()[1].split("_")[0] for t in potcars} & PSEUDOPOTENTIAL_SHIFTS.keys()),
+                "max_force": float(np.linalg.norm(forces, axis=1).max()) if forces else None,
+                "stress": stress,
+                "magnetization": outcar.get("total_magnetization"),
+                "vasp_version": last.get("vasp_version"),
+            },
+        )
+
+    def refusal(self, structure: Structure) -> str | None:
+        if (missing := super().refusal(structure)) is not None:
+            return missing
+        if len(structure) > self.settings.max_atoms:
+            return f"{len(structure)} atoms, max_atoms is {self.settings.max_atoms}: allow more, or leave it out"
+        electrons = self.electrons(structure)
+        if electrons > self.settings.max_electrons:
+            limit = self.settings.max_electrons
+            return f"{electrons:.0f} electrons, max_electrons is {limit}: allow more, or leave it out"
+        return None
+
+    def electrons(self, structure: Structure) -> float:
+        """Valence electrons of a cell, by the published potentials."""
+        valences = _valences(self.settings.potcars)
+        symbols = self.symbols(structure)
+        return sum(amount * valences.get(symbols[e.symbol], e.Z) for e, amount in structure.composition.items())
+
+    def symbols(self, structure: Structure) -> dict[str, str]:
+        """Potential of each element, such as Fe_pv."""
+        from pymatgen.io.vasp.sets import MPRelaxSet, MPScanRelaxSet
+
+        inputs = MPRelaxSet if isinstance(self.settings, VaspPbeTheory) else MPScanRelaxSet
+        chosen = {**inputs.CONFIG["POTCAR"], **self.settings.pseudopotentials()}
+        return {element.symbol: str(chosen[element.symbol]) for element in structure.composition}
+
+    def last_structure(self, directory: Path) -> Structure | None:
+        for path in sorted(directory.glob("CONTCAR*")):
+            text = _read(path)
+            if text.strip():
+                try:
+                    return Structure.from_str(text, fmt="poscar")
+                except (ValueError, IndexError):
+                    continue
+        return None
+
+    def why(self, directory: Path) -> str:
+        for path in sorted(directory.glob("custodian.json*")):
+            try:
+                runs = json.loads(_read(path))
+            except ValueError:
+                continue
+            corrections = [some for run in runs for some in run.get("corrections", [])]
+            return "; ".join(
+                f"{_handler(some)}: {', '.join(map(str, some.get('errors') or ['?']))}" for some in corrections
+            )
+        return ""
+
+
+def pbe(settings: VaspPbeTheory) -> Theory:
+    return VaspRelaxation(settings, f"vasp-pbe-mp-{settings.key()}", CorrectionScheme.MP2020)
+
+
+def r2scan(settings: VaspR2scanTheory) -> Theory:
+    return VaspRelaxation(settings, f"vasp-r2scan-mp-{settings.key()}", CorrectionScheme.NONE)
+
+
+def _read(path: Path) -> str:
+    opener: Any = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rt", errors="replace") as file:
+            return str(file.read())
+    except (OSError, EOFError):
+        return ""
+
+
+def _handler(correction: dict[str, Any]) -> str:
+    handler = correction.get("handler")
+    return str(handler.get("@class", handler) if isinstance(handler, dict) else handler).rpartition(".")[2]
+
+
+@cache
+def _valences(functional: str) -> dict[str, float]:
+    """Valence electrons of each published potential of a release, by its symbol."""
+    path = files("pymatgen.io.vasp") / "potcar-summary-stats.json.bz2"
+    summary = json.loads(bz2.decompress(path.read_bytes()))
+    return {entry["symbol"]: float(entry["ZVAL"]) for entries in summary[functional].values() for entry in entries}
