@@ -10,7 +10,7 @@ VASP_STAND_IN tells it how to misbehave, VASP_STAND_IN_STATE is a file in which 
     zbrent:N        ends with ZBRENT's message in its first N runs
     killed:N        dies of SIGKILL in the middle in its first N runs
     corrupt:N       writes half a vasprun.xml in its first N runs
-    hang:N          writes one ionic step in its first N runs and goes on for ever
+    slow:N          goes on after its first ionic step, in its first N runs, until a STOPCAR tells it to stop
 """
 
 from __future__ import annotations
@@ -81,16 +81,17 @@ def main() -> None:
         moving = FrechetCellFilter(atoms) if int(incar.get("ISIF", 2)) == 3 else atoms
         optimizer = FIRE(moving, logfile=None)
         optimizer.attach(keep)
-        optimizer.run(fmax=FMAX, steps=nsw - 1 if bad != "hang" else 0)
+        optimizer.run(fmax=FMAX, steps=nsw - 1 if bad != "slow" else 0)
     else:
         keep()
-    if bad == "unconverged":
-        # as VASP does it: all NSW steps have been made, and the required accuracy was not reached
+    if bad in ("unconverged", "slow"):
+        # what pymatgen takes for unconverged: as many ionic steps as NSW allows
         frames += [frames[-1]] * (int(incar["NSW"]) - len(frames))
-    _write(incar, structure, kpoints, frames, converged=bad != "unconverged")
-    if bad == "hang":
-        while True:
-            time.sleep(1)
+    _write(incar, structure, kpoints, frames, converged=bad not in ("unconverged", "slow"))
+    if bad == "slow":
+        while not Path("STOPCAR").exists():
+            time.sleep(0.2)
+        return
     if bad == "corrupt":
         text = Path("vasprun.xml").read_text()
         Path("vasprun.xml").write_text(text[: len(text) // 2])
