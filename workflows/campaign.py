@@ -60,6 +60,9 @@ def register(store: Store, settings: CampaignSettings) -> None:
     """
     store.check_name_is_free(settings.name)
     level = theory(settings.theory)
+    for rough in (settings.prerelax, settings.compositional.search.prerelax):
+        if rough is not None:
+            theory(rough)
     if settings.seeds.source != "prototypes":
         list(first_crystals(settings))
     _check_directory_is_free(settings.root, settings.name)
@@ -302,7 +305,8 @@ def _is_over(store: Store, settings: CampaignSettings, number: int) -> bool:
     searching = store.count_searches(name, number, "selected")
     total = store.count_candidates(name, number) + searching * settings.compositional.search.relaxations
     if number >= settings.rounds or total == 0:
-        return store.unended(name) == 0 and store.count_searches(name, state="selected") == 0
+        # in this order: a search writes its candidates before it ends
+        return store.count_searches(name, state="selected") == 0 and store.unended(name) == 0
     fraction = settings.retrain.fraction if number else 1.0
     return store.count_candidates(name, number, ENDED) >= math.ceil(fraction * total)
 
@@ -315,8 +319,11 @@ def round_workflow(settings: CampaignSettings, number: int) -> Workflow:
     close = _stage(settings, CloseRound(campaign=name, round=number - 1), "control", f"close round {number - 1}", [])
     fireworks = [close]
     if number <= settings.rounds:
-        for pipeline in settings.pipelines:
-            fireworks += _pipeline(settings, number, pipeline, close)
+        before: list[Firework] = []
+        for pipeline in sorted(settings.pipelines, reverse=True):  # structural first: it knows what it chooses at once
+            stages = _pipeline(settings, number, pipeline, close, before)
+            fireworks += stages
+            before = stages[-1:]
     return Workflow(
         fireworks,
         name=f"{name}: round {number}" if number <= settings.rounds else f"{name}: end",
@@ -324,8 +331,18 @@ def round_workflow(settings: CampaignSettings, number: int) -> Workflow:
     )
 
 
-def _pipeline(settings: CampaignSettings, number: int, pipeline: str, close: Firework) -> list[Firework]:
-    """Train (a Firework per member) -> evaluate, and generate; then screen."""
+def _pipeline(
+    settings: CampaignSettings, number: int, pipeline: str, close: Firework, before: list[Firework]
+) -> list[Firework]:
+    """Train (a Firework per member) -> evaluate, and generate; then screen, which is the last.
+
+    Args:
+        settings: of the campaign.
+        number: of the round.
+        pipeline: which.
+        close: what all of it waits for.
+        before: screening that has to have chosen first, so that no composition is chosen twice.
+    """
     from workflows.firetasks.compositions import GenerateCompositions, ScreenCompositions
     from workflows.firetasks.evaluate import EvaluateEnsemble
     from workflows.firetasks.generate import GenerateCandidates
@@ -352,7 +369,7 @@ def _pipeline(settings: CampaignSettings, number: int, pipeline: str, close: Fir
     ]
     evaluate = _stage(settings, EvaluateEnsemble(**which), "train", f"evaluate {number}{what}", trained)
     generate = _stage(settings, generator, "generate", f"generate {number}{what}", [close])
-    screen = _stage(settings, screener, "screen", f"screen {number}{what}", [evaluate, generate])
+    screen = _stage(settings, screener, "screen", f"screen {number}{what}", [evaluate, generate, *before])
     return [*trained, evaluate, generate, screen]
 
 

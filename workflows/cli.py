@@ -167,7 +167,7 @@ def campaign_status(name: NAME) -> None:
         for candidate in store.round_candidates(name, row["number"], "failed"):
             console.print(f"failed in round {row['number']}: {candidate['formula']}: {candidate['reason']}")
         for search in store.round_searches(name, row["number"], "failed"):
-            console.print(f"search failed in round {row['number']}: {search['reason']}")
+            console.print(f"search failed in round {row['number']}: {search['formula']}: {search['reason']}")
 
 
 @campaign.command("list", epilog="Example: gnome campaign list")

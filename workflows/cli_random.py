@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -90,12 +91,16 @@ def generate_random(
     formulas = list(dict.fromkeys(composition_of(text).reduced_formula for text in texts))
     if not formulas:
         raise SearchError("no composition: give --composition Li3N or --compositions FILE.csv")
+    absent = [pair for pair in options.separations if not any(_has(formula, pair) for formula in formulas)]
+    if absent:
+        raise SearchError(f"--separation {absent[0]}: no composition has both elements")
     drawn_by = generator_of(generator.value, time_limit)
     made = 0
     with _progress(len(formulas), options) as report:
         for formula in formulas:
             plan = plan_of(formula, options, drawn_by.name, format.value) | {"attempt": attempt}
-            if is_written(out, plan):
+            stem = formula if attempt is None else f"{formula}-{attempt:05d}"
+            if is_written(out, plan, stem):
                 print(f"{formula}: there already, in {out}")
                 made += 1
                 continue
@@ -107,7 +112,7 @@ def generate_random(
             except SearchError as error:
                 print(f"gnome: {error}", file=sys.stderr)
                 continue
-            paths = write_search(result, out, plan)
+            paths = write_search(result, out, plan, stem)
             made += 1
             _say(result, str(paths[0]) if len(paths) == 1 else f"{out}/{formula}-*.cif", drawn_by.name)
             if attempt is None and len(result.crystals) < count:
@@ -115,6 +120,13 @@ def generate_random(
                 print(f"gnome: {formula}: {missing}: allow more with --attempts", file=sys.stderr)
     if not made:
         raise typer.Exit(2)
+
+
+def _has(formula: str, pair: str) -> bool:
+    """Whether a composition has both elements of a pair."""
+    from gnome_torch.candidates.random_search.options import composition_of, pair_of
+
+    return {element.symbol for element in composition_of(formula)}.issuperset(pair_of(pair))
 
 
 def _say(result: SearchResult, where: str, generator: str) -> None:
@@ -147,7 +159,7 @@ def _range(text: str, option: str) -> tuple[float, float]:
         numbers = [float(part) for part in parts]
     except ValueError:
         numbers = []
-    if len(numbers) not in (1, 2):
+    if len(numbers) not in (1, 2) or not all(math.isfinite(number) for number in numbers):
         raise SearchError(f"{option} {text}: write two numbers with a dash between them, such as 1-4")
     return numbers[0], numbers[-1]
 

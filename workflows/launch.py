@@ -72,6 +72,49 @@ def rerun_lost(launchpad: LaunchPad, is_lost: Callable[[str], bool], patience_s:
     return put_back
 
 
+def refresh_stale(launchpad: LaunchPad, patience_s: float = 30.0) -> list[int]:
+    """Let workflows hear of Fireworks that have ended without them, and return the ids of these.
+
+    A worker that dies between writing a Firework's end and refreshing its workflow leaves what comes after it waiting
+    for ever: neither running nor reserved, so nobody finds it lost.
+
+    Args:
+        launchpad: where.
+        patience_s: how long ago the Firework has to have ended; a living worker needs milliseconds.
+    """
+    refreshed = []
+    unfinished = {"state": {"$nin": ["COMPLETED", "ARCHIVED", "DEFUSED"]}}
+    for workflow in list(launchpad.workflows.find(unfinished, {"nodes": 1, "fw_states": 1, "links": 1})):
+        fields = {"fw_id": 1, "state": 1, "updated_on": 1, "spec._allow_fizzled_parents": 1}
+        query = {"fw_id": {"$in": workflow["nodes"]}}
+        fireworks = {firework["fw_id"]: firework for firework in launchpad.fireworks.find(query, fields)}
+        for fw_id, firework in sorted(fireworks.items()):
+            if firework["state"] not in ("COMPLETED", "FIZZLED") or _age_s(firework) < patience_s:
+                continue
+            held = [
+                child for child in workflow["links"].get(str(fw_id), []) if _is_held_back(child, fireworks, workflow)
+            ]
+            if workflow.get("fw_states", {}).get(str(fw_id)) == firework["state"] and not held:
+                continue
+            _break_stale_lock(launchpad, fw_id)
+            for some in (fw_id, *held):
+                launchpad._refresh_wf(some)
+            refreshed.append(fw_id)
+    return refreshed
+
+
+def _is_held_back(fw_id: int, fireworks: dict[int, dict[str, Any]], workflow: dict[str, Any]) -> bool:
+    """Whether a Firework waits although all that it waits for has ended."""
+    firework = fireworks.get(fw_id)
+    if firework is None or firework["state"] != "WAITING":
+        return False
+    allowed = {"COMPLETED"}
+    if firework.get("spec", {}).get("_allow_fizzled_parents"):
+        allowed.add("FIZZLED")
+    parents = [parent for parent in fireworks if fw_id in workflow["links"].get(str(parent), [])]
+    return all(fireworks[parent]["state"] in allowed for parent in parents)
+
+
 def _age_s(firework: dict[str, Any]) -> float:
     """Seconds since a Firework's state changed."""
     updated = datetime.fromisoformat(str(firework["updated_on"]))

@@ -16,12 +16,14 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from workflows.campaign import campaign_settings, start_workflow
-from workflows.launch import add_once, fizzled, rerun_interrupted, rerun_lost
+from workflows.launch import add_once, fizzled, refresh_stale, rerun_interrupted, rerun_lost
 from workflows.settings import parse_settings
 from workflows.store import ENDED, Store
 from workflows.worker import is_dead
 
 MAX_RESTARTS = 20
+STALE_S = 30.0
+"""How often, and how long after the end of a Firework, its workflow is looked at again, seconds."""
 
 
 class CampaignStuckError(RuntimeError):
@@ -46,12 +48,17 @@ def run_campaign(launchpad: LaunchPad, name: str, n_workers: int, console: Conso
     store = Store(launchpad.db)
     directory = campaign_settings(store, name).root
     rerun_lost(launchpad, is_dead)
+    refresh_stale(launchpad, 0.0)  # no worker of ours is alive yet; others are done within milliseconds
     rerun_interrupted(launchpad, name)
     # whoever added the campaign may have died before its first Firework was there
     add_once(launchpad, [start_workflow(parse_settings(store.campaign(name)["settings"], f"campaign '{name}'"))])
     with _workers(launchpad, name, n_workers, directory) as workers, _display(console) as show:
+        looked = time.monotonic()
         while store.campaign(name)["state"] == "running":
             show(store, name)
+            if time.monotonic() - looked > STALE_S:
+                refresh_stale(launchpad, STALE_S)
+                looked = time.monotonic()
             workers.keep_alive()
             _raise_if_stuck(launchpad, name, directory)
             time.sleep(1.0)
@@ -122,7 +129,8 @@ def _raise_if_stuck(launchpad: LaunchPad, name: str, directory: Path) -> None:
     """A failed relaxation is a result. A failed stage of the loop stops it, and nobody else would say so."""
     for fw_id, reason in fizzled(launchpad, name).items():
         firework = launchpad.get_fw_by_id(fw_id)
-        if firework.spec.get("_category") != "relax":
+        # so is the making of random crystals, whose record says what became of it
+        if firework.spec.get("_category") != "relax" and not firework.spec.get("_result_is_recorded"):
             raise CampaignStuckError(
                 f"'{firework.name}' failed: {reason} (whole traceback: lpad get_fws -i {fw_id} -d all; "
                 f"mend the cause, then: lpad rerun_fws -i {fw_id}, and this command again; logs: {directory / 'logs'})"

@@ -68,6 +68,7 @@ def _search_workflow(settings: CampaignSettings, number: int, formula: str) -> W
             "_add_launchpad_and_fw_id": True,
             # whoever waits for it hears of the end, whatever it was
             "_allow_fizzled_parents": bool(parents),
+            "_result_is_recorded": priority != "record",
         }
         return Firework(task, spec=spec, name=f"{title}: {label}", parents=parents)
 

@@ -14,7 +14,7 @@ from pymatgen.core import Element
 from gnome_torch.candidates.compositions import CompositionLimits
 from gnome_torch.candidates.partial import PartialLimits
 from gnome_torch.candidates.policy import NOBLE_GASES, RADIOACTIVE, ElementPolicy
-from gnome_torch.candidates.random_search.options import SearchOptions
+from gnome_torch.candidates.random_search.options import SearchOptions, pair_of
 from gnome_torch.candidates.structural import StructuralOptions, known_compositions
 from gnome_torch.candidates.substitution import SubstitutionRules
 from workflows.home import data_home
@@ -90,6 +90,11 @@ class Search(Strict):
     @model_validator(mode="after")
     def _possible(self) -> Search:
         self.options(0)
+        if self.structures < self.min_runs:
+            raise ValueError(
+                f"structures = {self.structures}: fewer than min_runs = {self.min_runs}, so that no composition could "
+                "ever teach the networks"
+            )
         return self
 
     def options(self, seed: int) -> SearchOptions:
@@ -127,6 +132,8 @@ class Compositional(Strict):
 
     @model_validator(mode="after")
     def _fits(self) -> Compositional:
+        if self.min_elements > self.max_elements:
+            raise ValueError(f"min_elements = {self.min_elements}: more than max_elements = {self.max_elements}")
         if self.max_atoms * self.search.formula_units[0] > self.search.max_sites:
             raise ValueError(
                 f"max_atoms = {self.max_atoms}: {self.search.formula_units[0]} formula units of so many do not fit "
@@ -258,6 +265,9 @@ class CampaignSettings(Strict):
         ):
             if cheap is not None and (missing := sorted(set(self.elements) - cheap.supported)):
                 raise ValueError(f"{key}: theory {cheap.name!r} has no {', '.join(missing)}: choose another")
+        for pair in self.compositional.search.separations:
+            if not set(pair_of(pair)) <= set(self.elements):
+                raise ValueError(f"compositional.search.separations: {pair}: not two of the campaign's elements")
         if len(set(self.pipelines)) != len(self.pipelines):
             raise ValueError("pipelines: one is named twice")
         if len(self.elements) < 2:

@@ -131,7 +131,7 @@ def _write(incar: Incar, structure, kpoints, frames, converged: bool) -> None:  
     ]  # fmt: skip
     for step, (_, energy, _, _) in enumerate(frames, start=1):
         outcar += [f"--------------------------------------- Iteration {step:6d}(   1)  ---------------------------------------",
-                   f"  free  energy   TOTEN  =     {energy:16.8f} eV", "    total drift:                                0.000000      0.000000      0.000000"]  # fmt: skip
+                   f" number of electron    {8.0 * n:.7f} magnetization    {float(n):.7f}", f"  free  energy   TOTEN  =     {energy:16.8f} eV", "    total drift:                                0.000000      0.000000      0.000000"]  # fmt: skip
     magnetisation = [f"{i + 1:5d}        0.000   0.000   1.000   1.000" for i in range(n)]
     outcar += ["", " magnetization (x)", "", "# of ion       s       p       d       tot", "-" * 40, *magnetisation, "-" * 40, f"tot          0.000   0.000   {n:.3f}   {n:.3f}", ""]  # fmt: skip
     if converged:

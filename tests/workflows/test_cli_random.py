@@ -44,6 +44,10 @@ def test_one_of_them_made_again_as_cif(gnome: Gnome, tmp_path: Path) -> None:
     assert gnome(*command, "--out", tmp_path / "one", "--attempt", attempt)[0] == 0
     (again,) = (tmp_path / "one").glob("*.cif")
     assert again.read_text() == path.read_text()
+    # beside the others, which stay
+    before = sorted(path.name for path in (tmp_path / "all").iterdir())
+    assert gnome(*command, "--out", tmp_path / "all", "--attempt", attempt)[0] == 0
+    assert set(before) <= {path.name for path in (tmp_path / "all").iterdir()}
     assert Structure.from_file(again).composition.reduced_formula == "TiO2"
 
 
@@ -59,6 +63,9 @@ def test_one_of_them_made_again_as_cif(gnome: Gnome, tmp_path: Path) -> None:
         (("--composition", "MgO", "--operations", "5"), "operations = 5 to 5: point groups have"),
         (("--composition", "MgO", "--volumes", "0.1"), "MgO: no crystal in 80 attempts (atoms stay too near"),
         (("--compositions", "none.csv"), "none.csv: cannot be read"),
+        (("--composition", "MgO", "--units", "nan"), "--units nan: write two numbers"),
+        (("--composition", "MgO", "--separation", "F-F=2"), "--separation F-F: no composition has both elements"),
+        (("--composition", "D2O"), "D2O: D is an isotope"),
     ],
 )
 def test_one_clear_line(gnome: Gnome, tmp_path: Path, options: tuple[str, ...], message: str) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from campaigns import contents, run_all, run_all_twice, stages
 from fireworks import LaunchPad
+from fireworks.core.rocket_launcher import rapidfire
 from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from pymatgen.core import Composition, Lattice, Structure
 
 from gnome_torch.candidates.random_search.files import read_crystals
-from gnome_torch.candidates.random_search.options import SearchOptions
+from gnome_torch.candidates.random_search.options import GeneratorMissingError, SearchOptions
 from gnome_torch.candidates.random_search.search import RandomCrystal, again, generator_of
 from gnome_torch.records import Entry, HullPoint, Lineage, Prediction, Relaxation
 from gnome_torch.similarity import Distinct
@@ -137,17 +140,17 @@ def test_both_pipelines_with_pre_relaxation_and_failures(
         pipelines=["structural", "compositional"],
         structural={"max_sites": 4, "limit": 20, "threshold": 0.00001},
         network={"members": 1, "hidden": [8, 8], "epochs": 2, "batch_size": 8},
-        screening={"threshold": 2.0, "volumes": 3, "max_relaxations": 2},
+        screening={"threshold": 2.0, "volumes": 3, "max_relaxations": 1},
         rounds=2,
     )
-    failing(lambda formula: formula == "CuAu2")
+    failing(lambda formula: formula == "CuAu3")
     store = run_all(launchpad, settings, tmp_path / "launches")
     assert store.campaign("formulas")["state"] == "finished"
     searches = {s["formula"]: s for s in store.searches.find({})}
-    failed = searches.pop("CuAu2")
+    failed = searches.pop("CuAu3")
     assert failed["state"] == "failed"
     assert failed["counts"] == {"crystals": 6, "pre_relaxed": 0, "pre_relaxations_failed": 6}
-    assert "CuAu2 always fails" in failed["reason"]
+    assert "CuAu3 always fails" in failed["reason"]
     assert searches
     for search in searches.values():
         assert search["state"] == "searched"
@@ -166,7 +169,7 @@ def test_both_pipelines_with_pre_relaxation_and_failures(
     assert structural
     assert all(c["lineage"]["source"] in ("substitution", "saps") for c in structural)
     # no composition twice, by whatever pipeline of whatever round
-    chosen = [c["formula"] for c in structural if c["state"] == "relaxed"]
+    chosen = [c["formula"] for c in structural if c["state"] == "relaxed"] + [*searches, "CuAu3"]
     assert len(chosen) == len(set(chosen))
     assert {r.number: r.searches is not None for r in round_rows(store, "formulas")} == {0: False, 1: True, 2: True}
 
@@ -195,6 +198,39 @@ def test_a_composition_without_crystals_ends_with_the_reason(launchpad: LaunchPa
         assert "Au-Cu 9.00" in search["reason"]
     row = round_rows(store, "formulas")[1]
     assert (row.selected, row.searches.failed if row.searches else None) == (0, 2)
+
+
+@pytest.mark.parametrize("prerelax", [None, EMT])
+def test_an_interrupted_search_goes_on(
+    launchpad: LaunchPad, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prerelax: Any
+) -> None:
+    """A full disk or a generator that is not installed says nothing about the composition."""
+    import workflows.firetasks.search as firetasks
+
+    original, errors = firetasks.search, [OSError(28, "No space left on device"), GeneratorMissingError("no buildcell")]
+
+    def failing(*arguments: Any) -> Any:
+        if errors:
+            raise errors.pop()
+        return original(*arguments)
+
+    monkeypatch.setattr(firetasks, "search", failing)
+    search = {"structures": 3, "prerelax": prerelax, "relax_lowest": 2}
+    settings = campaign(tmp_path, search)
+    store = run_all(launchpad, settings, tmp_path / "launches")
+    assert store.campaign("formulas")["state"] == "running"
+    assert {s["state"] for s in store.searches.find({})} == {"selected"}
+    reasons = fizzled(launchpad, "formulas")
+    assert sum("lpad rerun_fws" in reason for reason in reasons.values()) == 2
+    for fw_id in launchpad.get_fw_ids({"state": "FIZZLED", "spec._category": "generate"}):
+        launchpad.rerun_fw(fw_id)
+    here = os.getcwd()
+    try:
+        rapidfire(launchpad, m_dir=str(tmp_path / "launches"), strm_lvl="WARNING")
+    finally:
+        os.chdir(here)
+    assert store.campaign("formulas")["state"] == "finished"
+    assert {s["state"] for s in store.searches.find({})} == {"searched"}
 
 
 # ---- pre-relaxations
@@ -291,11 +327,20 @@ def test_labels_of_compositions(launchpad: LaunchPad) -> None:
     add("other", ["Ag"], 0.0, "element")
     store.select_compositions("c", 1, "emt-1", [("CuAu2", Prediction("CuAu2", -0.3, 0.0, 1.0), 0.0)], "m")
     store.end_search("c", "CuAu2", "searched", counts={"pre_relaxed": 5})
-    runs = store.pre_relaxed_runs("emt-1")
+    store.select_compositions("d", 1, "emt-1", [("CuAu2", Prediction("CuAu2", -0.3, 0.0, 1.0), 0.0)], "m")
+    store.end_search("d", "CuAu2", "searched", counts={"pre_relaxed": 5})  # the same crystals again
+    assert store.pre_relaxed_runs("emt-1", datetime(2020, 1, 1)) == {}
+    runs = store.pre_relaxed_runs("emt-1", now())
     assert runs == {"CuAu2": 5}
     labels = store.composition_labels("emt-1", ["Cu", "Au"], now(), 3, runs)
     assert labels == [("Cu", 0.0), ("Cu3Au", -0.25), ("CuAu", -0.4), ("CuAu2", -0.3)]
     assert [f for f, _ in store.composition_labels("emt-1", ["Cu", "Au"], now(), 6, runs)] == ["Cu", "Cu3Au"]
+    # a search that goes on has not found its lowest yet
+    assert store.unfinished_searches("emt-1", now()) == set()
+    store.candidates.insert_one({"_id": "d/x", "campaign": "d", "search": "CuAu2", "state": "selected"})
+    assert store.unfinished_searches("emt-1", now()) == {"CuAu2"}
+    labels = store.composition_labels("emt-1", ["Cu", "Au"], now(), 3, runs, {"CuAu2", "Cu3Au"})
+    assert [formula for formula, _ in labels] == ["Cu", "Cu3Au", "CuAu"]
 
 
 # ---- settings
@@ -309,6 +354,10 @@ def test_labels_of_compositions(launchpad: LaunchPad) -> None:
         ({"compositional": {"max_atoms": 30}}, "compositional: max_atoms = 30: 1 formula units of so many"),
         ({"compositional": {"search": {"structure": 3}}}, "unknown key 'compositional.search.structure'"),
         ({"pipelines": ["compositional", "compositional"]}, "pipelines: one is named twice"),
+        ({"compositional": {"search": {"operations": [5, 5]}}}, "compositional.search: operations = 5 to 5"),
+        ({"compositional": {"search": {"structures": 5}}}, "structures = 5: fewer than min_runs = 10"),
+        ({"compositional": {"min_elements": 4}}, "min_elements = 4: more than max_elements = 3"),
+        ({"compositional": {"search": {"separations": {"Au-O": 2}}}}, "separations: Au-O: not two of the campaign"),
         ({"elements": ["Li", "Au"], "theory": {"name": "forcefield"},
           "compositional": {"search": {"prerelax": EMT}}}, "theory 'emt' has no Li"),
     ],

@@ -48,6 +48,9 @@ class CloseRound(FiretaskBase):
             judge(store, sorted(asked))
         result = summary(store, name, number, points)
         store.close_round(name, number, result)
+        for earlier in store.all_rounds(name):  # what had not ended when they closed
+            if earlier["number"] < number and earlier.get("result", {}).get("outstanding"):
+                store.close_round(name, earlier["number"], summary(store, name, earlier["number"], points))
         if number >= settings.rounds:
             store.end_campaign(name, "finished", f"all {settings.rounds} rounds done")
         elif number > 0 and not store.count_candidates(name, number) and not store.count_searches(name, number):
@@ -82,11 +85,13 @@ def summary(store: Store, name: str, number: int, points: Mapping[str, HullPoint
     errors = [
         abs(c["prediction"]["formation_energy"] - point.formation_energy) for c, point in single if c["prediction"]
     ]
-    searches = _searches(store, name, number, relaxed, points)
+    waiting = {c["search"] for c in candidates if c["state"] == "selected" and c.get("search") is not None}
+    searches = _searches(store, name, number, relaxed, points, waiting)
     trials = len(single) + searches.get("finished", 0)
     return {
         "relaxed": len(relaxed),
         "failed": sum(c["state"] == "failed" for c in candidates),
+        "outstanding": sum(c["state"] == "selected" for c in candidates) + searches.get("outstanding", 0),
         "stable": stable + searches.get("stable", 0),
         "hit_rate": (stable + searches.get("stable", 0)) / trials if trials else None,
         "prediction_mae": fmean(errors) if errors else None,
@@ -95,16 +100,23 @@ def summary(store: Store, name: str, number: int, points: Mapping[str, HullPoint
 
 
 def _searches(
-    store: Store, name: str, number: int, relaxed: list[dict[str, Any]], points: Mapping[str, HullPoint]
+    store: Store,
+    name: str,
+    number: int,
+    relaxed: list[dict[str, Any]],
+    points: Mapping[str, HullPoint],
+    waiting: set[str],
 ) -> dict[str, Any]:
-    """The same of the random searches; empty where there were none."""
+    """The same of the random searches; empty where there were none. Those with outstanding relaxations do not count."""
     searches = store.round_searches(name, number)
     if not searches:
         return {}
     lowest: dict[str, HullPoint] = {}
     for candidate in relaxed:
         formula, point = candidate.get("search"), points[candidate["entry"]]
-        if formula is not None and (formula not in lowest or point.formation_energy < lowest[formula].formation_energy):
+        if formula is None or formula in waiting:
+            continue
+        if formula not in lowest or point.formation_energy < lowest[formula].formation_energy:
             lowest[formula] = point
     predicted = {s["formula"]: s["prediction"]["formation_energy"] for s in searches}
     errors = [abs(predicted[formula] - point.formation_energy) for formula, point in lowest.items()]
@@ -113,6 +125,7 @@ def _searches(
         "searched": len(searches),
         "finished": len(lowest),
         "failed": sum(s["state"] == "failed" for s in searches),
+        "outstanding": sum(s["state"] == "selected" for s in searches),
         "stable": stable,
         "hit_rate": stable / len(lowest) if lowest else None,
         "prediction_mae": fmean(errors) if errors else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
@@ -10,7 +11,7 @@ from fireworks import FiretaskBase, FWAction, explicit_serialize
 from gnome_torch.candidates.composition_shards import write_compositions
 from gnome_torch.candidates.compositions import compositions, number_of_formulas
 from gnome_torch.candidates.structural import known_compositions
-from gnome_torch.records import Predictions
+from gnome_torch.records import Prediction, Predictions
 from gnome_torch.screening import screen
 from workflows.campaign import COMPOSITION, campaign_settings, model_id
 from workflows.firetasks.train import round_directory
@@ -66,14 +67,22 @@ class ScreenCompositions(FiretaskBase):
         store = Store(self.launchpad.db)
         name, number = self["campaign"], self["round"]
         # a second run must not choose again: the hull may have moved since the first
-        if "selected" not in store.round(name, number).get("counts", {}).get("compositions", {}):
+        if "chosen" not in store.round(name, number).get("counts", {}).get("compositions", {}):
             choose(store, name, number)
+        chosen = store.round(name, number)["counts"]["compositions"]["chosen"]
+        store.select_compositions(
+            name,
+            number,
+            store.campaign(name)["theory"],
+            [(some["formula"], Prediction(**some["prediction"]), some["distance"]) for some in chosen],
+            model_id(name, number, COMPOSITION),
+        )
         launch_searches(store, self.launchpad, name, number)
         return FWAction(stored_data={"searches": store.count_searches(name, number)})
 
 
 def choose(store: Store, name: str, number: int) -> None:
-    """Predict a round's formulas, write down what is thought of each, and select those that are searched."""
+    """Predict a round's formulas, write down what is thought of each, and choose those that are searched."""
     import numpy as np
     from pymatgen.core import Composition
 
@@ -94,6 +103,8 @@ def choose(store: Store, name: str, number: int) -> None:
         energies, iqr = predict_compositions(ensemble, formulas)
         return Predictions(energies, iqr, np.ones(len(energies)))
 
+    # what the other pipeline has chosen in this round
+    taken = {document["formula"] for document in store.round_candidates(name, number)}
     directory = round_directory(settings, number)
     screened = screen(
         directory / FOLDER,
@@ -102,9 +113,13 @@ def choose(store: Store, name: str, number: int) -> None:
         hull.energies,
         {"ensemble": ensemble.fingerprint()},
         threshold=limits.threshold,
-        limit=limits.max_compositions,
+        limit=limits.max_compositions + len(taken),
         read=lambda table: table["formula"].to_pylist(),
     )
-    store.select_compositions(name, number, theory, screened.chosen, judge)
-    counts = {"near_hull": screened.near, "selected": len(screened.chosen)}
+    chosen = [
+        {"formula": formula, "prediction": asdict(prediction), "distance": distance}
+        for formula, prediction, distance in screened.chosen
+        if formula not in taken
+    ][: limits.max_compositions]
+    counts = {"near_hull": screened.near, "selected": len(chosen), "chosen": chosen}
     store.update_round(name, number, **{f"counts.compositions.{key}": value for key, value in counts.items()})

@@ -28,6 +28,8 @@ NOT_RESULTS = (
     "OSError: [Errno 28]",  # no space left on device
     "OSError: [Errno 122]",  # quota exceeded
     "pymongo.errors.",
+    "workflows.strict.SettingsError",  # a theory that is not installed on this worker
+    "gnome_torch.candidates.random_search.options.GeneratorMissingError",
     "torch.OutOfMemoryError",
     "torch.cuda.",
 )

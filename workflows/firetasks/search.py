@@ -8,7 +8,7 @@ from fireworks import FiretaskBase, FWAction, explicit_serialize
 from pymatgen.core import Structure
 
 from gnome_torch.candidates.random_search.files import is_complete, plan_of, write_search
-from gnome_torch.candidates.random_search.options import SearchError
+from gnome_torch.candidates.random_search.options import GeneratorMissingError, SearchError
 from gnome_torch.candidates.random_search.search import generator_of, search
 from gnome_torch.records import Relaxation
 from gnome_torch.stability.plausibility import implausible
@@ -53,6 +53,8 @@ class MakeCrystals(FiretaskBase):
             generator, options = generator_of(chosen.generator, chosen.time_limit), chosen.options(settings.seed)
             try:
                 result = search(formula, options, generator)
+            except GeneratorMissingError:
+                raise  # says nothing about the composition
             except SearchError as error:
                 store.end_search(name, formula, "failed", reason=str(error))
                 return FWAction(stored_data={"crystals": 0, "reason": str(error)})
@@ -74,7 +76,8 @@ class PrerelaxCrystals(FiretaskBase):
         name, number, formula = self["campaign"], self["round"], self["formula"]
         settings = campaign_settings(store, name)
         prerelax = settings.compositional.search.prerelax
-        if prerelax is None or store.search(name, formula)["state"] != "selected":
+        done_with = store.search(name, formula)["state"] == "searched"
+        if prerelax is None or done_with or not is_complete(search_directory(settings, number), formula):
             return FWAction()
         cheap, path = theory(prerelax), pre_relaxed_path(settings, number, formula)
         done = {result.attempt for result in read_pre_relaxed(path)}
@@ -116,12 +119,12 @@ class RecordSearch(FiretaskBase):
         store = Store(self.launchpad.db)
         name, number, formula = self["campaign"], self["round"], self["formula"]
         settings = campaign_settings(store, name)
-        if store.search(name, formula)["state"] == "selected":
-            if is_complete(search_directory(settings, number), formula):
-                self._select(store, settings)
-            else:
-                reason, directory = failure_of_parent(self.launchpad, self.fw_id, "no crystals were made")
-                store.end_search(name, formula, "failed", reason=reason, directory=directory)
+        state = store.search(name, formula)["state"]
+        if state != "searched" and is_complete(search_directory(settings, number), formula):
+            self._select(store, settings)  # one that has failed before may have crystals now
+        elif state == "selected":
+            reason, directory = failure_of_parent(self.launchpad, self.fw_id, "no crystals were made")
+            store.end_search(name, formula, "failed", reason=reason, directory=directory)
         if store.search(name, formula)["state"] == "searched":
             launch_relaxations(store, self.launchpad, name, number, search=formula)
         else:
@@ -133,17 +136,17 @@ class RecordSearch(FiretaskBase):
         chosen = settings.compositional.search
         crystals = crystals_of(settings, number, formula)
         counts = {"crystals": len(crystals)}
-        pre_relaxed, cheap = None, None
+        pre_relaxed, cheap, missing = None, None, ""
         if chosen.prerelax is not None:
             cheap = theory(chosen.prerelax).id
             pre_relaxed = read_pre_relaxed(pre_relaxed_path(settings, number, formula))
             if len(pre_relaxed) < len(crystals):  # its Firework fizzled: an interruption is raised, a failure goes on
-                failure_of_parent(self.launchpad, self.fw_id)
+                missing, _ = failure_of_parent(self.launchpad, self.fw_id, "not all were pre-relaxed")
             failed = sum(result.relaxation is None for result in pre_relaxed)
             counts |= {"pre_relaxed": len(pre_relaxed) - failed, "pre_relaxations_failed": failed}
         lowest = chosen_crystals(crystals, pre_relaxed, chosen.relax_lowest)
         if not lowest:
-            reasons = sorted({result.reason for result in pre_relaxed or ()}) or ["none was pre-relaxed"]
+            reasons = sorted({result.reason for result in pre_relaxed or ()}) or [missing]
             store.end_search(
                 name, formula, "failed", counts=counts, reason=f"no pre-relaxation finished: {reasons[0]}"[:500]
             )

@@ -46,8 +46,14 @@ def training_set(store: Store, settings: CampaignSettings, number: int, network:
         data = store.training_data(theory, settings.elements, closed)
         dataset: Any = TrainingSet.build([s for _, s, _ in data], [e for _, _, e in data], [key for key, _, _ in data])
     else:
-        min_runs = settings.compositional.search.min_runs
-        labels = store.composition_labels(theory, settings.elements, closed, min_runs, store.pre_relaxed_runs(theory))
+        labels = store.composition_labels(
+            theory,
+            settings.elements,
+            closed,
+            settings.compositional.search.min_runs,
+            store.pre_relaxed_runs(theory, closed),
+            store.unfinished_searches(theory, closed),
+        )
         dataset = CompositionSet.build([formula for formula, _ in labels], [energy for _, energy in labels])
     dataset.save(path)
     return dataset

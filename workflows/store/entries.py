@@ -202,7 +202,13 @@ class Entries:
         return rows
 
     def composition_labels(
-        self, theory: str, elements: Some[str], until: datetime, min_runs: int, pre_relaxed: Mapping[str, int]
+        self,
+        theory: str,
+        elements: Some[str],
+        until: datetime,
+        min_runs: int,
+        pre_relaxed: Mapping[str, int],
+        unfinished: Some[str] = (),
     ) -> list[tuple[str, float]]:
         """What composition networks learn from: reduced formula, lowest formation energy (eV/atom), in their order.
 
@@ -215,20 +221,25 @@ class Entries:
             until: entries that were written up to here.
             min_runs: finished runs of random search at least.
             pre_relaxed: finished pre-relaxations of each composition, from which the lowest went on.
+            unfinished: compositions whose random search goes on, and whose lowest may be to come.
         """
         query = {**within(theory, elements), "created": {"$lte": until}, "stability": {"$ne": None}}
         lowest: dict[str, float] = {}
         runs: dict[str, int] = {}
+        elsewhere: set[str] = set()  # computed by more than random search
         for document in self.entries.find(query, {"formula": 1, "source": 1, "stability.formation_energy": 1}):
             formula, energy = document["formula"], float(document["stability"]["formation_energy"])
             lowest[formula] = min(energy, lowest.get(formula, energy))
-            counted = 1 if document["source"] == "random" else min_runs  # anything else is a label by itself
-            runs[formula] = runs.get(formula, 0) + counted
-        return [
-            (formula, energy)
-            for formula, energy in sorted(lowest.items())
-            if max(runs[formula], pre_relaxed.get(formula, 0)) >= min_runs
-        ]
+            if document["source"] == "random":
+                runs[formula] = runs.get(formula, 0) + 1
+            else:
+                elsewhere.add(formula)
+
+        def is_label(formula: str) -> bool:
+            enough = max(runs.get(formula, 0), pre_relaxed.get(formula, 0)) >= min_runs
+            return formula in elsewhere or (enough and formula not in unfinished)
+
+        return [(formula, energy) for formula, energy in sorted(lowest.items()) if is_label(formula)]
 
     def known_formulas(self, theory: str, elements: Some[str]) -> set[str]:
         """Reduced formulas of all entries of one theory within a set of elements."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from pymongo import ASCENDING, UpdateOne
@@ -26,6 +27,7 @@ class Searches:
 
     database: Database[Any]
     searches: Collection[Any]
+    candidates: Collection[Any]
 
     def select_compositions(
         self,
@@ -94,15 +96,30 @@ class Searches:
 
     def end_search(self, campaign: str, formula: str, state: str, **fields: Any) -> None:
         """Record that the crystals of a search are candidates now ("searched"), or that there are none ("failed")."""
+        replaceable = ["selected", "failed"] if state == "searched" else ["selected"]
         self.searches.update_one(
-            {"_id": search_id(campaign, formula), "state": "selected"},
+            {"_id": search_id(campaign, formula), "state": {"$in": replaceable}},
             {"$set": {**fields, "state": state, "ended": now()}},
         )
 
-    def pre_relaxed_runs(self, theory: str) -> dict[str, int]:
-        """Finished pre-relaxations of each composition, over all campaigns of a theory."""
+    def pre_relaxed_runs(self, theory: str, until: datetime) -> dict[str, int]:
+        """Finished pre-relaxations of each composition, the most that a campaign of a theory has made up to a moment.
+
+        Campaigns with the same settings draw the same crystals, so their numbers do not add up.
+        """
         runs: dict[str, int] = {}
-        query = {"theory": theory, "counts.pre_relaxed": {"$gt": 0}}
+        query = {"theory": theory, "counts.pre_relaxed": {"$gt": 0}, "ended": {"$lte": until}}
         for document in self.searches.find(query, {"formula": 1, "counts": 1}):
-            runs[document["formula"]] = runs.get(document["formula"], 0) + document["counts"]["pre_relaxed"]
+            formula = document["formula"]
+            runs[formula] = max(document["counts"]["pre_relaxed"], runs.get(formula, 0))
         return runs
+
+    def unfinished_searches(self, theory: str, until: datetime) -> set[str]:
+        """Compositions whose search, or a relaxation of whose crystals, had not ended at a moment."""
+        going_on = {"$or": [{"state": "selected"}, {"ended": {"$gt": until}}]}
+        found = {s["formula"] for s in self.searches.find({"theory": theory, **going_on}, {"formula": 1})}
+        campaigns = {s["campaign"] for s in self.searches.find({"theory": theory}, {"campaign": 1})}
+        for campaign in campaigns:
+            outstanding = {"campaign": campaign, "search": {"$ne": None}, **going_on}
+            found |= {d["search"] for d in self.candidates.find(outstanding, {"search": 1})}
+        return found

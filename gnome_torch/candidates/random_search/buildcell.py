@@ -7,17 +7,20 @@ limit.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from pymatgen.core import Composition, Element, Lattice, Structure
 
-from gnome_torch.candidates.random_search.cells import NoCellError
-from gnome_torch.candidates.random_search.options import SearchError, SearchOptions
+from gnome_torch.candidates.random_search.cells import NoCellError, OutOfTimeError
+from gnome_torch.candidates.random_search.options import GeneratorMissingError, SearchOptions
 
 PROGRAM = "buildcell"
 _NUMBER = re.compile(r"[-+]?\d*\.?\d+(?:[eEdD][-+]?\d+)?")
@@ -40,11 +43,11 @@ class Buildcell:
         """The program on the PATH.
 
         Raises:
-            SearchError: there is none.
+            GeneratorMissingError: there is none.
         """
         path = shutil.which(PROGRAM)
         if path is None:
-            raise SearchError(
+            raise GeneratorMissingError(
                 f"no {PROGRAM} on the PATH: install AIRSS, or use the embedded generator (--generator pyxtal)"
             )
         return cls(Path(path), time_limit)
@@ -60,6 +63,7 @@ class Buildcell:
         volume: float,
         separations: dict[tuple[str, str], float],
         options: SearchOptions,
+        label: str,
     ) -> str:
         """Seed file of one attempt.
 
@@ -76,6 +80,7 @@ class Buildcell:
             f"#SYMMOPS={low}-{high}" if high > low else f"#SYMMOPS={low}",
             f"#SLACK={options.slack:g}",
             f"#OVERLAP={options.overlap:g}",
+            f"#SEED={label}",  # of AIRSS's random numbers, which are the clock's otherwise
             f"#MINSEP={min(separations.values()):.3f} {pairs}",
         ]
         if options.compact:
@@ -89,34 +94,51 @@ class Buildcell:
         volume: float,
         separations: dict[tuple[str, str], float],
         options: SearchOptions,
+        label: str,
         rng: np.random.Generator,
     ) -> Structure:
-        """One random cell. Chance is the program's own.
+        """One random cell.
 
         Args:
             composition: reduced.
             units: formula units in the cell.
             volume: wanted for the cell, cubic angstrom.
             separations: smallest distances, angstrom.
-            options: symmetry.
+            options: symmetry, slack, overlap.
+            label: seed of the program's random numbers.
             rng: not used.
 
         Raises:
             NoCellError: no cell in time, or none of these atoms.
+            GeneratorMissingError: the program cannot be run.
         """
-        seed = self.input_of(composition, units, volume, separations, options)
-        try:
-            done = subprocess.run(
-                [str(self.program)], input=seed, capture_output=True, text=True, timeout=self.time_limit, check=False
-            )
-        except subprocess.TimeoutExpired:
-            raise NoCellError(f"no cell within {self.time_limit:g} s") from None
-        except OSError as error:
-            raise SearchError(f"{self.program}: cannot be run: {error.strerror}") from error
-        structure = read_cell(done.stdout)
+        seed = self.input_of(composition, units, volume, separations, options, label)
+        output = self._run(seed)
+        structure = read_cell(output)
         if structure.composition != composition * units:
             raise NoCellError(f"a cell of other atoms ({structure.composition.formula})")
         return structure
+
+    def _run(self, seed: str) -> str:
+        """What the program prints; it and its children are ended when their time is over."""
+        try:
+            process = subprocess.Popen(
+                [str(self.program)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise GeneratorMissingError(f"{self.program}: cannot be run: {error.strerror}") from error
+        try:
+            output, _ = process.communicate(seed.encode(), timeout=self.time_limit)
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            raise OutOfTimeError(f"no cell within {self.time_limit:g} s") from None
+        return output.decode(errors="replace")
 
 
 def read_cell(text: str) -> Structure:
@@ -140,7 +162,11 @@ def read_cell(text: str) -> Structure:
         structure = Structure(lattice, symbols, coordinates, to_unit_cell=True)
     except (KeyError, ValueError, IndexError, TypeError):
         raise NoCellError("output without a whole cell") from None
-    if not np.isfinite(structure.volume) or structure.volume < 1e-3 or len(structure) == 0:
+    if (
+        not (np.isfinite(structure.volume) and np.isfinite(structure.frac_coords).all())
+        or structure.volume < 1e-3
+        or len(structure) == 0
+    ):
         raise NoCellError("output without a whole cell")
     return structure
 

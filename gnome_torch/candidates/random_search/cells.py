@@ -9,7 +9,7 @@ from importlib.metadata import version
 import numpy as np
 from pymatgen.core import Composition, Structure
 
-from gnome_torch.candidates.random_search.options import SearchError, SearchOptions
+from gnome_torch.candidates.random_search.options import ORDERS, SearchOptions
 from gnome_torch.symmetry import primitive
 
 GROUPS_TRIED = 40
@@ -18,6 +18,10 @@ GROUPS_TRIED = 40
 
 class NoCellError(Exception):
     """An attempt without a cell; the message is the reason, in a few words that attempts share."""
+
+
+class OutOfTimeError(NoCellError):
+    """An attempt that has run into its time limit."""
 
 
 class PyxtalCells:
@@ -43,6 +47,7 @@ class PyxtalCells:
         volume: float,
         separations: dict[tuple[str, str], float],
         options: SearchOptions,
+        label: str,
         rng: np.random.Generator,
     ) -> Structure:
         """One random primitive cell.
@@ -53,6 +58,7 @@ class PyxtalCells:
             volume: of the primitive cell, cubic angstrom.
             separations: not used: atoms may still be too near one another.
             options: symmetry.
+            label: not used.
             rng: where chance comes from.
 
         Raises:
@@ -93,31 +99,15 @@ class _Group:
     fixed: tuple[bool, ...]
 
 
-# International Tables A: last space group of each stretch, operations of its point group
-_ORDERS = (
-    *((1, 1), (9, 2), (46, 4), (74, 8), (82, 4), (122, 8), (142, 16), (146, 3), (161, 6), (167, 12), (174, 6)),
-    *((190, 12), (194, 24), (199, 12), (220, 24), (230, 48)),
-)
-
-
 @cache
 def space_groups(fewest: int, most: int) -> np.ndarray:
-    """Numbers of the space groups whose point group has so many operations, (n,).
+    """Numbers of the space groups whose point group has so many operations, (n,)."""
+    return np.array([number for number in range(1, 231) if fewest <= operations_of(number) <= most])
 
-    Raises:
-        SearchError: there is none.
-    """
-    found: list[int] = []
-    first = 1
-    for last, order in _ORDERS:
-        found += range(first, last + 1) if fewest <= order <= most else ()
-        first = last + 1
-    if not found:
-        orders = ", ".join(map(str, sorted({order for _, order in _ORDERS})))
-        raise SearchError(
-            f"operations = {fewest} to {most}: point groups have {orders}: choose a range with one of them"
-        )
-    return np.array(found)
+
+def operations_of(spacegroup: int) -> int:
+    """Operations of the point group of a space group, by its number."""
+    return next(order for last, order in ORDERS if spacegroup <= last)
 
 
 _LATTICE_POINTS = {"P": 1, "A": 2, "B": 2, "C": 2, "I": 2, "R": 3, "F": 4}

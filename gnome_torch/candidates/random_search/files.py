@@ -17,7 +17,7 @@ import ase.io
 from pymatgen.core import Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
-from gnome_torch.candidates.random_search.options import SearchOptions
+from gnome_torch.candidates.random_search.options import SearchError, SearchOptions
 from gnome_torch.candidates.random_search.search import RandomCrystal, SearchResult
 from gnome_torch.candidates.shards import write_json, write_text
 
@@ -30,46 +30,66 @@ def plan_of(formula: str, options: SearchOptions, generator: str, form: str = "e
     return dict(json.loads(json.dumps(plan)))
 
 
-def is_written(directory: Path, plan: Mapping[str, Any]) -> bool:
-    """Whether a search of the same plan has been written whole."""
-    try:
-        return bool(json.loads((directory / f"{plan['formula']}.json").read_text())["plan"] == plan)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+def is_written(directory: Path, plan: Mapping[str, Any], stem: str = "") -> bool:
+    """Whether a search of the same plan has been written whole, and its files are there."""
+    summary = _summary(directory, stem or plan["formula"])
+    return summary.get("plan") == plan and all((directory / name).exists() for name in summary.get("files", ["?"]))
 
 
 def is_complete(directory: Path, formula: str) -> bool:
     """Whether a search of a composition has been written whole, of whatever plan."""
-    return (directory / f"{formula}.json").exists()
+    return all((directory / name).exists() for name in _summary(directory, formula).get("files", ["?"]))
 
 
-def write_search(result: SearchResult, directory: Path, plan: Mapping[str, Any]) -> list[Path]:
+def _summary(directory: Path, stem: str) -> dict[str, Any]:
+    """The record of a search; empty where there is none."""
+    try:
+        summary = json.loads((directory / f"{stem}.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return summary if isinstance(summary, dict) and "plan" in summary else {}
+
+
+def write_search(result: SearchResult, directory: Path, plan: Mapping[str, Any], stem: str = "") -> list[Path]:
     """Write the crystals of a search, in place of those of an earlier one; the files with crystals.
 
     Args:
         result: the search.
         directory: made if it is not there.
         plan: `plan_of` the search; its format is used.
+        stem: beginning of the files' names; by default the formula.
+
+    Raises:
+        SearchError: the directory cannot be made or written to.
     """
+    stem = stem or result.formula
+    try:
+        return _write(result, directory, plan, stem)
+    except OSError as error:
+        raise SearchError(f"{directory}: cannot be written to: {error.strerror}") from error
+
+
+def _write(result: SearchResult, directory: Path, plan: Mapping[str, Any], stem: str) -> list[Path]:
     directory.mkdir(parents=True, exist_ok=True)
-    record = directory / f"{result.formula}.json"
-    record.unlink(missing_ok=True)
-    for old in (*directory.glob(f"{result.formula}-*.cif"), directory / f"{result.formula}.extxyz"):
-        old.unlink(missing_ok=True)
+    old = _summary(directory, stem).get("files", [])
+    (directory / f"{stem}.json").unlink(missing_ok=True)
+    for name in old:
+        (directory / name).unlink(missing_ok=True)
     if plan["format"] == "cif":
         paths = [directory / f"{result.formula}-{crystal.attempt:05d}.cif" for crystal in result.crystals]
         for crystal, path in zip(result.crystals, paths, strict=True):
             write_text(crystal.structure.to(fmt="cif", symprec=None), path)
     else:
-        paths = [directory / f"{result.formula}.extxyz"]
+        paths = [directory / f"{stem}.extxyz"]
         write_text(as_extxyz(result), paths[0])
     summary = {
         "plan": plan,
+        "files": [path.name for path in paths],
         "attempts": result.attempts,
         "rejected": dict(result.rejected),
         "crystals": [{**_described(crystal), "made_from": crystal.made_from} for crystal in result.crystals],
     }
-    write_json(summary, record)
+    write_json(summary, directory / f"{stem}.json")
     return paths
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isfinite
@@ -12,8 +13,19 @@ VOLUMES = (0.4, 1.2)
 """GNoME's range of volumes, in units of an estimate from atomic radii (`separations.estimated_volume`)."""
 
 
+# International Tables A: last space group of each stretch, operations of its point group
+ORDERS = (
+    *((1, 1), (9, 2), (46, 4), (74, 8), (82, 4), (122, 8), (142, 16), (146, 3), (161, 6), (167, 12), (174, 6)),
+    *((190, 12), (194, 24), (199, 12), (220, 24), (230, 48)),
+)
+
+
 class SearchError(ValueError):
     """A search that cannot be done; one line that names the composition and what to change."""
+
+
+class GeneratorMissingError(SearchError):
+    """The program that draws cells is not installed here, which says nothing about a composition."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +72,12 @@ class SearchOptions:
             low, high = getattr(self, name)
             if not 1 <= low <= high:
                 raise SearchError(f"{name} = {low} to {high}: must be 1 or more, the smaller number first")
+        low, high = self.operations
+        if not any(low <= order <= high for _, order in ORDERS):
+            orders = ", ".join(map(str, sorted({order for _, order in ORDERS})))
+            raise SearchError(
+                f"operations = {low} to {high}: point groups have {orders}: choose a range with one of them"
+            )
         low, high = self.volumes
         if not (0 < low <= high and isfinite(high)):
             raise SearchError(f"volumes = {low:g} to {high:g}: must be positive, the smaller number first")
@@ -111,6 +129,10 @@ def composition_of(formula: str) -> Composition:
         known = False
     if not known or not composition:
         raise SearchError(f"{formula!r} is no chemical formula; write Li3N")
+    if isotopes := set(re.findall(r"[A-Z][a-z]?", formula)) & {"D", "T"}:
+        raise SearchError(
+            f"{formula}: {min(isotopes)} is an isotope, which energies do not tell from hydrogen: write H"
+        )
     reduced = composition.reduced_composition
     if any(abs(amount - round(amount)) > 1e-8 for amount in reduced.values()):
         raise SearchError(f"{formula}: a crystal has whole numbers of atoms; write Li15Si4")

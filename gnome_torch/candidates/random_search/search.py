@@ -13,7 +13,7 @@ import numpy as np
 from pymatgen.core import Composition, Structure
 
 from gnome_torch.candidates.random_search.buildcell import PROGRAM, Buildcell
-from gnome_torch.candidates.random_search.cells import NoCellError, PyxtalCells
+from gnome_torch.candidates.random_search.cells import NoCellError, OutOfTimeError, PyxtalCells, operations_of
 from gnome_torch.candidates.random_search.options import SearchError, SearchOptions, composition_of
 from gnome_torch.candidates.random_search.separations import (
     estimated_volume,
@@ -26,6 +26,8 @@ from gnome_torch.symmetry import symmetry
 
 GENERATORS = ("auto", "airss", "pyxtal")
 TOO_NEAR = "atoms stay too near one another"
+OTHER_VOLUME = "a volume out of the range"
+OTHER_SYMMETRY = "more or less symmetry than asked for"
 DUPLICATE = "a crystal that is there already"
 
 
@@ -42,6 +44,7 @@ class CellGenerator(Protocol):
         volume: float,
         separations: dict[tuple[str, str], float],
         options: SearchOptions,
+        label: str,
     ) -> str:
         """The program's input file; empty where it reads none."""
 
@@ -52,6 +55,7 @@ class CellGenerator(Protocol):
         volume: float,
         separations: dict[tuple[str, str], float],
         options: SearchOptions,
+        label: str,
         rng: np.random.Generator,
     ) -> Structure:
         """One random cell.
@@ -68,7 +72,7 @@ class RandomCrystal:
     Attributes:
         structure: primitive cell.
         attempt: number of the attempt it comes from; with the composition, the options and the generator it makes the
-            crystal again (AIRSS's own chance excepted).
+            crystal again.
         units: formula units in the cell.
         volume: of the cell, in units of the estimate.
         spacegroup: number, at a tolerance of 0.01 angstrom.
@@ -136,21 +140,24 @@ def search(
     options.units_for(composition)
     crystals: list[RandomCrystal] = []
     distinct, rejected = Distinct(), Counter[str]()
-    attempts = 0
+    attempts = late = 0
     for attempt in range(options.count * options.attempts):
-        if len(crystals) == options.count:
+        if len(crystals) == options.count or late == _HOPELESS:
             break
         attempts += 1
+        late += 1  # unless it is not
         try:
             crystal = make(composition, attempt, options, generator)
             if distinct.add(crystal.structure):
                 crystals.append(crystal)
             else:
                 rejected[DUPLICATE] += 1
+            late = 0
+        except OutOfTimeError as error:
+            rejected[str(error)] += 1
         except NoCellError as error:
             rejected[str(error)] += 1
-            if not crystals and attempts >= _HOPELESS and len(rejected) == 1 and "within" in str(error):
-                break  # every one of them ran into the time limit
+            late = 0
         if progress:
             progress(len(crystals), attempts)
     if not crystals:
@@ -159,7 +166,7 @@ def search(
 
 
 _HOPELESS = 10
-"""Attempts that all run into the time limit before a search is given up."""
+"""Attempts in a row that run into the time limit before a search is given up."""
 
 
 def make(composition: Composition, attempt: int, options: SearchOptions, generator: CellGenerator) -> RandomCrystal:
@@ -178,13 +185,20 @@ def make(composition: Composition, attempt: int, options: SearchOptions, generat
     units = int(rng.choice(options.units_for(composition)))
     whole = estimated_volume(composition) * units
     separations = minimum_separations(composition, options.separations)
-    wanted = (composition, units, rng.uniform(*options.volumes) * whole, separations, options)
+    label = f"{options.seed}-{composition.reduced_formula}-{attempt}"
+    wanted = (composition, units, rng.uniform(*options.volumes) * whole, separations, options, label)
     cell = generator.cell(*wanted, rng)
     allowed = separation_matrix([site.specie.symbol for site in cell], separations)
     structure = push_apart(cell, allowed)
     if nearest_ratio(structure, allowed) < 1.0:
         raise NoCellError(TOO_NEAR)
+    low, high = options.volumes
+    if not 0.97 * low <= structure.volume / whole <= 1.03 * high:  # AIRSS is given a range of 2 %
+        raise NoCellError(OTHER_VOLUME)
     group = symmetry(structure).number
+    # special positions can have more symmetry than the group that was drawn, and pushing can lose some
+    if not options.operations[0] <= operations_of(group) <= options.operations[1]:
+        raise NoCellError(OTHER_SYMMETRY)
     return RandomCrystal(
         structure.get_sorted_structure(),
         attempt,

@@ -24,6 +24,8 @@ def push_apart(structure: Structure, separations: np.ndarray, steps: int = 100) 
 
     matrix = structure.lattice.matrix
     wanted = separations * MARGIN
+    if not wanted.max() > 0:
+        return structure
     neighbours = vesin.NeighborList(cutoff=float(wanted.max()), full_list=False)
 
     def overlap(flat: np.ndarray) -> tuple[float, np.ndarray]:
@@ -57,6 +59,8 @@ def nearest_ratio(structure: Structure, separations: np.ndarray) -> float:
     """
     import vesin
 
+    if not separations.max() > 0:
+        return float("inf")
     neighbours = vesin.NeighborList(cutoff=2 * float(separations.max()), full_list=False)
     i, j, distances = neighbours.compute(
         structure.cart_coords, structure.lattice.matrix, periodic=True, quantities="ijd"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +18,14 @@ from pymatgen.core import Composition, Lattice, Structure
 from pymatgen.symmetry.groups import SpaceGroup
 
 from gnome_torch.candidates.random_search.buildcell import Buildcell, read_cell
-from gnome_torch.candidates.random_search.cells import NoCellError, PyxtalCells, space_groups
+from gnome_torch.candidates.random_search.cells import NoCellError, PyxtalCells, operations_of, space_groups
 from gnome_torch.candidates.random_search.files import is_complete, is_written, plan_of, read_crystals, write_search
-from gnome_torch.candidates.random_search.options import SearchError, SearchOptions, composition_of
+from gnome_torch.candidates.random_search.options import (
+    GeneratorMissingError,
+    SearchError,
+    SearchOptions,
+    composition_of,
+)
 from gnome_torch.candidates.random_search.search import again, generator_of, search
 from gnome_torch.candidates.random_search.separations import (
     estimated_volume,
@@ -134,8 +141,8 @@ def test_space_groups_by_their_operations() -> None:
     orders = np.array([group.order // points[group.symbol[0]] for group in groups])
     for low, high in ((1, 48), (2, 4), (3, 3), (12, 24), (48, 48)):
         assert space_groups(low, high).tolist() == (np.flatnonzero((low <= orders) & (orders <= high)) + 1).tolist()
-    with pytest.raises(SearchError, match="operations = 5 to 5: point groups have 1, 2, 3, 4, 6"):
-        space_groups(5, 5)
+    for number, order in enumerate(orders, start=1):
+        assert operations_of(number) == order
 
 
 # ---- soft spheres, separations, near-duplicates
@@ -184,6 +191,8 @@ def test_separations_come_from_radii_and_can_be_given() -> None:
     assert tabulated["Li", "O"] == pytest.approx(0.75 * (1.28 + 0.66))
     assert tabulated["O", "O"] == pytest.approx(0.75 * 2 * 1.52)  # anions: van der Waals
     assert minimum_separations(Composition("O"))["O", "O"] == pytest.approx(0.75 * 2 * 0.66)  # the element
+    free = Structure(Lattice.cubic(3.0), ["Cu"], [[0, 0, 0]])
+    assert nearest_ratio(push_apart(free, np.zeros((1, 1))), np.zeros((1, 1))) == float("inf")
     given = minimum_separations(Composition("Li2O"), {"O-Li": 1.7, "O-O": 1.3})
     assert (given["Li", "O"], given["O", "O"], given["Li", "Li"]) == (1.7, 1.3, tabulated["Li", "Li"])
 
@@ -206,7 +215,9 @@ def test_distinct_knows_a_crystal_in_another_cell() -> None:
 
 def test_the_seed_that_buildcell_gets(buildcell: Callable[..., Buildcell]) -> None:
     separations = {("Li", "Li"): 2.4, ("Li", "O"): 1.8, ("O", "O"): 2.6}
-    seed = buildcell().input_of(Composition("Li2O"), 2, 100.0, separations, SearchOptions(operations=(2, 4)))
+    seed = buildcell().input_of(
+        Composition("Li2O"), 2, 100.0, separations, SearchOptions(operations=(2, 4)), "0-Li2O-7"
+    )
     assert seed.splitlines() == [
         "#TARGVOL=49.0000-51.0000",
         "#SPECIES=Li%NUM=2,O%NUM=1",
@@ -214,6 +225,7 @@ def test_the_seed_that_buildcell_gets(buildcell: Callable[..., Buildcell]) -> No
         "#SYMMOPS=2-4",
         "#SLACK=0.25",
         "#OVERLAP=0.1",
+        "#SEED=0-Li2O-7",
         "#MINSEP=1.800 Li-Li=2.400 Li-O=1.800 O-O=2.600",
         "#COMPACT",
     ]
@@ -262,6 +274,8 @@ SYMMETRY_GENERATE
         ("half", "output without a whole cell: 20"),
         ("other atoms", "a cell of other atoms"),
         ("hang", "no cell within 0.3 s: 10"),
+        ("nan", "output without a whole cell: 20"),
+        ("volume", "a volume out of the range: 20"),
     ],
 )
 def test_a_buildcell_that_fails_with_status_0(how: str, reason: str, buildcell: Callable[..., Buildcell]) -> None:
@@ -280,6 +294,55 @@ def test_the_generator_that_is_there(buildcell: Callable[..., Buildcell], monkey
         generator_of("airss")
     with pytest.raises(SearchError, match="choose one of auto, airss, pyxtal"):
         generator_of("calypso")
+
+
+def test_buildcell_makes_the_same_again(buildcell: Callable[..., Buildcell]) -> None:
+    options = SearchOptions(count=3, formula_units=(1, 2), volumes=(0.8, 1.2))
+    for crystal in search("Li3N", options, buildcell()).crystals:
+        (made,) = again("Li3N", crystal.attempt, options, buildcell()).crystals
+        assert made == crystal
+        assert f"#SEED=0-Li3N-{crystal.attempt}" in crystal.made_from
+
+
+def test_bytes_that_are_no_text_do_no_harm(buildcell: Callable[..., Buildcell]) -> None:
+    options = SearchOptions(count=2, formula_units=(1, 2), volumes=(0.8, 1.2))
+    assert len(search("MgO", options, buildcell("bytes")).crystals) == 2
+
+
+def test_a_program_that_starts_to_hang_is_given_up(buildcell: Callable[..., Buildcell]) -> None:
+    """What there is by then is kept; the program's children end with it."""
+    options = SearchOptions(count=50, formula_units=(2, 2), volumes=(0.9, 1.2))
+    result = search("MgO", options, buildcell("hang:6", time_limit=0.5))
+    assert 0 < len(result.crystals) <= 6
+    assert result.rejected["no cell within 0.5 s"] == 10
+    assert result.attempts == 16
+    running = subprocess.run(["pgrep", "-f", str(STAND_IN)], capture_output=True, text=True, check=False)
+    assert running.stdout == ""
+
+
+def test_a_buildcell_that_cannot_be_run_is_no_answer(tmp_path: Path) -> None:
+    with pytest.raises(GeneratorMissingError, match="cannot be run"):
+        search("MgO", SearchOptions(count=1), Buildcell(tmp_path / "gone"))
+
+
+@pytest.mark.skipif(shutil.which("buildcell") is None, reason="AIRSS's buildcell is not on the PATH")
+def test_the_real_buildcell() -> None:
+    options = SearchOptions(count=5, formula_units=(1, 2), operations=(2, 4))
+    result = search("MgO", options, generator_of("airss"))
+    for crystal in result.crystals:
+        check(crystal.structure, "MgO", options)
+        (made,) = again("MgO", crystal.attempt, options, generator_of("airss")).crystals
+        assert made.structure == crystal.structure
+
+
+def test_symmetry_is_what_was_asked_for() -> None:
+    """Special positions can have more, and pushing can lose some: such attempts are dropped."""
+    options = SearchOptions(count=25, operations=(2, 4))
+    for crystal in search("MgO", options, PyxtalCells()).crystals:
+        assert 2 <= operations_of(crystal.spacegroup) <= 4
+    options = SearchOptions(count=5, operations=(8, 48), max_sites=26, formula_units=(1, 3), seed=3)
+    for crystal in search("Mg2SiO4", options, PyxtalCells()).crystals:
+        assert operations_of(symmetry(crystal.structure, 0.1).number) >= 8
 
 
 # ---- where there is none, and what is written
@@ -302,6 +365,8 @@ def test_limits_that_leave_nothing() -> None:
         ({"formula_units": (4, 2)}, "formula_units = 4 to 2"),
         ({"volumes": (0.0, 1.0)}, "volumes = 0 to 1: must be positive"),
         ({"operations": (0, 4)}, "operations = 0 to 4"),
+        ({"operations": (5, 5)}, "operations = 5 to 5: point groups have 1, 2, 3, 4, 6"),
+        ({"slack": 1.0}, "slack = 1: must be from 0 to below 1"),
         ({"separations": {"O": 1.0}}, "separation 'O': write two elements"),
         ({"separations": {"O-Xx": 1.0}}, "separation 'O-Xx': write two elements"),
         ({"separations": {"O-O": -1.0}}, "separation O-O = -1: must be a distance"),
@@ -313,7 +378,7 @@ def test_options_that_make_no_sense(changes: dict[str, object], message: str) ->
         SearchOptions(**changes)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("formula", ["", "Xx2", "Li0.35CoO2", "hello"])
+@pytest.mark.parametrize("formula", ["", "Xx2", "Li0.35CoO2", "hello", "D2O"])
 def test_texts_that_are_no_composition(formula: str) -> None:
     with pytest.raises(SearchError):
         composition_of(formula)
@@ -328,10 +393,13 @@ def test_files(form: str, tmp_path: Path) -> None:
     paths = write_search(result, tmp_path, plan)
     assert is_complete(tmp_path, "Li3N")
     assert is_written(tmp_path, plan)
+    stranger = tmp_path / "Li3N-0123abcd.cif"
+    stranger.write_text("not ours")
     assert not is_written(tmp_path, plan_of("Li3N", SearchOptions(count=4), PyxtalCells().name, form))
     first = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     write_search(result, tmp_path, plan)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == first
+    assert stranger.read_text() == "not ours"
     if form == "cif":
         assert [path.name for path in paths] == [f"Li3N-{c.attempt:05d}.cif" for c in result.crystals]
         read = [Structure.from_file(path) for path in paths]
@@ -343,3 +411,6 @@ def test_files(form: str, tmp_path: Path) -> None:
         read = [crystal.structure for crystal in crystals]
     for structure, crystal in zip(read, result.crystals, strict=True):
         assert StructureMatcher(scale=False, ltol=1e-4, stol=1e-4, angle_tol=0.01).fit(structure, crystal.structure)
+    paths[0].unlink()
+    assert not is_complete(tmp_path, "Li3N")
+    assert not is_written(tmp_path, plan)
