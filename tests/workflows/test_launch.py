@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fireworks import Firework, FWAction, FWorker, LaunchPad, Workflow
+import pytest
+from fireworks import Firework, FWAction, FWorker, LaunchPad, ScriptTask, Workflow
+from fireworks.core.rocket_launcher import launch_rocket
 
 from workflows.firetasks.start import StartCampaign
 from workflows.launch import add_once, prepare_launchpad, refresh_stale, rerun_lost
@@ -84,27 +86,27 @@ def test_an_empty_database_becomes_a_launchpad_and_one_in_use_stays(launchpad: L
     assert launchpad.get_new_fw_id() == 2
 
 
-def test_a_worker_that_dies_before_its_workflow_hears_of_it(launchpad: LaunchPad) -> None:
-    """The Firework has ended, its workflow says RUNNING, and what comes after it waits for ever."""
-    launchpad.add_wf(workflow("w"))
+@pytest.mark.parametrize("command", ["true", "false"])
+def test_a_worker_that_dies_before_its_workflow_hears_of_it(
+    launchpad: LaunchPad, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """The Firework has ended, its workflow does not know or has not told, and what comes after waits for ever."""
+    first = Firework(ScriptTask.from_str(command), name="first")
+    second = Firework(
+        ScriptTask.from_str("true"), spec={"_allow_fizzled_parents": True}, name="second", parents=[first]
+    )
+    launchpad.add_wf(Workflow([first, second], name="w"))
     ids = {d["name"]: d["fw_id"] for d in launchpad.fireworks.find({}, {"name": 1, "fw_id": 1})}
-    first, second = ids["w a"], ids["w b"]
-    # as FireWorks writes it: first the Firework, and then, had it lived, the workflow
-    launchpad.fireworks.update_one({"fw_id": first}, {"$set": {"state": "COMPLETED"}})
-    launchpad.workflows.update_one({}, {"$set": {"state": "RUNNING", f"fw_states.{first}": "RUNNING"}})
-    assert refresh_stale(launchpad, 3600.0) == []  # perhaps its worker is just about to
-    assert refresh_stale(launchpad, 0.0) == [first]
-    assert launchpad.get_fw_by_id(second).state == "READY"
+    monkeypatch.chdir(tmp_path)
+    launch_rocket(launchpad, FWorker(), fw_id=ids["first"], strm_lvl="CRITICAL")
+    ended = launchpad.get_fw_by_id(ids["first"]).state
+    assert ended == ("COMPLETED" if command == "true" else "FIZZLED")
     assert refresh_stale(launchpad, 0.0) == []
-    # the workflow has heard of the end, but what comes after has not
-    launchpad.fireworks.update_one({"fw_id": second}, {"$set": {"state": "WAITING"}})
-    assert refresh_stale(launchpad, 0.0) == [first]
-    assert launchpad.get_fw_by_id(second).state == "READY"
-    # a failure holds back what comes after it, unless that allows for it
-    launchpad.fireworks.update_one({"fw_id": second}, {"$set": {"state": "WAITING"}})
-    launchpad.fireworks.update_one({"fw_id": first}, {"$set": {"state": "FIZZLED"}})
-    launchpad.workflows.update_one({}, {"$set": {f"fw_states.{first}": "FIZZLED", f"fw_states.{second}": "WAITING"}})
-    assert refresh_stale(launchpad, 0.0) == []
-    launchpad.fireworks.update_one({"fw_id": second}, {"$set": {"spec._allow_fizzled_parents": True}})
-    assert refresh_stale(launchpad, 0.0) == [first]
-    assert launchpad.get_fw_by_id(second).state == "READY"
+    for told in ("RUNNING", ended):
+        launchpad.fireworks.update_one({"fw_id": ids["second"]}, {"$set": {"state": "WAITING"}})
+        states = {f"fw_states.{ids['first']}": told, f"fw_states.{ids['second']}": "WAITING"}
+        launchpad.workflows.update_one({}, {"$set": {"state": "RUNNING", **states}})
+        assert refresh_stale(launchpad, 3600.0) == []  # perhaps its worker is just about to
+        assert refresh_stale(launchpad, 0.0) == [ids["first"]]
+        assert launchpad.get_fw_by_id(ids["second"]).state == "READY"
+        assert refresh_stale(launchpad, 0.0) == []
