@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workflows import cli_data, cli_generate, cli_hull, cli_models
+from workflows import cli_data, cli_doctor, cli_generate, cli_hull, cli_models
 
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
     from fireworks import LaunchPad
@@ -49,6 +49,7 @@ campaign = typer.Typer(help="Start, run and follow campaigns.", no_args_is_help=
 app.add_typer(db, name="db")
 app.add_typer(campaign, name="campaign")
 app.add_typer(cli_data.app, name="data")
+app.add_typer(cli_doctor.app, name="doctor")
 app.add_typer(cli_generate.app, name="generate")
 app.add_typer(cli_models.app, name="train")
 app.command("hull", epilog="Example: gnome hull --entries known.csv --query candidates.csv --out hull.csv")(

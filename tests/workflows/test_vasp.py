@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from ase.calculators.emt import EMT
 from fireworks import FWorker, LaunchPad
@@ -17,12 +18,14 @@ from fireworks.core.rocket_launcher import rapidfire
 from potcars import write_placeholders
 from pymatgen.core import SETTINGS, Lattice, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
+from pymatgen.io.vasp import Kpoints
+from pymatgen.io.vasp.sets import MPRelaxSet
 
 from gnome_torch.records import Relaxation
 from gnome_torch.stability.corrections import CorrectionScheme, correction
 from workflows.campaign import start_workflow
 from workflows.relax import Theory, relaxation_workflow, theory
-from workflows.relax.vasp import VaspPbeTheory, VaspR2scanTheory
+from workflows.relax.vasp import VaspPbeTheory, VaspR2scanTheory, VaspRelaxation
 from workflows.settings import CampaignSettings, parse_settings
 from workflows.store import Store
 
@@ -237,3 +240,81 @@ def test_crystals_that_are_not_computed(vasp: Any) -> None:
     wide = Structure(Lattice.cubic(9.0), ["Cu"], [[0, 0, 0]])
     assert "729.0 cubic angstrom per atom" in str(level.refusal(wide))
     assert "has no Po" in str(level.refusal(Structure(Lattice.cubic(3.4), ["Po"], [[0, 0, 0]])))
+
+
+# ---- inputs
+
+
+def crystals() -> dict[str, Structure]:
+    """A hexagonal one, a magnetic oxide with U, a metal, Yb, W."""
+    hexagonal = Structure.from_spacegroup(
+        "P6_3mc", Lattice.hexagonal(3.25, 5.21), ["Zn", "O"], [[1 / 3, 2 / 3, 0], [1 / 3, 2 / 3, 0.382]]
+    )
+    salt = [[0, 0, 0], [0.5, 0.5, 0.5]]
+    return {
+        "ZnO": hexagonal,
+        "FeO": WUESTITE,
+        "Cu": COPPER,
+        "YbN": Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.78), ["Yb", "N"], salt),
+        "W": Structure.from_spacegroup("Im-3m", Lattice.cubic(3.17), ["W"], [[0, 0, 0]]),
+    }
+
+
+@pytest.mark.parametrize("name", ["ZnO", "FeO", "Cu", "YbN", "W"])
+def test_inputs_are_the_materials_projects_but_for_what_is_said(name: str) -> None:
+    """Key by key; what differs is in docs/relaxation.md, with the reason."""
+    structure, level = crystals()[name], theory(VaspPbeTheory())
+    assert isinstance(level, VaspRelaxation)
+    ours = level.inputs(structure)
+    theirs = MPRelaxSet(structure).get_input_set(potcar_spec=True)
+    assert dict(ours["INCAR"]) == dict(theirs["INCAR"])
+    assert ours["INCAR"]["ENCUT"] == 520
+    assert ours["KPOINTS"].style == Kpoints.supported_modes.Gamma
+    if name == "ZnO":
+        assert theirs["KPOINTS"].style == Kpoints.supported_modes.Gamma
+        assert ours["KPOINTS"].kpts == theirs["KPOINTS"].kpts
+    assert np.prod(ours["KPOINTS"].kpts[0]) >= 0.9 * np.prod(theirs["KPOINTS"].kpts[0])
+    potentials = {"YbN": "Yb_3\nN", "W": "W_sv"}
+    assert str(ours["POTCAR.spec"]) == potentials.get(name, str(theirs["POTCAR.spec"]))
+    assert level.symbols(structure) == dict(
+        zip((e.symbol for e in structure.composition), str(ours["POTCAR.spec"]).split(), strict=True)
+    )
+    # all spins up at the start
+    assert all(moment > 0 for moment in np.ravel(ours["INCAR"]["MAGMOM"]))
+
+
+def test_the_old_release_keeps_w_pv() -> None:
+    level = theory(VaspPbeTheory(potcars="PBE"))
+    assert isinstance(level, VaspRelaxation)
+    assert level.symbols(crystals()["W"]) == {"W": "W_pv"}
+    assert level.symbols(crystals()["YbN"])["Yb"] == "Yb_3"
+    assert level.id != theory(VaspPbeTheory()).id
+    assert theory(VaspPbeTheory(max_restarts=0, wall_time_h=3)).id == theory(VaspPbeTheory()).id
+    assert theory(VaspPbeTheory(incar={"ENCUT": 600})).id != theory(VaspPbeTheory()).id
+
+
+def test_doctor_dft(vasp: Any, tmp_path: Path, gnome: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(
+        "spec:\n  campaign:\n    name: dft\n    elements: [Fe, O]\n"
+        "    theory: {name: vasp-pbe-mp}\n    seeds: {limit: 3}\n"
+    )
+    status, out, _ = gnome("doctor", "dft", path)
+    assert status == 0, out
+    assert "ok       POTCAR of Fe: PAW_PBE Fe_pv 02Aug2007" in out
+    assert "ENCUT = 520" in out
+    assert "LDAUU = 5.3 0" in out
+    assert "PBE_54: Fe Fe_pv, O O" in out
+    (tmp_path / "potcars" / "POT_GGA_PAW_PBE_54" / "POTCAR.O.gz").unlink()
+    site = tmp_path / "site.yaml"
+    site.write_text(site.read_text().replace(str(STAND_IN), "/nowhere/vasp_std"))
+    status, out, _ = gnome("doctor", "dft", path)
+    assert status == 1
+    assert "MISSING  VASP: /nowhere/vasp_std" in out
+    assert "MISSING  POTCAR of O: no O of PBE_54 in" in out
+    site.write_text("vasp:\n  comand: x\n")
+    status, out, _ = gnome("doctor", "dft", path)
+    assert status == 1
+    assert "vasp.comand: Extra inputs are not permitted" in out
+    monkeypatch.setenv("GNOME_SITE", str(tmp_path / "none.yaml"))
+    assert "no such file" in gnome("doctor", "dft", path)[1]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import json
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -69,6 +70,10 @@ class VaspRelaxation(Theory):
         self.settings, self.id, self.scheme = settings, id, scheme
 
     def flow(self, structure: Structure) -> Any:
+        return self._makers()[0].make(structure)
+
+    def _makers(self) -> tuple[Any, list[Any]]:
+        """atomate2's maker of the flow, and those of its calculations, with our settings."""
         from atomate2.vasp.flows import mp
 
         if isinstance(self.settings, VaspPbeTheory):
@@ -80,14 +85,27 @@ class VaspRelaxation(Theory):
             makers = [double.relax_maker1, double.relax_maker2, maker.static_maker]
         for job in makers:
             self._set(job)
-        return maker.make(structure)
+        return maker, makers
+
+    def inputs(self, structure: Structure) -> Any:
+        """The first calculation's input set, as pymatgen's; with names in the place of potentials.
+
+        Args:
+            structure: crystal before it is relaxed.
+        """
+        maker = self._makers()[1][0]
+        return maker.input_set_generator.get_input_set(structure, potcar_spec=True)
 
     def _set(self, maker: Any) -> None:
         """Our settings into one of atomate2's makers."""
         settings, inputs = self.settings, maker.input_set_generator
-        inputs.user_potcar_functional = settings.potcars
-        inputs.user_potcar_settings = {**settings.pseudopotentials(), **(inputs.user_potcar_settings or {})}
-        inputs.user_incar_settings = {**(inputs.user_incar_settings or {}), **settings.incar}
+        # a new input set: pymatgen works the settings into its configuration when one is made, and never again
+        maker.input_set_generator = replace(
+            inputs,
+            user_potcar_functional=settings.potcars,
+            user_potcar_settings={**settings.pseudopotentials(), **(inputs.user_potcar_settings or {})},
+            user_incar_settings={**(inputs.user_incar_settings or {}), **settings.incar},
+        )
         maker.write_input_set_kwargs = {**maker.write_input_set_kwargs, "potcar_spec": settings.potcar_spec}
         maker.run_vasp_kwargs = {
             **maker.run_vasp_kwargs,
