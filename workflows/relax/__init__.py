@@ -6,6 +6,7 @@ vasp.py         vasp-pbe-mp, vasp-r2scan-mp
 registry.py     all of them
 flows.py        a theory's flow as Fireworks
 site.py         what a site sets: VASP's command, its potentials
+checks.py       whether a machine has it, and what the inputs look like
 """
 
 from workflows.relax.base import Theory
