@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pymatgen.core import Composition, Element, Lattice, Structure
+from pymatgen.core import Element, Lattice, Structure
 
 from gnome_torch.candidates.random_search.cells import NoCellError, OutOfTimeError
-from gnome_torch.candidates.random_search.options import GeneratorMissingError, SearchOptions
+from gnome_torch.candidates.random_search.options import Attempt, GeneratorMissingError
 
 PROGRAM = "buildcell"
 _NUMBER = re.compile(r"[-+]?\d*\.?\d+(?:[eEdD][-+]?\d+)?")
@@ -56,66 +56,35 @@ class Buildcell:
     def name(self) -> str:
         return f"airss {self.program}"
 
-    def input_of(
-        self,
-        composition: Composition,
-        units: int,
-        volume: float,
-        separations: dict[tuple[str, str], float],
-        options: SearchOptions,
-        label: str,
-    ) -> str:
-        """Seed file of one attempt.
-
-        Args: as `cell`; the volume is that of the cell, and is given to AIRSS by formula unit.
-        """
-        per_unit = volume / units
-        pairs = " ".join(f"{a}-{b}={distance:.3f}" for (a, b), distance in sorted(separations.items()))
-        species = ",".join(f"{element.symbol}%NUM={round(amount)}" for element, amount in composition.items())
+    def input_of(self, attempt: Attempt) -> str:
+        """Seed file of an attempt; the volume is given to AIRSS by formula unit."""
+        options, per_unit = attempt.options, attempt.volume / attempt.units
+        pairs = " ".join(f"{a}-{b}={distance:.3f}" for (a, b), distance in sorted(attempt.separations.items()))
+        species = ",".join(f"{e.symbol}%NUM={round(amount)}" for e, amount in attempt.composition.items())
         low, high = options.operations
         lines = [
             f"#TARGVOL={0.98 * per_unit:.4f}-{1.02 * per_unit:.4f}",
             f"#SPECIES={species}",
-            f"#NFORM={units}",
+            f"#NFORM={attempt.units}",
             f"#SYMMOPS={low}-{high}" if high > low else f"#SYMMOPS={low}",
             f"#SLACK={options.slack:g}",
             f"#OVERLAP={options.overlap:g}",
-            f"#SEED={label}",  # of AIRSS's random numbers, which are the clock's otherwise
-            f"#MINSEP={min(separations.values()):.3f} {pairs}",
+            f"#SEED={attempt.label}",  # of AIRSS's random numbers, which are the clock's otherwise
+            f"#MINSEP={min(attempt.separations.values()):.3f} {pairs}",
         ]
         if options.compact:
             lines.append("#COMPACT")
         return "\n".join(lines) + "\n"
 
-    def cell(
-        self,
-        composition: Composition,
-        units: int,
-        volume: float,
-        separations: dict[tuple[str, str], float],
-        options: SearchOptions,
-        label: str,
-        rng: np.random.Generator,
-    ) -> Structure:
+    def cell(self, attempt: Attempt, rng: np.random.Generator) -> Structure:
         """One random cell.
-
-        Args:
-            composition: reduced.
-            units: formula units in the cell.
-            volume: wanted for the cell, cubic angstrom.
-            separations: smallest distances, angstrom.
-            options: symmetry, slack, overlap.
-            label: seed of the program's random numbers.
-            rng: not used.
 
         Raises:
             NoCellError: no cell in time, or none of these atoms.
             GeneratorMissingError: the program cannot be run.
         """
-        seed = self.input_of(composition, units, volume, separations, options, label)
-        output = self._run(seed)
-        structure = read_cell(output)
-        if structure.composition != composition * units:
+        structure = read_cell(self._run(self.input_of(attempt)))
+        if structure.composition != attempt.composition * attempt.units:
             raise NoCellError(f"a cell of other atoms ({structure.composition.formula})")
         return structure
 

@@ -7,9 +7,9 @@ from functools import cache
 from importlib.metadata import version
 
 import numpy as np
-from pymatgen.core import Composition, Structure
+from pymatgen.core import Structure
 
-from gnome_torch.candidates.random_search.options import ORDERS, SearchOptions
+from gnome_torch.candidates.random_search.options import ORDERS, Attempt
 from gnome_torch.symmetry import primitive
 
 GROUPS_TRIED = 40
@@ -36,48 +36,29 @@ class PyxtalCells:
         """Program and version."""
         return f"pyxtal {version('pyxtal')}"
 
-    def input_of(self, *_: object) -> str:
+    def input_of(self, attempt: Attempt) -> str:
         """Nothing: it reads no file."""
         return ""
 
-    def cell(
-        self,
-        composition: Composition,
-        units: int,
-        volume: float,
-        separations: dict[tuple[str, str], float],
-        options: SearchOptions,
-        label: str,
-        rng: np.random.Generator,
-    ) -> Structure:
-        """One random primitive cell.
-
-        Args:
-            composition: reduced.
-            units: formula units in the primitive cell.
-            volume: of the primitive cell, cubic angstrom.
-            separations: not used: atoms may still be too near one another.
-            options: symmetry.
-            label: not used.
-            rng: where chance comes from.
+    def cell(self, attempt: Attempt, rng: np.random.Generator) -> Structure:
+        """One random primitive cell; atoms may still be too near one another.
 
         Raises:
             NoCellError: the attempt failed.
         """
-        groups = space_groups(*options.operations)
-        symbols = [element.symbol for element in composition]
-        amounts = [round(amount) * units for amount in composition.values()]
+        groups = space_groups(*attempt.options.operations)
+        symbols, amounts = list(attempt.atoms), list(attempt.atoms.values())
         for number in rng.choice(groups, size=GROUPS_TRIED):
             group = _group(int(number))
             sites = _occupied(group, amounts, rng)
-            matrix = _lattice(group, volume, rng) if sites is not None else None
+            matrix = _lattice(group, attempt.volume, rng) if sites is not None else None
             if sites is None or matrix is None:
                 continue
             species = [symbol for symbol, some in zip(symbols, sites, strict=True) for _ in some]
             cell = primitive(Structure(matrix, species, np.concatenate(sites)))
             if cell is None or len(cell) != sum(amounts):
                 continue  # of fewer atoms: another number of formula units
-            cell.scale_lattice(volume)
+            cell.scale_lattice(attempt.volume)
             return cell
         raise NoCellError("no space group had places for the atoms")
 

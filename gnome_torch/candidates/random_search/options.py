@@ -103,6 +103,32 @@ class SearchOptions:
         return range(low, most + 1)
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """One cell that is asked for.
+
+    Attributes:
+        composition: reduced.
+        units: formula units in the primitive cell.
+        volume: of the cell, cubic angstrom.
+        separations: smallest distance of each pair of elements, angstrom.
+        options: of the search.
+        label: seed of a program's own random numbers, which no other attempt has.
+    """
+
+    composition: Composition
+    units: int
+    volume: float
+    separations: Mapping[tuple[str, str], float]
+    options: SearchOptions
+    label: str
+
+    @property
+    def atoms(self) -> dict[str, int]:
+        """Atoms of each element in the cell, in the order of the formula."""
+        return {element.symbol: round(amount) * self.units for element, amount in self.composition.items()}
+
+
 def pair_of(text: str) -> tuple[str, str]:
     """The two elements of a pair such as Li-O, in alphabetical order.
 

@@ -14,7 +14,7 @@ from pymatgen.core import Composition, Structure
 
 from gnome_torch.candidates.random_search.buildcell import PROGRAM, Buildcell
 from gnome_torch.candidates.random_search.cells import NoCellError, OutOfTimeError, PyxtalCells, operations_of
-from gnome_torch.candidates.random_search.options import SearchError, SearchOptions, composition_of
+from gnome_torch.candidates.random_search.options import Attempt, SearchError, SearchOptions, composition_of
 from gnome_torch.candidates.random_search.separations import (
     estimated_volume,
     minimum_separations,
@@ -37,27 +37,10 @@ class CellGenerator(Protocol):
     @property
     def name(self) -> str: ...
 
-    def input_of(
-        self,
-        composition: Composition,
-        units: int,
-        volume: float,
-        separations: dict[tuple[str, str], float],
-        options: SearchOptions,
-        label: str,
-    ) -> str:
+    def input_of(self, attempt: Attempt) -> str:
         """The program's input file; empty where it reads none."""
 
-    def cell(
-        self,
-        composition: Composition,
-        units: int,
-        volume: float,
-        separations: dict[tuple[str, str], float],
-        options: SearchOptions,
-        label: str,
-        rng: np.random.Generator,
-    ) -> Structure:
+    def cell(self, attempt: Attempt, rng: np.random.Generator) -> Structure:
         """One random cell.
 
         Raises:
@@ -185,9 +168,15 @@ def make(composition: Composition, attempt: int, options: SearchOptions, generat
     units = int(rng.choice(options.units_for(composition)))
     whole = estimated_volume(composition) * units
     separations = minimum_separations(composition, options.separations)
-    label = f"{options.seed}-{composition.reduced_formula}-{attempt}"
-    wanted = (composition, units, rng.uniform(*options.volumes) * whole, separations, options, label)
-    cell = generator.cell(*wanted, rng)
+    wanted = Attempt(
+        composition,
+        units,
+        rng.uniform(*options.volumes) * whole,
+        separations,
+        options,
+        f"{options.seed}-{composition.reduced_formula}-{attempt}",
+    )
+    cell = generator.cell(wanted, rng)
     allowed = separation_matrix([site.specie.symbol for site in cell], separations)
     structure = push_apart(cell, allowed)
     if nearest_ratio(structure, allowed) < 1.0:
@@ -206,7 +195,7 @@ def make(composition: Composition, attempt: int, options: SearchOptions, generat
         structure.volume / whole,
         group,
         generator.name,
-        generator.input_of(*wanted),
+        generator.input_of(wanted),
     )
 
 

@@ -21,6 +21,7 @@ from gnome_torch.candidates.random_search.buildcell import Buildcell, read_cell
 from gnome_torch.candidates.random_search.cells import NoCellError, PyxtalCells, operations_of, space_groups
 from gnome_torch.candidates.random_search.files import is_complete, is_written, plan_of, read_crystals, write_search
 from gnome_torch.candidates.random_search.options import (
+    Attempt,
     GeneratorMissingError,
     SearchError,
     SearchOptions,
@@ -215,9 +216,8 @@ def test_distinct_knows_a_crystal_in_another_cell() -> None:
 
 def test_the_seed_that_buildcell_gets(buildcell: Callable[..., Buildcell]) -> None:
     separations = {("Li", "Li"): 2.4, ("Li", "O"): 1.8, ("O", "O"): 2.6}
-    seed = buildcell().input_of(
-        Composition("Li2O"), 2, 100.0, separations, SearchOptions(operations=(2, 4)), "0-Li2O-7"
-    )
+    options = SearchOptions(operations=(2, 4))
+    seed = buildcell().input_of(Attempt(Composition("Li2O"), 2, 100.0, separations, options, "0-Li2O-7"))
     assert seed.splitlines() == [
         "#TARGVOL=49.0000-51.0000",
         "#SPECIES=Li%NUM=2,O%NUM=1",
