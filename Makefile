@@ -1,7 +1,7 @@
 # Two commands do everything on a fresh machine with Python 3.11:
 #   make demo    a real discovery campaign in minutes
 #   make test    the test suite
-.PHONY: demo test setup lint clean help
+.PHONY: demo test setup lint gpaw clean help
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -12,6 +12,7 @@ help:
 	@echo "make demo    set up, then run a real discovery campaign (embedded database, machine-learned potential)"
 	@echo "make test    set up, then run the test suite"
 	@echo "make lint    ruff and mypy"
+	@echo "make gpaw    add GPAW, open DFT (wants libxc and BLAS)"
 	@echo "make clean   remove the virtual environment"
 
 setup: $(STAMP)
@@ -40,6 +41,13 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# open DFT; wants Debian's libxc-dev and libopenblas-dev, or your system's libxc and BLAS
+gpaw: setup
+	@printf "mpi = False\ncompiler = 'gcc'\nlibraries = ['xc', 'blas']\n" > $(VENV)/gpaw-siteconfig.py
+	@echo "== building GPAW, a minute"
+	@GPAW_CONFIG=$(CURDIR)/$(VENV)/gpaw-siteconfig.py $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt gpaw gpaw-data
 
 clean:
 	rm -rf $(VENV)

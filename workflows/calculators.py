@@ -42,3 +42,23 @@ def chgnet() -> Any:
     from chgnet.model.dynamics import CHGNetCalculator
 
     return CHGNetCalculator(on_isolated_atoms="ignore")
+
+
+def gpaw(cutoff: float, kpoint_density: float, smearing: float) -> Any:
+    """GPAW with PBE in plane waves; a new one for each crystal, which it is bound to.
+
+    Args:
+        cutoff: of the plane waves, eV.
+        kpoint_density: points per 1/angstrom.
+        smearing: width of the Fermi-Dirac distribution, eV.
+    """
+    from gpaw import GPAW, PW, FermiDirac
+
+    return GPAW(
+        # the stress of a basis that is fixed while the cell changes is put right by the estimate
+        mode=PW(cutoff, dedecut="estimate"),
+        xc="PBE",
+        kpts={"density": kpoint_density, "gamma": True},
+        occupations=FermiDirac(smearing),
+        txt=None,
+    )

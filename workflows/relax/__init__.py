@@ -3,6 +3,7 @@
 base.py         what a theory is
 potentials.py   emt, forcefield, ase: calculators of ASE
 vasp.py         vasp-pbe-mp, vasp-r2scan-mp
+gpaw.py         gpaw
 registry.py     all of them
 flows.py        a theory's flow as Fireworks
 site.py         what a site sets: VASP's command, its potentials

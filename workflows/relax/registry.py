@@ -8,11 +8,13 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from workflows.relax.base import Theory
+from workflows.relax.gpaw import GpawTheory, gpaw
 from workflows.relax.potentials import AseTheory, EmtTheory, ForcefieldTheory, ase, emt, forcefield
 from workflows.relax.vasp import VaspPbeTheory, VaspR2scanTheory, pbe, r2scan
 
 TheorySettings = Annotated[
-    ForcefieldTheory | EmtTheory | AseTheory | VaspPbeTheory | VaspR2scanTheory, Field(discriminator="name")
+    ForcefieldTheory | EmtTheory | AseTheory | VaspPbeTheory | VaspR2scanTheory | GpawTheory,
+    Field(discriminator="name"),
 ]
 
 THEORIES: dict[type, Callable[[Any], Theory]] = {
@@ -21,6 +23,7 @@ THEORIES: dict[type, Callable[[Any], Theory]] = {
     AseTheory: ase,
     VaspPbeTheory: pbe,
     VaspR2scanTheory: r2scan,
+    GpawTheory: gpaw,
 }
 
 
