@@ -203,7 +203,7 @@ def test_no_candidate_near_the_hull_ends_the_campaign(launchpad: LaunchPad, tmp_
     store = run_all(launchpad, campaign(tmp_path, screening=screening, rounds=3), tmp_path / "launches")
     document = store.campaign("emt")
     assert document["state"] == "finished"
-    assert document["reason"] == "round 1: no candidate predicted within -50.0 eV/atom of the hull"
+    assert document["reason"] == "round 1: nothing predicted near the hull (structural: -50.0 eV/atom)"
 
 
 # ---- several campaigns, other seeds

@@ -143,7 +143,7 @@ def test_a_campaign_that_came_by_lpad_is_known(gnome: Gnome, launchpad: LaunchPa
     launch_rocket(launchpad, fw_id=2, strm_lvl="WARNING")
     status, _, err = gnome("campaign", "status", "typo")
     assert status == 2
-    assert "campaign 'typo' could not start: workflows.settings.SettingsError: campaign: unknown key 'colour'" in err
+    assert "campaign 'typo' could not start: workflows.strict.SettingsError: campaign: unknown key 'colour'" in err
 
 
 def test_the_database_name_from_the_environment_alone(gnome: Gnome, monkeypatch: pytest.MonkeyPatch) -> None:

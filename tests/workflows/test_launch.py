@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fireworks import Firework, FWAction, FWorker, LaunchPad, ScriptTask, Workflow
+from fireworks import Firework, FWAction, FWorker, LaunchPad, Workflow
 from fireworks.core.rocket_launcher import launch_rocket
+from tasks import End
 
 from workflows.firetasks.start import StartCampaign
 from workflows.launch import add_once, prepare_launchpad, refresh_stale, rerun_lost
@@ -86,21 +87,19 @@ def test_an_empty_database_becomes_a_launchpad_and_one_in_use_stays(launchpad: L
     assert launchpad.get_new_fw_id() == 2
 
 
-@pytest.mark.parametrize("command", ["true", "false"])
+@pytest.mark.parametrize("well", [True, False])
 def test_a_worker_that_dies_before_its_workflow_hears_of_it(
-    launchpad: LaunchPad, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+    launchpad: LaunchPad, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, well: bool
 ) -> None:
     """The Firework has ended, its workflow does not know or has not told, and what comes after waits for ever."""
-    first = Firework(ScriptTask.from_str(command), name="first")
-    second = Firework(
-        ScriptTask.from_str("true"), spec={"_allow_fizzled_parents": True}, name="second", parents=[first]
-    )
+    first = Firework(End(well=well), name="first")
+    second = Firework(End(well=True), spec={"_allow_fizzled_parents": True}, name="second", parents=[first])
     launchpad.add_wf(Workflow([first, second], name="w"))
     ids = {d["name"]: d["fw_id"] for d in launchpad.fireworks.find({}, {"name": 1, "fw_id": 1})}
     monkeypatch.chdir(tmp_path)
     launch_rocket(launchpad, FWorker(), fw_id=ids["first"], strm_lvl="CRITICAL")
     ended = launchpad.get_fw_by_id(ids["first"]).state
-    assert ended == ("COMPLETED" if command == "true" else "FIZZLED")
+    assert ended == ("COMPLETED" if well else "FIZZLED")
     assert refresh_stale(launchpad, 0.0) == []
     for told in ("RUNNING", ended):
         launchpad.fireworks.update_one({"fw_id": ids["second"]}, {"$set": {"state": "WAITING"}})
