@@ -158,13 +158,13 @@ def _entries(
             bad.append(item)
             continue
         try:
-            functional = functional or item.functional
-            if item.functional and item.functional != functional:
+            if item.functional and functional and item.functional != functional:
                 raise ValueError(
                     f"computed with {item.functional}, but theory {theory!r} holds {functional}: import it under "
                     "another name"
                 )
             good.append(_entry(item, theory_of(theory, item.kind), corrections))
+            functional = functional or item.functional  # of a record that is used
         except (UncorrectableError, ValueError) as error:
             where = (item.file or source.name, item.place or item.key)
             bad.append(Reject(*where, item.formula, " ".join(str(error).split())))

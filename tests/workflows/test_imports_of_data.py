@@ -327,8 +327,11 @@ def test_corrections_of_calculations_without_u(store: Store, tmp_path: Path) -> 
         computed("a", salt("Fe"), "GGA+U", Fe=5.3),
         computed("b", salt("Fe", 4.3), "GGA"),
     ]
+    # nor does a record that is refused say what the theory holds
+    items.insert(0, computed("c", salt("Fe", 4.4), "R2SCAN"))
     done = import_source(store, Listed(items), "t", tmp_path / "r.csv", Corrections.MP2020)
-    assert (done.new, done.rejected) == (1, 1)
+    assert (done.new, done.rejected) == (1, 2)
+    assert store.functional_of("t") == "GGA"
     assert store.energies("t")[0].correction == pytest.approx((-0.687 - 2.256) / 2, abs=0.01)
 
 

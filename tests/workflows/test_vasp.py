@@ -25,7 +25,7 @@ from gnome_torch.records import Relaxation
 from gnome_torch.stability.corrections import CorrectionScheme, correction
 from workflows.campaign import start_workflow
 from workflows.relax import Theory, relaxation_workflow, theory
-from workflows.relax.vasp import VaspPbeTheory, VaspR2scanTheory, VaspRelaxation
+from workflows.relax.vasp import VaspPbeTheory, VaspR2scanTheory, VaspRelaxation, published_valences
 from workflows.settings import CampaignSettings, parse_settings
 from workflows.store import Store
 
@@ -287,10 +287,20 @@ def test_the_old_release_keeps_w_pv() -> None:
     level = theory(VaspPbeTheory(potcars="PBE"))
     assert isinstance(level, VaspRelaxation)
     assert level.symbols(crystals()["W"]) == {"W": "W_pv"}
-    assert level.symbols(crystals()["YbN"])["Yb"] == "Yb_3"
+    assert level.refusal(crystals()["YbN"]) == "theory 'vasp-pbe-mp' has no Yb: choose another theory"  # nor Yb_2
     assert level.id != theory(VaspPbeTheory()).id
     assert theory(VaspPbeTheory(max_restarts=0, wall_time_h=3)).id == theory(VaspPbeTheory()).id
     assert theory(VaspPbeTheory(incar={"ENCUT": 600})).id != theory(VaspPbeTheory()).id
+
+
+@pytest.mark.parametrize("kind", [VaspPbeTheory, VaspR2scanTheory])
+@pytest.mark.parametrize("release", ["PBE", "PBE_52", "PBE_54", "PBE_64"])
+def test_every_element_has_a_published_potential(kind: Any, release: str) -> None:
+    level = theory(kind(potcars=release))
+    published = published_valences(release)
+    for element in sorted(level.settings.supported):
+        (symbol,) = level.symbols(Structure(Lattice.cubic(4.0), [element], [[0, 0, 0]])).values()
+        assert symbol in published, (element, symbol)
 
 
 def test_doctor_dft(vasp: Any, tmp_path: Path, gnome: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,13 @@ class VaspTheory(TheoryBase):
         {"wall_time_h", "max_errors", "max_restarts", "max_atoms", "max_electrons", "poll_s", "potcar_spec"}
     )
     optional: ClassVar[frozenset[str]] = frozenset({"incar"})
+    # the releases before 5.4 have no Yb_3
+    lacking: ClassVar[dict[str, frozenset[str]]] = dict.fromkeys(("PBE", "PBE_52"), frozenset({"Yb"}))
+
+    @property
+    def supported(self) -> frozenset[str]:
+        """Elements for which the release has the potential that is used."""
+        return super().supported - self.lacking.get(self.potcars, frozenset())
 
     def pseudopotentials(self) -> dict[str, str]:
         """Choices in the place of the Materials Project's."""
@@ -59,6 +66,8 @@ class VaspR2scanTheory(VaspTheory):
     """r2SCAN with the Materials Project's settings: the second opinion on phases found stable."""
 
     name: Literal["vasp-r2scan-mp"] = "vasp-r2scan-mp"
+    # nor W_sv, which this input set wants
+    lacking: ClassVar[dict[str, frozenset[str]]] = dict.fromkeys(("PBE", "PBE_52"), frozenset({"W", "Yb"}))
 
 
 class VaspRelaxation(Theory):
@@ -156,7 +165,7 @@ class VaspRelaxation(Theory):
 
     def electrons(self, structure: Structure) -> float:
         """Valence electrons of a cell, by the published potentials."""
-        valences = _valences(self.settings.potcars)
+        valences = published_valences(self.settings.potcars)
         symbols = self.symbols(structure)
         return sum(amount * valences.get(symbols[e.symbol], e.Z) for e, amount in structure.composition.items())
 
@@ -214,7 +223,7 @@ def _handler(correction: dict[str, Any]) -> str:
 
 
 @cache
-def _valences(functional: str) -> dict[str, float]:
+def published_valences(functional: str) -> dict[str, float]:
     """Valence electrons of each published potential of a release, by its symbol."""
     path = files("pymatgen.io.vasp") / "potcar-summary-stats.json.bz2"
     summary = json.loads(bz2.decompress(path.read_bytes()))

@@ -73,14 +73,15 @@ def _write(result: SearchResult, directory: Path, plan: Mapping[str, Any], stem:
     directory.mkdir(parents=True, exist_ok=True)
     old = _summary(directory, stem).get("files", [])
     (directory / f"{stem}.json").unlink(missing_ok=True)
-    for name in old:
+    cif = plan["format"] == "cif"
+    paths = [directory / f"{result.formula}-{crystal.attempt:05d}.cif" for crystal in result.crystals]
+    paths = paths if cif else [directory / f"{stem}.extxyz"]
+    for name in set(old) - {path.name for path in paths}:
         (directory / name).unlink(missing_ok=True)
-    if plan["format"] == "cif":
-        paths = [directory / f"{result.formula}-{crystal.attempt:05d}.cif" for crystal in result.crystals]
+    if cif:
         for crystal, path in zip(result.crystals, paths, strict=True):
             write_text(crystal.structure.to(fmt="cif", symprec=None), path)
     else:
-        paths = [directory / f"{stem}.extxyz"]
         write_text(as_extxyz(result), paths[0])
     summary = {
         "plan": plan,
