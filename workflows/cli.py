@@ -169,6 +169,9 @@ def campaign_status(name: NAME) -> None:
             console.print(f"failed in round {row['number']}: {candidate['formula']}: {candidate['reason']}")
         for search in store.round_searches(name, row["number"], "failed"):
             console.print(f"search failed in round {row['number']}: {search['formula']}: {search['reason']}")
+    if again := store.tally_rechecks(name):
+        counts = ", ".join(f"{count} {'waiting' if state == 'selected' else state}" for state, count in again.items())
+        console.print(f"second opinion: {counts}")
 
 
 @campaign.command("list", epilog="Example: gnome campaign list")
@@ -428,6 +431,11 @@ def _notes(row: PhaseRow) -> list[str]:
         notes.append(f"like {row.analogue}")
     if row.likely_disorder:
         notes.append(f"probably disordered: {', '.join(row.likely_disorder)}")
+    notes += row.warnings
+    if row.recheck_e_above_hull is not None:
+        notes.append(f"{row.recheck_e_above_hull:.3f} eV/atom above the hull of {row.recheck}")
+    elif row.recheck:
+        notes.append(f"second opinion: {row.recheck}")
     return notes
 
 
@@ -440,7 +448,11 @@ def _csv(rows: list[PhaseRow]) -> str:
     writer = csv.DictWriter(buffer, [field.name for field in fields(PhaseRow)], lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        texts = {"lineage": " | ".join(row.lineage), "likely_disorder": " ".join(row.likely_disorder)}
+        texts = {
+            "lineage": " | ".join(row.lineage),
+            "likely_disorder": " ".join(row.likely_disorder),
+            "warnings": "; ".join(row.warnings),
+        }
         writer.writerow({**row.as_dict(), **texts})
     return buffer.getvalue()
 

@@ -15,10 +15,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from workflows.campaign import campaign_settings, start_workflow
+from workflows.campaign import start_workflow
 from workflows.launch import add_once, fizzled, refresh_stale, rerun_interrupted, rerun_lost
 from workflows.settings import parse_settings
 from workflows.store import ENDED, Store
+from workflows.stored import campaign_settings
 from workflows.worker import is_dead
 
 MAX_RESTARTS = 20
@@ -201,7 +202,12 @@ def status_lines(store: Store, name: str) -> list[tuple[int, str, int, int, str]
             note = ", ".join(filter(None, [note, f"{stable} on the hull"]))
         lines.append((number, label, ended, total, note))
     latest = rounds[-1] if rounds else None
-    if latest and "closed" in latest and store.campaign(name)["state"] == "running":
+    if again := store.tally_rechecks(name):
+        done = sum(again.get(state, 0) for state in ENDED)
+        note = f"{again['failed']} failed" if "failed" in again else ""
+        lines.append((-1, "second opinion: relaxing stable phases again", done, sum(again.values()), note))
+    document = store.campaign(name)
+    if latest and "closed" in latest and document["state"] == "running" and not document.get("over"):
         trained = store.model(f"{name}/{latest['number'] + 1}")
         label = f"round {latest['number'] + 1}: " + ("generating" if trained else "training the networks")
         lines.append((latest["number"] + 1, label, 0, 0, ""))

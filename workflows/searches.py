@@ -18,10 +18,11 @@ from gnome_torch.candidates.random_search.files import read_crystals
 from gnome_torch.candidates.random_search.search import RandomCrystal
 from gnome_torch.records import Candidate, Lineage, Prediction, Relaxation, structure_key
 from gnome_torch.similarity import Distinct
-from workflows.campaign import PRIORITY, advance, campaign_settings
+from workflows.campaign import advance
 from workflows.launch import add_once
 from workflows.settings import CampaignSettings
 from workflows.store import Store
+from workflows.stored import PRIORITY, campaign_settings
 
 FOLDER = "search"
 

@@ -13,11 +13,11 @@ from gnome_torch.candidates.compositions import compositions, number_of_formulas
 from gnome_torch.candidates.structural import known_compositions
 from gnome_torch.records import Prediction, Predictions
 from gnome_torch.screening import screen
-from workflows.campaign import COMPOSITION, campaign_settings, model_id
 from workflows.firetasks.train import round_directory
 from workflows.hulls import current_hull
 from workflows.searches import launch_searches
 from workflows.store import Store
+from workflows.stored import COMPOSITION, campaign_settings, model_id
 
 FOLDER = "compositions"
 

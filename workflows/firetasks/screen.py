@@ -9,10 +9,12 @@ from fireworks import FiretaskBase, FWAction, explicit_serialize
 
 from gnome_torch.candidates.shards import read_parents
 from gnome_torch.screening import Cascade, Predict, by_parent, screen
-from workflows.campaign import campaign_settings, launch_relaxations
+from workflows.campaign import advance
 from workflows.firetasks.train import round_directory
 from workflows.hulls import current_hull
+from workflows.relaxations import launch_relaxations
 from workflows.store import Store, round_id
+from workflows.stored import campaign_settings
 
 
 @explicit_serialize
@@ -33,6 +35,7 @@ class ScreenCandidates(FiretaskBase):
         if "selected" not in store.round(name, number).get("counts", {}):
             choose(store, name, number)
         launch_relaxations(store, self.launchpad, name, number)
+        advance(store, self.launchpad, name)
         return FWAction(stored_data={"selected": store.count_candidates(name, number)})
 
 

@@ -12,9 +12,10 @@ from gnome_torch.candidates.random_search.options import GeneratorMissingError, 
 from gnome_torch.candidates.random_search.search import generator_of, search
 from gnome_torch.records import Relaxation
 from gnome_torch.stability.plausibility import implausible
-from workflows.campaign import advance, campaign_settings, launch_relaxations
+from workflows.campaign import advance
 from workflows.firetasks.record import failure_of_parent, is_a_result
 from workflows.relax import Theory, theory
+from workflows.relaxations import launch_relaxations
 from workflows.searches import (
     PreRelaxed,
     candidate_of,
@@ -28,6 +29,7 @@ from workflows.searches import (
 )
 from workflows.settings import CampaignSettings
 from workflows.store import Store
+from workflows.stored import campaign_settings
 
 
 @explicit_serialize
@@ -127,8 +129,7 @@ class RecordSearch(FiretaskBase):
             store.end_search(name, formula, "failed", reason=reason, directory=directory)
         if store.search(name, formula)["state"] == "searched":
             launch_relaxations(store, self.launchpad, name, number, search=formula)
-        else:
-            advance(store, self.launchpad, name)
+        advance(store, self.launchpad, name)
         return FWAction(stored_data={"formula": formula, "state": store.search(name, formula)["state"]})
 
     def _select(self, store: Store, settings: CampaignSettings) -> None:

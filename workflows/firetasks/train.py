@@ -7,9 +7,9 @@ from typing import Any
 
 from fireworks import FiretaskBase, FWAction, explicit_serialize
 
-from workflows.campaign import STRUCTURE, campaign_settings
 from workflows.settings import CampaignSettings
 from workflows.store import Store
+from workflows.stored import STRUCTURE, campaign_settings
 
 
 def round_directory(settings: CampaignSettings, number: int) -> Path:

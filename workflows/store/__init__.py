@@ -69,6 +69,7 @@ class Store(Campaigns, Candidates, Entries, Imports, Searches):
         self.rounds.create_index([("campaign", ASCENDING), ("number", ASCENDING)])
         self.candidates.create_index([("campaign", ASCENDING), ("round", ASCENDING), ("state", ASCENDING)])
         self.candidates.create_index([("campaign", ASCENDING), ("search", ASCENDING)])
+        self.candidates.create_index([("recheck_of", ASCENDING)])
         self.entries.create_index([("theory", ASCENDING), ("chemsys", ASCENDING)])
         self.entries.create_index([("theory", ASCENDING), ("formula", ASCENDING)])
         self.entries.create_index([("campaigns", ASCENDING), ("stability.e_above_hull", ASCENDING)])

@@ -108,6 +108,10 @@ class Campaigns:
             {"_id": name, "state": "running"}, {"$set": {"state": state, "reason": reason, "ended": now()}}
         )
 
+    def campaign_is_over(self, name: str, reason: str) -> None:
+        """Note that no round follows, and why; what is being relaxed again may still be on its way."""
+        self.campaigns.update_one({"_id": name, "over": None}, {"$set": {"over": reason}})
+
     # rounds
 
     def open_round(self, campaign: str, number: int) -> None:
