@@ -10,6 +10,7 @@ from fireworks import FiretaskBase, FWAction, explicit_serialize
 from pymatgen.core import Structure
 
 from workflows.campaign import advance
+from workflows.continuation import go_on, watch
 from workflows.firetasks.record import RelaxationInterruptedError, failure_of_parent, is_a_result
 from workflows.outcome import Ended, keep_steps, settle
 from workflows.relax import Theory
@@ -39,15 +40,20 @@ class RelaxMany(FiretaskBase):
         name = self["campaign"]
         level, rough = campaign_theory(store, name), prerelaxation(store, name)
         steps = campaign_settings(store, name).root / "steps"
-        for key in store.waiting_among(self["candidates"]):
-            candidate = store.begin_candidate(key)
-            if candidate["begun"] > MAX_DEATHS:
-                reason = f"{MAX_DEATHS} workers ended without a word while they relaxed it"
-                store.end_candidate(key, "failed", reason=reason, directory=str(Path.cwd()))
-                continue
-            settle(store, level, candidate, relaxed(candidate, level, rough))
-            if level.settings.keep_steps:
-                keep_steps(level, [Path.cwd()], steps / f"{key.rpartition('/')[2]}.extxyz")
+        with watch() as stopped:
+            for key in store.waiting_among(self["candidates"]):
+                if stopped():
+                    title = f"{name}: crystals of round {self['round']}, goes on"
+                    return go_on(self, fw_spec, title, f"candidate {key}")
+                candidate = store.begin_candidate(key)
+                if candidate["begun"] > MAX_DEATHS:
+                    reason = f"{MAX_DEATHS} workers ended without a word while they relaxed it"
+                    store.end_candidate(key, "failed", reason=reason, directory=str(Path.cwd()))
+                    continue
+                ended = relaxed(candidate, level, rough)
+                if level.settings.keep_steps:
+                    keep_steps(level, [Path.cwd()], steps / f"{key.rpartition('/')[2]}.extxyz")
+                settle(store, level, candidate, ended)
         return FWAction(stored_data={"candidates": len(self["candidates"])})
 
 

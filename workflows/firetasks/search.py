@@ -13,6 +13,7 @@ from gnome_torch.candidates.random_search.search import generator_of, search
 from gnome_torch.records import Relaxation
 from gnome_torch.stability.plausibility import implausible
 from workflows.campaign import advance
+from workflows.continuation import go_on, watch
 from workflows.firetasks.record import failure_of_parent, is_a_result
 from workflows.relax import Theory, theory
 from workflows.relaxations import launch_relaxations
@@ -83,8 +84,13 @@ class PrerelaxCrystals(FiretaskBase):
             return FWAction()
         cheap, path = theory(prerelax), pre_relaxed_path(settings, number, formula)
         done = {result.attempt for result in read_pre_relaxed(path)}
-        for crystal in crystals_of(settings, number, formula):
-            if crystal.attempt not in done:
+        with watch() as stopped:
+            for crystal in crystals_of(settings, number, formula):
+                if crystal.attempt in done:
+                    continue
+                if stopped():
+                    title = f"{name}: search {formula}: pre-relax, goes on"
+                    return go_on(self, fw_spec, title, f"crystal {crystal.attempt}")
                 write_pre_relaxed(pre_relax(crystal.structure, crystal.attempt, cheap), path)
         results = read_pre_relaxed(path)
         failed = sum(result.relaxation is None for result in results)
