@@ -23,7 +23,8 @@ from gnome_torch.candidates.decoration import decorations, elemental_crystals, o
 from gnome_torch.candidates.prototypes import prototypes
 from gnome_torch.data.files import read_structures
 from gnome_torch.records import Candidate, structure_key
-from workflows.launch import add_once, start_firework
+from workflows.control import add_workflows
+from workflows.launch import start_firework
 from workflows.relax import theory
 from workflows.relaxations import LAUNCHED, launch_relaxations
 from workflows.settings import CampaignSettings, SettingsError, parse_settings
@@ -156,7 +157,12 @@ def first_crystals(settings: CampaignSettings) -> Iterable[tuple[Candidate, Stru
 
 
 def advance(store: Store, launchpad: LaunchPad, name: str) -> None:
-    """Add the workflow that follows a round, for every round of which enough has ended; once, whoever tries."""
+    """Add the workflow that follows a round, for every round of which enough has ended; once, whoever tries.
+
+    Nothing follows in a campaign that is paused or has ended.
+    """
+    if store.campaign(name)["state"] != "running":
+        return
     settings = campaign_settings(store, name)
     rounds = store.all_rounds(name)
     for document in rounds:
@@ -170,7 +176,7 @@ def advance(store: Store, launchpad: LaunchPad, name: str) -> None:
             store, settings, document["number"]
         ):
             with store.claim(name, document["number"], "next"):
-                add_once(launchpad, [round_workflow(settings, document["number"] + 1)])
+                add_workflows(store, launchpad, name, [round_workflow(settings, document["number"] + 1)])
 
 
 def _is_over(store: Store, settings: CampaignSettings, number: int) -> bool:

@@ -20,7 +20,7 @@ from workflows.launch import add_once, fizzled, refresh_stale, rerun_interrupted
 from workflows.settings import parse_settings
 from workflows.store import ENDED, Store
 from workflows.stored import campaign_settings
-from workflows.worker import is_dead
+from workflows.worker import of_a_dead_worker
 
 MAX_RESTARTS = 20
 STALE_S = 30.0
@@ -48,7 +48,7 @@ def run_campaign(launchpad: LaunchPad, name: str, n_workers: int, console: Conso
     """
     store = Store(launchpad.db)
     directory = campaign_settings(store, name).root
-    rerun_lost(launchpad, is_dead)
+    rerun_lost(launchpad, of_a_dead_worker)
     refresh_stale(launchpad, 0.0)  # no worker of ours is alive yet; others are done within milliseconds
     rerun_interrupted(launchpad, name)
     # whoever added the campaign may have died before its first Firework was there
@@ -93,7 +93,7 @@ class _Workers:
         for index, process in enumerate(self.processes):
             if process.poll() is None:
                 continue
-            rerun_lost(self.launchpad, is_dead)
+            rerun_lost(self.launchpad, of_a_dead_worker)
             if process.returncode == 0:  # it saw the end of the campaign before we did
                 continue
             self.restarts += 1
@@ -112,7 +112,7 @@ class _Workers:
             process.kill()  # whatever they were doing is run again from its beginning
         for process in self.processes:
             process.wait()
-        rerun_lost(self.launchpad, is_dead)
+        rerun_lost(self.launchpad, of_a_dead_worker)
 
 
 @contextmanager

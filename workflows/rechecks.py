@@ -13,8 +13,8 @@ from typing import Any
 from fireworks import LaunchPad
 
 from gnome_torch.stability.hull import STABLE_TOLERANCE
+from workflows.control import add_workflows
 from workflows.hulls import renew
-from workflows.launch import add_once
 from workflows.relaxations import candidate_workflow, not_yet_computed
 from workflows.store import Store
 from workflows.stored import campaign_settings, recheck_theory
@@ -28,7 +28,9 @@ def launch_rechecks(store: Store, launchpad: LaunchPad, name: str, number: int) 
     with store.claim(name, number, "rechecks"):
         store.select_rechecks(name, number, level.id, _wanted(store, name))
         waiting = not_yet_computed(store, store.waiting_rechecks(name), level)
-        add_once(launchpad, [candidate_workflow(d, level, None, name, d["after_round"]) for d in waiting])
+        add_workflows(
+            store, launchpad, name, [candidate_workflow(d, level, None, name, d["after_round"]) for d in waiting]
+        )
 
 
 def conclude(store: Store, name: str) -> None:

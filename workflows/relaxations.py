@@ -13,7 +13,7 @@ from fireworks import Firework, LaunchPad, Workflow
 from pymatgen.core import Structure
 
 from gnome_torch.records import content_hash
-from workflows.launch import add_once
+from workflows.control import add_workflows
 from workflows.relax import Theory, relaxation_workflow
 from workflows.store import Store
 from workflows.stored import PRIORITY, campaign_settings, campaign_theory, candidate_theory, entry_id, prerelaxation
@@ -47,7 +47,7 @@ def launch_relaxations(store: Store, launchpad: LaunchPad, name: str, number: in
             chunks = [keys[start : start + size] for start in range(0, len(keys), size)]
             wanted = {document["_id"] for document in to_compute}
             workflows = [chunk_workflow(chunk, name, number) for chunk in chunks if not wanted.isdisjoint(chunk)]
-        add_once(launchpad, workflows)
+        add_workflows(store, launchpad, name, workflows)
 
 
 def launch_restart(store: Store, launchpad: LaunchPad, name: str, number: int, key: str) -> None:
@@ -55,7 +55,12 @@ def launch_restart(store: Store, launchpad: LaunchPad, name: str, number: int, k
     document = store.candidate(key)
     if document["state"] == "selected":
         with store.claim(name, number, f"restart {key.rpartition('/')[2]} {document['restarts']}"):
-            add_once(launchpad, [candidate_workflow(document, candidate_theory(store, document), None, name, number)])
+            add_workflows(
+                store,
+                launchpad,
+                name,
+                [candidate_workflow(document, candidate_theory(store, document), None, name, number)],
+            )
 
 
 def not_yet_computed(store: Store, waiting: Sequence[dict[str, Any]], level: Theory) -> list[dict[str, Any]]:

@@ -108,6 +108,12 @@ class Campaigns:
             {"_id": name, "state": "running"}, {"$set": {"state": state, "reason": reason, "ended": now()}}
         )
 
+    def set_campaign_state(self, name: str, among: list[str], to: str) -> bool:
+        """Change the state of a campaign, if it is one of some; returns whether it was."""
+        ended = {"ended": now(), "reason": "by its user"} if to == "stopped" else {}
+        found = self.campaigns.update_one({"_id": name, "state": {"$in": among}}, {"$set": {"state": to, **ended}})
+        return bool(found.matched_count)
+
     def campaign_is_over(self, name: str, reason: str) -> None:
         """Note that no round follows, and why; what is being relaxed again may still be on its way."""
         self.campaigns.update_one({"_id": name, "over": None}, {"$set": {"over": reason}})
