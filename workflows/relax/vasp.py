@@ -22,7 +22,7 @@ from pymatgen.core import Structure
 from gnome_torch.records import Relaxation
 from gnome_torch.stability.corrections import PSEUDOPOTENTIAL_SHIFTS, CorrectionScheme
 from workflows.relax.base import Theory, TheoryBase
-from workflows.relax.site import COMMAND, GAMMA_COMMAND
+from workflows.site import COMMAND, GAMMA_COMMAND
 
 WITHOUT_W_PV = ("PBE_54", "PBE_64")
 
