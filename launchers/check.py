@@ -7,9 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fireworks.utilities.fw_serializers import load_object_from_file
-
-from launchers.files import ADAPTER
+from launchers.files import read_adapter
 from workflows.queues import CATEGORIES, Category
 from workflows.slurm import SlurmError, ask_slurm
 
@@ -29,7 +27,7 @@ class Verdict:
 
 def batch_script(directory: Path, category: Category) -> str:
     """The script of a category's job, as FireWorks fills it in, for a Firework 0 that there never is."""
-    adapter = load_object_from_file(str(directory / category / ADAPTER))
+    adapter = read_adapter(directory, category)
     adapter["rocket_launch"] += " --fw_id 0"
     script: str = adapter.get_script_str(str(directory / category))
     return script

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from fireworks.user_objects.queue_adapters.common_adapter import CommonAdapter
 
 from workflows.queues import CATEGORIES, Category
 from workflows.site import Site
@@ -67,6 +68,11 @@ def launcher_files(site: Site, place: Place) -> dict[str, str]:
     return files
 
 
+def read_adapter(directory: Path, category: Category) -> CommonAdapter:
+    """A category's queue adapter. FireWorks' own reader would import all its packages to find the class."""
+    return CommonAdapter.from_dict(yaml.safe_load((directory / category / ADAPTER).read_text()))
+
+
 def job_name(category: Category) -> str:
     """Name of a category's jobs in SLURM's queue, by which they are counted."""
     return f"gnome-{category}"
@@ -98,11 +104,13 @@ def _adapter(site: Site, category: Category, place: Place) -> dict[str, Any]:
     return {
         "_fw_name": "CommonAdapter",
         "_fw_q_type": "SLURM",
+        "_fw_q_name": category,
         "_fw_template_file": str(place.directory / JOB_SCRIPT),
         "_fw_timeout": 60,
         # our own two: FireWorks passes over what begins with an underscore
         "_jobs": queue.jobs,
         "_pack": queue.pack,
+        "logdir": str(place.directory / category),  # without one, FireWorks keeps sbatch's errors to itself
         **{name: value for name, value in options.items() if value is not None},
     }
 

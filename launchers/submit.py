@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,10 +17,9 @@ from pathlib import Path
 import yaml
 from fireworks import FWorker, LaunchPad
 from fireworks.queue.queue_launcher import launch_rocket_to_queue
-from fireworks.utilities.fw_serializers import load_object_from_file
 from fireworks.utilities.fw_utilities import create_datestamp_dir, get_fw_logger
 
-from launchers.files import ADAPTER, FW_CONFIG, WORKER, job_name
+from launchers.files import FW_CONFIG, WORKER, job_name, read_adapter
 from workflows.connection import read_launchpad_file
 from workflows.queues import Category
 from workflows.slurm import SlurmError, slurm_jobs
@@ -66,13 +66,13 @@ def submit(launchpad: LaunchPad, directory: Path, category: Category) -> Iterato
     """
     place = directory / category
     fworker = FWorker.from_file(str(place / WORKER))
-    adapter = load_object_from_file(str(place / ADAPTER))
+    adapter = read_adapter(directory, category)
     ready: int = launchpad.get_fw_ids({"state": "READY", **fworker.query}, count_only=True)
     if not ready:
         return
     free = adapter["_jobs"] - len(slurm_jobs(job_name(category)))
     for _ in range(min(free, math.ceil(ready / adapter["_pack"]))):
-        with _reasons() as reasons:
+        with _reasons(category) as reasons:
             job = launch_rocket_to_queue(
                 launchpad, fworker, adapter, _block(place), reserve=True, strm_lvl="CRITICAL", create_launcher_dir=True
             )
@@ -104,14 +104,16 @@ class _Keep(logging.Handler):
 
 
 @contextmanager
-def _reasons() -> Iterator[list[str]]:
+def _reasons(category: Category) -> Iterator[list[str]]:
     """What FireWorks logs as an error, which it does not raise."""
     keep = _Keep()
-    loggers = [logging.getLogger(name) for name in ("queue.launcher", "qadapter.SLURM")]
+    loggers = [logging.getLogger(name) for name in ("queue.launcher", f"qadapter.{category}")]
     for logger in loggers:
         logger.addHandler(keep)
     try:
-        yield keep.messages
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # monty's, of FireWorks' use of it
+            yield keep.messages
     finally:
         for logger in loggers:
             logger.removeHandler(keep)

@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -82,12 +83,12 @@ def missing_programs() -> list[str]:
 
 
 @contextlib.contextmanager
-def running_slurm(state: Path) -> Iterator[Slurm]:
+def running_slurm() -> Iterator[Slurm]:
     """A cluster for as long as the block lasts; its daemons end with it, and the jobs that are left.
 
-    Args:
-        state: an empty directory, whose path is short enough for a socket.
+    Its directory is not pytest's: munged wants one that others can pass through.
     """
+    state = Path(tempfile.mkdtemp(prefix="slurm-"))
     for name in ("etc", "munge", "ctld", "log", "run", "spool"):
         (state / name).mkdir(parents=True)
     for directory in (state, state / "munge"):
@@ -108,6 +109,7 @@ def running_slurm(state: Path) -> Iterator[Slurm]:
             slurm.ask("scancel", "--me", "--signal=KILL", "--full")
             slurm.ask("scancel", "--me")
         _stop_daemons(state)
+        shutil.rmtree(state)
 
 
 def _start_daemons(state: Path, slurm: Slurm) -> None:
