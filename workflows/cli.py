@@ -30,7 +30,7 @@ machine-learned potential in the place of DFT.
   2. A campaign      [bold]gnome campaign start workflows/examples/quickstart.yaml[/bold]
                      (the same as [bold]lpad add[/bold], with checks)
   3. Workers         [bold]gnome campaign run quickstart[/bold] here,
-                     or [bold]rlaunch rapidfire[/bold], or [bold]qlaunch -r rapidfire[/bold] on a cluster
+                     or [bold]rlaunch rapidfire[/bold], or [bold]gnome launchers[/bold] on a cluster
   4. Progress        [bold]gnome campaign status quickstart[/bold], [bold]lpad get_wflows[/bold]
   5. New phases      [bold]gnome stable --campaign quickstart[/bold]
 
@@ -494,11 +494,13 @@ def _is_for_the_user(error: Exception) -> bool:
     from workflows.embedded import EmbeddedDatabaseError
     from workflows.local import CampaignStuckError
     from workflows.settings import SettingsError
+    from workflows.slurm import SlurmError
     from workflows.store import StoreError
 
     kinds: tuple[type[Exception], ...] = (
         SettingsError,
         StoreError,
+        SlurmError,
         EmbeddedDatabaseError,
         CampaignStuckError,
         StructureFileError,

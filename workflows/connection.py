@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import yaml
@@ -24,7 +25,7 @@ def launchpad_settings() -> dict[str, object]:
     FireWorks finds: my_launchpad.yaml here, or as FW_CONFIG_FILE says. Without either, the embedded server's address.
 
     Raises:
-        StoreError: the file cannot be read.
+        StoreError: as `read_launchpad_file`.
     """
     if uri := os.environ.get(URI_VARIABLE):
         name = os.environ.get(NAME_VARIABLE, DEFAULT_NAME)
@@ -32,13 +33,31 @@ def launchpad_settings() -> dict[str, object]:
     if not LAUNCHPAD_LOC:
         name = os.environ.get(NAME_VARIABLE, DEFAULT_NAME)
         return {"host": "127.0.0.1", "port": 27017, "name": name, "strm_lvl": "WARNING"}
-    try:
-        settings = yaml.safe_load(Path(LAUNCHPAD_LOC).read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise StoreError(f"{LAUNCHPAD_LOC}: cannot be read: {' '.join(str(error).split())}") from None
-    if not isinstance(settings, dict) or not settings.get("host"):
-        raise StoreError(f"{LAUNCHPAD_LOC}: no 'host' in it: see the my_launchpad.yaml of gnome-torch")
+    settings = read_launchpad_file(Path(LAUNCHPAD_LOC))
     return {**settings, "name": os.environ.get(NAME_VARIABLE) or settings.get("name") or DEFAULT_NAME}
+
+
+def read_launchpad_file(path: Path) -> dict[str, object]:
+    """A my_launchpad.yaml.
+
+    Raises:
+        StoreError: it cannot be read, names no server, or shows others a password.
+    """
+    try:
+        settings = yaml.safe_load(path.read_text())
+        mode = path.stat().st_mode
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise StoreError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
+    if not isinstance(settings, dict) or not settings.get("host"):
+        raise StoreError(f"{path}: no 'host' in it: see the my_launchpad.yaml of gnome-torch")
+    if _holds_password(settings) and mode & 0o077:
+        raise StoreError(f"{path}: holds a password, and others may read it: chmod 600 {path}")
+    return settings
+
+
+def _holds_password(settings: dict[str, object]) -> bool:
+    in_uri = re.search(r"://[^/@:]*:[^/]*@", str(settings["host"]))
+    return bool(settings.get("password") or in_uri)
 
 
 def connect() -> LaunchPad:

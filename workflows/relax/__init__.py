@@ -6,7 +6,6 @@ vasp.py         vasp-pbe-mp, vasp-r2scan-mp
 gpaw.py         gpaw
 registry.py     all of them
 flows.py        a theory's flow as Fireworks
-site.py         what a site sets: VASP's command, its potentials
 checks.py       whether a machine has it, and what the inputs look like
 """
 

@@ -13,8 +13,8 @@ from typing import Any
 from pymatgen.core import SETTINGS, Structure
 
 from workflows.relax.base import Theory
-from workflows.relax.site import COMMAND, apply_site, site_file
 from workflows.relax.vasp import VaspRelaxation
+from workflows.site import COMMAND, apply_site, site_file
 from workflows.strict import SettingsError
 
 

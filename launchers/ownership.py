@@ -1,0 +1,64 @@
+"""Files that we write say so, and nothing else is ever written over.
+
+The last line of each holds a hash of all that is above it: a file that somebody has changed is theirs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from workflows.strict import SettingsError
+
+MARK = "# written by 'gnome launchers write'; change the site file instead. sha256 "
+
+
+def write_owned(directory: Path, files: Mapping[str, str]) -> list[str]:
+    """Write files, all or none of them, and return the paths of those that changed.
+
+    Args:
+        directory: made if need be.
+        files: text by the path below the directory.
+
+    Raises:
+        SettingsError: a file is there that somebody else has written or changed, or cannot be written.
+    """
+    sealed = {name: _seal(text) for name, text in files.items()}
+    try:
+        foreign = [name for name in files if not _is_ours(directory / name)]
+        if foreign:
+            reason = "not written by 'gnome launchers write', or changed since: move it away, or take another --out"
+            raise SettingsError("\n".join(f"{directory / name}: {reason}" for name in foreign))
+        changed = [name for name, text in sealed.items() if _content(directory / name) != text.encode()]
+        for name in changed:
+            _replace(directory / name, sealed[name])
+    except OSError as error:
+        raise SettingsError(f"{error.filename or directory}: cannot be written: {error.strerror}") from None
+    return changed
+
+
+def _seal(text: str) -> str:
+    return f"{text}{MARK}{hashlib.sha256(text.encode()).hexdigest()}\n"
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.exists() else None
+
+
+def _is_ours(path: Path) -> bool:
+    if not path.exists():
+        return not path.is_symlink()
+    text = path.read_bytes().decode(errors="replace")
+    return text == _seal(text.rpartition(MARK)[0])
+
+
+def _replace(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_text(text)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,49 @@
+"""The `gnome` command with `gnome launchers`, and a SLURM for the session."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from slurm import Slurm, missing_programs, running_slurm
+
+from launchers import cli
+
+ROOT = Path(__file__).parents[2]
+
+Gnome = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def gnome(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Gnome:
+    """Run a command: (exit status, standard output, standard error)."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["gnome", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        output = capsys.readouterr()
+        return int(ended.value.code or 0), output.out, output.err
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Slurm]:
+    """A real SLURM; skips where it is not installed."""
+    if missing := missing_programs():
+        pytest.skip(f"SLURM is not installed ({', '.join(missing)}): apt-get install slurm-wlm munge")
+    with running_slurm() as slurm:
+        yield slurm
+
+
+@pytest.fixture
+def slurm(cluster: Slurm, monkeypatch: pytest.MonkeyPatch) -> Slurm:
+    """It, as the one that SLURM's commands talk to; its jobs find these sources and the tests' Firetasks."""
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{ROOT / 'tests' / 'support'}")
+    monkeypatch.setenv("SLURM_CONF", str(cluster.configuration))
+    return cluster

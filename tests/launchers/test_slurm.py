@@ -1,0 +1,229 @@
+"""On a real SLURM: the database's states are asserted, and what the tasks saw; never a job's exit status."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from fireworks import Firework, LaunchPad
+from slurm import Slurm
+from tasks import SecondTime, UntilSignal, Where
+
+from workflows.slurm import SlurmError, slurm_jobs
+
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(180)]
+
+SITE = """\
+slurm:
+  partition: cpu
+  control: {walltime: 00:10:00, pack: 3}
+  relax: {walltime: 00:10:00, jobs: 4}
+  train: {walltime: 00:10:00, partition: gpu, gpus: 1, cores: 2}
+"""
+
+
+class Jobs:
+    """A directory of `gnome launchers write`, and its LaunchPad."""
+
+    def __init__(self, slurm: Slurm, launchpad: LaunchPad, directory: Path) -> None:
+        self.slurm, self.launchpad, self.directory = slurm, launchpad, directory
+        server = {"host": launchpad.host, "port": launchpad.port, "name": launchpad.name}
+        (directory / "my_launchpad.yaml").write_text(yaml.safe_dump(server))
+
+    def write(self, site: str = SITE) -> subprocess.CompletedProcess[str]:
+        (self.directory / "site.yaml").write_text(site)
+        paths = {"--site": "site.yaml", "--launchpad": "my_launchpad.yaml", "--out": "jobs"}
+        return self.gnome("write", *(str(word) for pair in paths.items() for word in pair))
+
+    def launch(self, *options: str) -> subprocess.CompletedProcess[str]:
+        return self.gnome("launch", "jobs", "--once", *options)
+
+    def gnome(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "launchers.cli", "launchers", *arguments]
+        return subprocess.run(command, cwd=self.directory, capture_output=True, text=True, check=False)
+
+    def add(self, task: Any, category: str, name: str = "some work") -> int:
+        firework = Firework([task], spec={"_category": category}, name=name)
+        (fw_id,) = self.launchpad.add_wf(firework).values()
+        return int(fw_id)
+
+    def wait(self, what: Callable[[], Any], patience_s: float = 60.0) -> Any:
+        end = time.monotonic() + patience_s
+        while time.monotonic() < end:
+            if found := what():
+                return found
+            time.sleep(0.2)
+        logs = "\n".join(path.read_text() for path in self.directory.rglob("job-*.out"))
+        raise AssertionError(f"waited in vain; the jobs wrote:\n{logs}\n{self.slurm.ask('squeue')}")
+
+    def wait_for_state(self, fw_id: int, state: str) -> Any:
+        """The Firework, once it is in that state."""
+        return self.wait(lambda: (found := self.launchpad.get_fw_by_id(fw_id)).state == state and found)
+
+    def stored(self, fw_id: int) -> dict[str, Any]:
+        """What a Firework stored, once it is complete."""
+        data: dict[str, Any] = self.wait_for_state(fw_id, "COMPLETED").launches[-1].action.stored_data
+        return data
+
+    def submitted(self) -> list[Path]:
+        return list(self.directory.rglob("FW_submit.script"))
+
+
+@pytest.fixture
+def jobs(slurm: Slurm, launchpad: LaunchPad, tmp_path: Path) -> Jobs:
+    made = Jobs(slurm, launchpad, tmp_path)
+    done = made.write()
+    assert done.returncode == 0, done
+    return made
+
+
+def test_slurm_takes_the_jobs_or_says_why_not(slurm: Slurm, launchpad: LaunchPad, tmp_path: Path) -> None:
+    made = Jobs(slurm, launchpad, tmp_path)
+    done = made.write()
+    assert done.returncode == 0
+    assert done.stdout.count("SLURM takes it") == 5
+    done = made.write(SITE.replace("partition: gpu", "partition: gpus").replace("cores: 2", "cores: 200"))
+    assert done.returncode == 1
+    assert "REFUSED   train: sbatch: " in done.stdout
+    assert "nvalid partition" in done.stdout
+    assert done.stdout.count("SLURM takes it") == 4
+    assert slurm_jobs() == {}
+
+
+def test_each_category_runs_on_its_own_nodes(jobs: Jobs) -> None:
+    relax = jobs.add(Where(), "relax", "relax K2MgF4; $(touch owned) `id` \"'")
+    train = jobs.add(Where(), "train")
+    generate = jobs.add(Where(), "generate")
+    done = jobs.launch("--category", "relax", "--category", "train")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == 2
+    assert jobs.stored(relax)["SLURMD_NODENAME"] == "c1"
+    seen = jobs.stored(train)
+    assert (seen["SLURMD_NODENAME"], seen["OMP_NUM_THREADS"]) == ("g1", "2")
+    assert seen["CUDA_VISIBLE_DEVICES"] in ("0", "1")
+    assert jobs.launchpad.get_fw_by_id(generate).state == "READY"
+    assert not list(jobs.directory.rglob("owned"))
+    launch = jobs.launchpad.get_fw_by_id(relax).launches[-1]
+    assert f"relax: job {seen_job(jobs, relax)} for Firework {relax}, relax K2MgF4;" in done.stdout
+    assert launch.fworker.name == "slurm-relax"
+
+
+def seen_job(jobs: Jobs, fw_id: int) -> str:
+    return str(jobs.stored(fw_id)["SLURM_JOB_ID"])
+
+
+def test_one_firework_is_one_job(jobs: Jobs) -> None:
+    fw_id = jobs.add(Where(seconds=3), "relax")
+    for _ in range(3):
+        assert jobs.launch().returncode == 0
+    assert jobs.stored(fw_id)
+    assert jobs.launch().stdout == ""
+    assert len(jobs.submitted()) == 1
+
+
+def test_fireworks_own_qlaunch_reads_the_same_files(jobs: Jobs) -> None:
+    fw_id = jobs.add(Where(), "relax")
+    files = ["-w", "relax/my_fworker.yaml", "-q", "relax/my_qadapter.yaml", "--launch_dir", "relax"]
+    qlaunch = Path(sys.executable).parent / "qlaunch"
+    command = [str(qlaunch), "-r", *files, "rapidfire", "-m", "4", "--timeout", "20"]
+    subprocess.run(command, cwd=jobs.directory / "jobs", check=True, capture_output=True)
+    assert jobs.stored(fw_id)["SLURMD_NODENAME"] == "c1"
+    assert len(jobs.submitted()) == 1
+
+
+def test_no_more_jobs_than_the_site_allows(jobs: Jobs) -> None:
+    ids = [jobs.add(Where(seconds=4), "relax") for _ in range(6)]
+    assert len(jobs.launch().stdout.splitlines()) == 4
+    assert jobs.launch().stdout == ""
+    for fw_id in ids[:4]:
+        jobs.stored(fw_id)
+    jobs.wait(lambda: not slurm_jobs("gnome-relax"))
+    assert len(jobs.launch().stdout.splitlines()) == 2
+    for fw_id in ids[4:]:
+        jobs.stored(fw_id)
+
+
+def test_packed_workers_share_a_job(jobs: Jobs) -> None:
+    ids = [jobs.add(Where(seconds=1), "control") for _ in range(8)]
+    assert len(jobs.launch().stdout.splitlines()) == 2  # the site's limit; eight for three workers each would be three
+    assert len({seen_job(jobs, fw_id) for fw_id in ids}) == 2
+    assert len(jobs.submitted()) == 2
+    jobs.wait(lambda: not slurm_jobs("gnome-control"))
+
+
+def test_the_warning_reaches_the_task(jobs: Jobs) -> None:
+    """Alone in its job, where the worker takes the place of the shell, and with others, to which it is passed on."""
+    alone = jobs.add(UntilSignal(), "relax")
+    packed = [jobs.add(UntilSignal(), "control") for _ in range(3)]
+    control = yaml.safe_load((jobs.directory / "jobs" / "control" / "my_qadapter.yaml").read_text())
+    assert control["_pack"] == 3
+    assert len(jobs.launch().stdout.splitlines()) == 2
+    jobs.wait(lambda: len([p for p in jobs.directory.rglob("ready") if p.is_file()]) == 4)
+    for job in slurm_jobs():
+        jobs.slurm.ask("scancel", "--signal=USR1", "--batch", job)
+    for fw_id in (alone, *packed):
+        assert jobs.stored(fw_id)["signals"] == [10]
+    jobs.wait(lambda: not slurm_jobs())
+
+
+def test_a_requeued_job_runs_its_firework_again(jobs: Jobs) -> None:
+    mark = jobs.directory / "mark"
+    fw_id = jobs.add(SecondTime(mark=str(mark)), "relax")
+    jobs.launch()
+    jobs.wait(mark.exists)
+    (job,) = slurm_jobs("gnome-relax")
+    jobs.slurm.ask("scontrol", "requeue", job)
+    assert jobs.stored(fw_id) == {"attempts": 2, "restarts": "1"}
+    assert jobs.launchpad.get_reservation_id_from_fw_id(fw_id) == job
+    (log,) = jobs.directory.rglob("job-*.out")
+    assert log.read_text().count("Task started") == 2  # the first attempt's log is kept
+    assert f"Fireworks [{fw_id}] are run again" in log.read_text()
+
+
+def test_a_cancelled_reservation_can_be_found(jobs: Jobs) -> None:
+    """What `gnome doctor` has to repair: a Firework that is reserved for a job that is no more."""
+    jobs.slurm.ask("scontrol", "update", "PartitionName=cpu", "State=DOWN")
+    try:
+        fw_id = jobs.add(Where(), "relax")
+        jobs.launch()
+        job = jobs.launchpad.get_reservation_id_from_fw_id(fw_id)
+        assert slurm_jobs()[job] == "PENDING"
+        jobs.slurm.ask("scancel", job)
+        jobs.wait(lambda: job not in slurm_jobs())
+        assert jobs.launchpad.get_fw_by_id(fw_id).state == "RESERVED"
+    finally:
+        jobs.slurm.ask("scontrol", "update", "PartitionName=cpu", "State=UP")
+    jobs.launchpad.cancel_reservation_by_reservation_id(job)
+    jobs.launch()
+    assert jobs.stored(fw_id)
+
+
+def test_a_refused_job_gives_its_firework_back(jobs: Jobs) -> None:
+    fw_id = jobs.add(Where(), "relax")
+    other = jobs.add(Where(), "train")
+    adapter = jobs.directory / "jobs" / "relax" / "my_qadapter.yaml"
+    adapter.write_text(adapter.read_text().replace("queue: cpu", "queue: nowhere"))
+    done = jobs.launch()
+    assert done.returncode == 1
+    assert done.stderr.startswith("gnome: relax: not submitted: error: ")
+    assert "nvalid partition" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert jobs.launchpad.get_fw_by_id(fw_id).state == "READY"
+    assert jobs.stored(other)["SLURMD_NODENAME"] == "g1"  # the other categories are none the worse
+
+
+def test_silence_is_not_an_empty_queue(slurm: Slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert slurm_jobs() == {}
+    text = slurm.configuration.read_text()
+    silent = tmp_path / "slurm.conf"
+    # nobody listens at port 1
+    silent.write_text(text.replace("SlurmctldPort=", "MessageTimeout=2\nSlurmctldPort=1 #"))
+    monkeypatch.setenv("SLURM_CONF", str(silent))
+    with pytest.raises(SlurmError, match=r"squeue: .*[Uu]nable to contact slurm controller"):
+        slurm_jobs()
