@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -28,7 +29,7 @@ from workflows.launch import start_firework
 from workflows.relax import theory
 from workflows.relaxations import LAUNCHED, launch_relaxations
 from workflows.settings import CampaignSettings, SettingsError, parse_settings
-from workflows.store import ENDED, CampaignExistsError, Store, StoreError
+from workflows.store import ENDED, CampaignExistsError, Store, StoreError, now, utc
 from workflows.stored import COMPOSITION, PRIORITY, STRUCTURE, campaign_settings
 
 MARK = "campaign.json"  # in a campaign's directory: whose it is
@@ -184,7 +185,8 @@ def _is_over(store: Store, settings: CampaignSettings, number: int) -> bool:
 
     The first data are waited for entirely (no hull without its elements), and so is everything, of whatever round,
     before the campaign ends: after the last round, and after one that chose nothing. A search that has not made its
-    crystals yet stands for all the relaxations that it may bring.
+    crystals yet stands for all the relaxations that it may bring. Time alone (`retrain.after_h`) is noticed when a
+    relaxation ends, and by `gnome doctor`.
     """
     name = settings.name
     searching = store.count_searches(name, number, "selected")
@@ -192,8 +194,18 @@ def _is_over(store: Store, settings: CampaignSettings, number: int) -> bool:
     if number >= settings.rounds or total == 0:
         # in this order: a search writes its candidates before it ends
         return store.count_searches(name, state="selected") == 0 and store.unended(name) == 0
+    ended = store.count_candidates(name, number, ENDED)
+    if number and ended and _has_waited(store, settings, number):
+        return True
     fraction = settings.retrain.fraction if number else 1.0
-    return store.count_candidates(name, number, ENDED) >= math.ceil(fraction * total)
+    return ended >= math.ceil(fraction * total)
+
+
+def _has_waited(store: Store, settings: CampaignSettings, number: int) -> bool:
+    """Whether the relaxations of a round were sent so long ago that the next one is not to wait for more of them."""
+    sent = store.round(settings.name, number).get("sent")
+    after_h = settings.retrain.after_h
+    return after_h is not None and sent is not None and utc(sent) + timedelta(hours=after_h) <= now()
 
 
 def round_workflow(settings: CampaignSettings, number: int) -> Workflow:

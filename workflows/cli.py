@@ -174,6 +174,36 @@ def campaign_status(name: NAME) -> None:
         console.print(f"second opinion: {counts}")
 
 
+@campaign.command("pause", epilog="Example: gnome campaign pause quickstart")
+def campaign_pause(name: NAME) -> None:
+    """Let nothing new begin; what runs goes on to its end and is recorded."""
+    from workflows.control import pause
+
+    launchpad, store = open_database()
+    waiting = pause(store, launchpad, name)
+    print(f"campaign '{name}' is paused, {waiting} Fireworks wait: gnome campaign resume {name}")
+
+
+@campaign.command("resume", epilog="Example: gnome campaign resume quickstart")
+def campaign_resume(name: NAME) -> None:
+    """Go on with a paused campaign."""
+    from workflows.control import resume
+
+    launchpad, store = open_database()
+    released = resume(store, launchpad, name)
+    print(f"campaign '{name}' goes on, {released} Fireworks had waited")
+
+
+@campaign.command("stop", epilog="Example: gnome campaign stop quickstart")
+def campaign_stop(name: NAME) -> None:
+    """End a campaign for good. What runs is recorded, and what was computed stays for other campaigns."""
+    from workflows.control import stop
+
+    launchpad, store = open_database()
+    dropped = stop(store, launchpad, name)
+    print(f"campaign '{name}' is stopped, {dropped} Fireworks were dropped")
+
+
 @campaign.command("list", epilog="Example: gnome campaign list")
 def campaign_list() -> None:
     """All campaigns of the database."""

@@ -152,7 +152,7 @@ def rerun_interrupted(launchpad: LaunchPad, campaign: str) -> list[int]:
 def fizzled(launchpad: LaunchPad, campaign: str) -> dict[int, str]:
     """Failed Fireworks of a campaign, relaxations included: id -> last line of the traceback."""
     failed = [document["fw_id"] for document in launchpad.fireworks.find({"state": "FIZZLED"}, {"fw_id": 1})]
-    found = {}
+    found: dict[int, str] = {}
     for start in range(0, len(failed), CHUNK):
         some = set(failed[start : start + CHUNK])
         query = {"nodes": {"$in": sorted(some)}, "metadata.campaign": campaign, "state": {"$ne": "COMPLETED"}}

@@ -48,6 +48,8 @@ def run_campaign(launchpad: LaunchPad, name: str, n_workers: int, console: Conso
     """
     store = Store(launchpad.db)
     directory = campaign_settings(store, name).root
+    if store.campaign(name)["state"] == "paused":
+        raise CampaignStuckError(f"campaign '{name}' is paused: gnome campaign resume {name}")
     rerun_lost(launchpad, of_a_dead_worker)
     refresh_stale(launchpad, 0.0)  # no worker of ours is alive yet; others are done within milliseconds
     rerun_interrupted(launchpad, name)

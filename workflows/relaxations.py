@@ -22,6 +22,10 @@ from workflows.stored import PRIORITY, campaign_settings, campaign_theory, candi
 LAUNCHED = {"structural": "relaxations", "compositional": "searches"}
 
 
+RANK = 1e-6
+"""By how much the priority of a crystal is below that of the one before it."""
+
+
 def launch_relaxations(store: Store, launchpad: LaunchPad, name: str, number: int, search: str | None = None) -> None:
     """Send a round's selected candidates to relaxation, once; what was computed before is taken from the database.
 
@@ -47,7 +51,8 @@ def launch_relaxations(store: Store, launchpad: LaunchPad, name: str, number: in
             chunks = [keys[start : start + size] for start in range(0, len(keys), size)]
             wanted = {document["_id"] for document in to_compute}
             workflows = [chunk_workflow(chunk, name, number) for chunk in chunks if not wanted.isdisjoint(chunk)]
-        add_workflows(store, launchpad, name, workflows)
+        add_workflows(store, launchpad, name, in_turn(launchpad, workflows))
+    store.round_is_sent(name, number)
 
 
 def launch_restart(store: Store, launchpad: LaunchPad, name: str, number: int, key: str) -> None:
@@ -61,6 +66,24 @@ def launch_restart(store: Store, launchpad: LaunchPad, name: str, number: int, k
                 name,
                 [candidate_workflow(document, candidate_theory(store, document), None, name, number)],
             )
+
+
+def in_turn(launchpad: LaunchPad, workflows: Sequence[Workflow]) -> Sequence[Workflow]:
+    """Rank relaxations so that campaigns that share a queue take turns.
+
+    FireWorks runs what has the highest priority, then what was added first: a campaign of a thousand crystals would
+    keep all others waiting. So the first of a campaign's crystals ranks beside the first that still waits of the
+    others, the second beside their second, and so on (start-time fair queueing; Goyal, Vin and Cheng, 1997).
+    """
+    waiting = {"state": "READY", "spec._rank": {"$exists": True}}
+    first = launchpad.fireworks.find(waiting, {"spec._rank": 1}).sort("spec._priority", -1).limit(1)
+    begin = next((document["spec"]["_rank"] for document in first), 0)
+    for rank, workflow in enumerate(workflows, start=begin):
+        for firework in workflow.fws:
+            if firework.spec["_category"] == "relax":
+                firework.spec["_rank"] = rank
+                firework.spec["_priority"] = PRIORITY["relax"] - min(rank * RANK, 1.0)
+    return workflows
 
 
 def not_yet_computed(store: Store, waiting: Sequence[dict[str, Any]], level: Theory) -> list[dict[str, Any]]:

@@ -204,6 +204,9 @@ class Retrain(Strict):
     """When the next round starts."""
 
     fraction: float = Field(1.0, gt=0, le=1, description="share of a round's relaxations that must have ended")
+    after_h: float | None = Field(
+        None, gt=0, description="start it also so long after the round's relaxations were sent, hours, if one has ended"
+    )
 
 
 class Policy(Strict):

@@ -14,7 +14,7 @@ from pymongo.database import Database
 
 from workflows.store.campaigns import CampaignExistsError, Campaigns, round_id
 from workflows.store.candidates import ENDED, Candidates
-from workflows.store.connected import SCHEMA_VERSION, StoreError, check_server, now
+from workflows.store.connected import SCHEMA_VERSION, StoreError, check_server, now, utc
 from workflows.store.entries import Entries, OutsideEntry
 from workflows.store.imports import Imports
 from workflows.store.searches import Searches, search_id
@@ -30,6 +30,7 @@ __all__ = [
     "now",
     "round_id",
     "search_id",
+    "utc",
 ]
 
 
