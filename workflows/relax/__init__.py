@@ -4,6 +4,7 @@ base.py         what a theory is
 potentials.py   emt, forcefield, ase: calculators of ASE
 vasp.py         vasp-pbe-mp, vasp-r2scan-mp
 gpaw.py         gpaw
+lookup.py       lookup: a table of known results
 registry.py     all of them
 flows.py        a theory's flow as Fireworks
 checks.py       whether a machine has it, and what the inputs look like

@@ -9,11 +9,12 @@ from pydantic import Field
 
 from workflows.relax.base import Theory
 from workflows.relax.gpaw import GpawTheory, gpaw
+from workflows.relax.lookup import LookupTheory, lookup
 from workflows.relax.potentials import AseTheory, EmtTheory, ForcefieldTheory, ase, emt, forcefield
 from workflows.relax.vasp import VaspPbeTheory, VaspR2scanTheory, pbe, r2scan
 
 TheorySettings = Annotated[
-    ForcefieldTheory | EmtTheory | AseTheory | VaspPbeTheory | VaspR2scanTheory | GpawTheory,
+    ForcefieldTheory | EmtTheory | AseTheory | VaspPbeTheory | VaspR2scanTheory | GpawTheory | LookupTheory,
     Field(discriminator="name"),
 ]
 
@@ -24,6 +25,7 @@ THEORIES: dict[type, Callable[[Any], Theory]] = {
     VaspPbeTheory: pbe,
     VaspR2scanTheory: r2scan,
     GpawTheory: gpaw,
+    LookupTheory: lookup,
 }
 
 

@@ -1,0 +1,146 @@
+"""Relaxations that are answered from a table of known results: closed worlds, and everything but the computing itself.
+
+The table is Parquet, a row a result:
+
+    key         of the crystal that goes in (`gnome_torch.records.structure_key`), or its reduced formula
+    energy      eV/atom, uncorrected; null for a relaxation that fails
+    structure   the relaxed crystal, as JSON (pymatgen's `to_json`); null or no such column: as it goes in
+    failure     why it fails; null or no such column for all others
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from jobflow import job
+from pydantic import Field, field_validator
+from pymatgen.core import Element, Structure
+
+from gnome_torch.records import Relaxation, structure_key
+from gnome_torch.stability.corrections import CorrectionScheme
+from workflows.relax.base import Theory, TheoryBase
+from workflows.strict import SettingsError
+
+
+class LookupTheory(TheoryBase):
+    """Known results in the place of a calculation."""
+
+    name: Literal["lookup"] = "lookup"
+    table: str = Field(description="Parquet file of the results; on a cluster on a shared file system")
+    by: Literal["structure", "formula"] = Field("structure", description="what a crystal is looked up by")
+    elements: tuple[str, ...] = Field((), description="that the table knows; empty: whatever is in it")
+    corrections: Literal["none", "MP2020"] = "none"
+    cost_s: float = Field(
+        0.0, ge=0, description="what each call is charged with, seconds; written down, not waited for"
+    )
+    operational = frozenset({"table", "elements", "cost_s"})
+    at_once = True
+
+    @field_validator("table")
+    @classmethod
+    def _absolute(cls, value: str) -> str:
+        path = Path(value).expanduser()
+        if not path.is_absolute():
+            raise ValueError(f"{value!r} is a relative path, and every Firework runs elsewhere: write it in full")
+        return str(path)
+
+    @property
+    def supported(self) -> frozenset[str]:
+        return frozenset(self.elements) or frozenset(element.symbol for element in Element)
+
+
+@dataclass(frozen=True)
+class Known:
+    """A row of the table."""
+
+    energy: float | None
+    structure: str | None
+    failure: str | None
+
+
+class UnknownCrystalError(RuntimeError):
+    """The table has no result for a crystal."""
+
+
+class LookupRelaxation(Theory):
+    """Relaxations out of a table."""
+
+    settings: LookupTheory
+
+    def __init__(self, settings: LookupTheory, id: str, scheme: CorrectionScheme) -> None:
+        self.settings, self.id, self.scheme = settings, id, scheme
+
+    def flow(self, structure: Structure) -> Any:
+        return look_up(structure, self.settings.table, self.settings.by)
+
+    def read(self, output: dict[str, Any]) -> Relaxation:
+        structure = output["structure"]
+        structure = structure if isinstance(structure, Structure) else Structure.from_dict(structure)
+        return self._relaxation(structure, output["energy"])
+
+    def relax(self, structure: Structure) -> Relaxation:
+        return self._relaxation(*found(structure, self.settings.table, self.settings.by))
+
+    def _relaxation(self, structure: Structure, energy: float) -> Relaxation:
+        return Relaxation(structure, energy, converged=True, steps=1, details={"cost_s": self.settings.cost_s})
+
+
+@job
+def look_up(structure: Structure, table: str, by: str) -> dict[str, Any]:
+    """A row of the table, as a job of jobflow."""
+    relaxed, energy = found(structure, table, by)
+    return {"structure": relaxed, "energy": energy}
+
+
+def found(structure: Structure, table: str, by: str) -> tuple[Structure, float]:
+    """The relaxed crystal and its energy, eV per cell.
+
+    Raises:
+        UnknownCrystalError: it is not in the table.
+        RuntimeError: its relaxation fails, as the table says.
+    """
+    key = structure.composition.reduced_formula if by == "formula" else structure_key(structure)
+    known = read_table(table).get(key)
+    if known is None:
+        raise UnknownCrystalError(f"{structure.composition.reduced_formula}: not in {table} (key {key})")
+    if known.failure is not None or known.energy is None:
+        raise RuntimeError(known.failure or "no energy")
+    relaxed = Structure.from_str(known.structure, fmt="json") if known.structure else structure
+    return relaxed, known.energy * len(relaxed)
+
+
+@lru_cache(maxsize=4)
+def read_table(table: str) -> dict[str, Known]:
+    """Rows of a table by key; read once in each process.
+
+    Raises:
+        SettingsError: it cannot be read, or lacks a column.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        columns = pq.read_table(table).to_pydict()
+        keys, energies = columns["key"], columns["energy"]
+    except (OSError, pa.ArrowInvalid) as error:
+        raise SettingsError(f"theory.table {table}: cannot be read: {' '.join(str(error).split())}") from None
+    except KeyError as error:
+        raise SettingsError(f"theory.table {table}: no column {error}: it needs 'key' and 'energy'") from None
+    none: list[None] = [None] * len(keys)
+    rows = zip(energies, columns.get("structure", none), columns.get("failure", none), strict=True)
+    return {key: Known(*row) for key, row in zip(keys, rows, strict=True)}
+
+
+def lookup(settings: LookupTheory) -> Theory:
+    """A table of results.
+
+    Raises:
+        SettingsError: it cannot be read.
+    """
+    read_table(settings.table)
+    content = hashlib.sha256(Path(settings.table).read_bytes()).hexdigest()
+    return LookupRelaxation(settings, f"lookup-{settings.key(content=content)}", CorrectionScheme(settings.corrections))
