@@ -69,7 +69,7 @@ def test_five_lines_are_enough(write: Callable[[str], tuple[int, str, str]], tmp
     relax, train, control = (batch_script(jobs, category) for category in ("relax", "train", "control"))
     assert "#SBATCH --partition=cpu\n" in relax
     assert "#SBATCH --ntasks=64\n" in relax
-    assert "\nmodule load vasp/6.4.2\n" in relax
+    assert "\nmodule load vasp/6.4.2 || exit\n" in relax
     assert "module load" not in train
     assert "#SBATCH --partition=gpu\n" in train
     assert "#SBATCH --gpus=1\n" in train
@@ -232,7 +232,11 @@ def test_extra_lines_come_before_the_first_command(
     lines = batch_script(tmp_path / "jobs", "relax").splitlines()
     first_command = next(i for i, line in enumerate(lines) if line and not line.startswith("#"))
     assert max(lines.index("#SBATCH --exclusive"), lines.index("#SBATCH --no-kill")) < first_command
-    assert lines.index("export A=$HOME") < lines.index("module use /opt/m") < lines.index("module load python/3.11")
+    assert (
+        lines.index("export A=$HOME")
+        < lines.index("module use /opt/m")
+        < lines.index("module load python/3.11 || exit")
+    )
 
 
 def test_a_directory_without_files(gnome: Gnome, tmp_path: Path) -> None:
