@@ -15,7 +15,7 @@ from launchers.check import batch_script
 from workflows.campaign import PRIORITY
 from workflows.connection import read_launchpad_file
 from workflows.queues import CATEGORIES, Queue, Slurm, seconds
-from workflows.site import Site, read_site
+from workflows.site import DatabaseSite, Site, VaspSite, read_site
 from workflows.slurm import SlurmError, slurm_jobs
 from workflows.store import StoreError
 from workflows.strict import SettingsError
@@ -275,3 +275,28 @@ def test_the_other_commands_are_still_there(gnome: Gnome) -> None:
 
 def test_an_empty_site_is_a_site() -> None:
     assert Site().slurm.relax.walltime == "24:00:00"
+
+
+def settings_table() -> str:
+    """The settings as docs/cluster.md shows them."""
+    rows = ["| setting | by default | meaning |", "|---|---|---|"]
+    for prefix, model in {"vasp": VaspSite, "database": DatabaseSite, "slurm": Slurm, "slurm.CATEGORY": Queue}.items():
+        for name, field in model.model_fields.items():
+            default = field.get_default()
+            shown = "" if field.is_required() or default in (None, (), "") else f"`{default}`"
+            if isinstance(default, Queue):
+                own = {key: value for key, value in default.model_dump().items() if value != getattr(Queue(), key)}
+                shown = ", ".join(f"`{key}: {value}`" for key, value in own.items())
+            rows.append(f"| `{prefix}.{name}` | {shown} | {field.description} |")
+    return "\n".join(rows)
+
+
+def test_one_setting_of_a_category_leaves_its_others_alone() -> None:
+    for category in CATEGORIES:
+        one = Site.model_validate({"slurm": {category: {"qos": "fast"}}}).slurm.queue(category)
+        assert one == Slurm().queue(category).model_copy(update={"qos": "fast"})
+
+
+def test_every_setting_is_in_the_documentation() -> None:
+    page = Path(__file__).parents[2] / "docs" / "cluster.md"
+    assert settings_table() in page.read_text(), f"docs/cluster.md should have:\n{settings_table()}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -237,3 +238,26 @@ def test_silence_is_not_an_empty_queue(slurm: Slurm, tmp_path: Path, monkeypatch
     monkeypatch.setenv("SLURM_CONF", str(silent))
     with pytest.raises(SlurmError, match=r"squeue: .*[Uu]nable to contact slurm controller"):
         slurm_jobs()
+
+
+def test_rounds_go_on_until_they_are_stopped(jobs: Jobs) -> None:
+    """Also after a round in which something was wrong; as a process of its own, as on a login node."""
+    good, bad = jobs.add(Where(), "train"), jobs.add(Where(), "relax")
+    adapter = jobs.directory / "jobs" / "relax" / "my_qadapter.yaml"
+    text = adapter.read_text()
+    adapter.write_text(text.replace("queue: cpu", "queue: nowhere"))
+    command = [sys.executable, "-m", "launchers.cli", "launchers", "launch", str(jobs.directory / "jobs")]
+    rounds = subprocess.Popen([*command, "--every-s", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        jobs.stored(good)
+        assert jobs.launchpad.get_fw_by_id(bad).state in ("READY", "RESERVED")
+        adapter.write_text(text)
+        jobs.stored(bad)
+        rounds.send_signal(signal.SIGINT)
+        out, err = rounds.communicate(timeout=30)
+    finally:
+        rounds.kill()
+    assert rounds.returncode == 130
+    assert [line.split(":")[0] for line in out.splitlines()] == ["train", "relax"]
+    assert err.splitlines()[0].startswith("gnome: relax: not submitted: ")
+    assert err.splitlines()[-1] == "gnome: stopped; jobs that are submitted go on"
