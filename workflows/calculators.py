@@ -10,6 +10,8 @@ import os
 from functools import lru_cache
 from typing import Any
 
+from workflows.strict import SettingsError
+
 
 def one_thread_unless_told() -> None:
     """Small crystals gain nothing from threads, and two workers with two threads each on two cores crawl."""
@@ -26,22 +28,36 @@ def best_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def device_of(wanted: str) -> str:
+    """The device that a theory asks for: "cpu", "cuda", or "auto" for a GPU if there is one.
+
+    Raises:
+        SettingsError: there is no GPU.
+    """
+    found = best_device()
+    if wanted == "cuda" and found != "cuda":
+        raise SettingsError(
+            "theory.device 'cuda': this worker has no GPU: give category 'relax' to GPU nodes, or set device: auto"
+        )
+    return found if wanted == "auto" else wanted
+
+
 @lru_cache(maxsize=2)
-def sevennet(model: str) -> Any:
+def sevennet(model: str, device: str = "auto") -> Any:
     """SevenNet with the weights of its wheel: "7net-0" or "7net-l3i5"."""
     one_thread_unless_told()
     from sevenn.calculator import SevenNetCalculator
 
-    return SevenNetCalculator(model=model)
+    return SevenNetCalculator(model=model, device=device_of(device))
 
 
 @lru_cache(maxsize=1)
-def chgnet() -> Any:
+def chgnet(device: str = "auto") -> Any:
     """CHGNet 0.3.0; its energies hold the MP2020 correction."""
     one_thread_unless_told()
     from chgnet.model.dynamics import CHGNetCalculator
 
-    return CHGNetCalculator(on_isolated_atoms="ignore")
+    return CHGNetCalculator(on_isolated_atoms="ignore", use_device=device_of(device))
 
 
 def gpaw(cutoff: float, kpoint_density: float, smearing: float) -> Any:

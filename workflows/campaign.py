@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -22,20 +23,14 @@ from pymatgen.core import Structure
 from gnome_torch.candidates.decoration import decorations, elemental_crystals, own_crystals
 from gnome_torch.candidates.prototypes import prototypes
 from gnome_torch.data.files import read_structures
-from gnome_torch.records import Candidate, content_hash, structure_key
-from workflows.launch import add_once, start_firework
-from workflows.relax import Theory, relaxation_workflow, theory
+from gnome_torch.records import Candidate, structure_key
+from workflows.control import add_workflows
+from workflows.launch import start_firework
+from workflows.relax import theory
+from workflows.relaxations import LAUNCHED, launch_relaxations
 from workflows.settings import CampaignSettings, SettingsError, parse_settings
-from workflows.store import ENDED, CampaignExistsError, Store, StoreError, round_id
-
-# Recording first, so that the loop never waits behind its own relaxations; then what every worker waits for.
-PRIORITY = {"record": 40, "control": 30, "train": 20, "generate": 20, "screen": 20, "relax": 10}
-
-STRUCTURE, COMPOSITION = "structure", "composition"
-"""The two kinds of networks."""
-
-# what a round has to have launched before it can be over, by pipeline: names of claims
-LAUNCHED = {"structural": "relaxations", "compositional": "searches"}
+from workflows.store import ENDED, CampaignExistsError, Store, StoreError, now, utc
+from workflows.stored import COMPOSITION, PRIORITY, STRUCTURE, campaign_settings
 
 MARK = "campaign.json"  # in a campaign's directory: whose it is
 
@@ -60,9 +55,11 @@ def register(store: Store, settings: CampaignSettings) -> None:
     """
     store.check_name_is_free(settings.name)
     level = theory(settings.theory)
-    for rough in (settings.prerelax, settings.compositional.search.prerelax):
-        if rough is not None:
-            theory(rough)
+    for other in (settings.prerelax, settings.compositional.search.prerelax):
+        if other is not None:
+            theory(other)
+    if settings.recheck is not None and theory(settings.recheck.theory).id == level.id:
+        raise SettingsError("recheck.theory: it is the campaign's own: name another, or leave 'recheck' out")
     if settings.seeds.source != "prototypes":
         list(first_crystals(settings))
     _check_directory_is_free(settings.root, settings.name)
@@ -119,7 +116,7 @@ def begin(store: Store, launchpad: LaunchPad, settings: CampaignSettings) -> Non
         register(store, settings)
     except CampaignExistsError:
         document = store.campaign(settings.name)
-        if document["settings"] != settings.model_dump(mode="json"):
+        if parse_settings(document["settings"], f"campaign '{settings.name}'") != settings:
             raise
         _mark_directory(Path(document["directory"]), settings.name, document["uid"])
     store.open_round(settings.name, 0)
@@ -129,6 +126,7 @@ def begin(store: Store, launchpad: LaunchPad, settings: CampaignSettings) -> Non
         store.select_candidates(settings.name, 0, chosen, model_id=None)
         store.update_round(settings.name, 0, counts={"proposed": len(first), "selected": len(first)})
     launch_relaxations(store, launchpad, settings.name, 0)
+    advance(store, launchpad, settings.name)
 
 
 def first_crystals(settings: CampaignSettings) -> Iterable[tuple[Candidate, Structure]]:
@@ -159,125 +157,13 @@ def first_crystals(settings: CampaignSettings) -> Iterable[tuple[Candidate, Stru
         yield candidate, crystals[candidate.parent_id]
 
 
-def campaign_settings(store: Store, name: str) -> CampaignSettings:
-    """Settings of a campaign in the database, with the directory that was chosen for it when it began."""
-    document = store.campaign(name)
-    return parse_settings({**document["settings"], "directory": document["directory"]}, f"campaign '{name}'")
-
-
-def campaign_theory(store: Store, name: str) -> Theory:
-    """Theory of a campaign.
-
-    Raises:
-        StoreError: what is installed now is not what the campaign began with.
-    """
-    document = store.campaign(name)
-    level = theory(campaign_settings(store, name).theory)
-    if level.id != document["theory"]:
-        raise StoreError(
-            f"campaign '{name}' was begun with theory {document['theory']}, this installation has {level.id}: their "
-            "energies must not meet; install the versions of constraints.txt that the campaign began with"
-        )
-    return level
-
-
-def prerelaxation(store: Store, name: str) -> Theory | None:
-    """The rough theory that a campaign's candidates go through first, if it has one."""
-    rough = campaign_settings(store, name).prerelax
-    return theory(rough) if rough is not None else None
-
-
-def entry_id(structure: Structure, theory_id: str) -> str:
-    """Key of the entry that relaxing a crystal at a theory gives."""
-    return content_hash({"input": structure_key(structure), "theory": theory_id})
-
-
-def model_id(name: str, number: int, network: str = STRUCTURE) -> str:
-    """Key of a round's ensemble."""
-    return round_id(name, number) if network == STRUCTURE else f"{round_id(name, number)}/{network}"
-
-
-def launch_relaxations(store: Store, launchpad: LaunchPad, name: str, number: int, search: str | None = None) -> None:
-    """Send a round's selected candidates to relaxation, once; what was computed before is taken from the database.
-
-    A repetition adds only what is missing (after `lpad reset`, for instance, everything that has not ended).
-
-    Args:
-        store: the database.
-        launchpad: where the workflows go.
-        name: of the campaign.
-        number: of the round.
-        search: only the crystals that were drawn for this composition; None for those that no search has made.
-    """
-    level = campaign_theory(store, name)
-    with store.claim(name, number, LAUNCHED["structural"] if search is None else f"search {search}"):
-        waiting = store.waiting_candidates(name, number, search)
-        ids = {d["_id"]: entry_id(Structure.from_dict(d["structure"]), level.id) for d in waiting}
-        computed = store.share_entries(list(ids.values()), name)
-        for document in waiting:
-            if ids[document["_id"]] in computed:
-                store.end_candidate(document["_id"], "relaxed", entry=ids[document["_id"]], reused=True)
-        to_compute = [d for d in waiting if ids[d["_id"]] not in computed]
-        for document in list(to_compute):
-            if (reason := level.refusal(Structure.from_dict(document["structure"]))) is not None:
-                store.end_candidate(document["_id"], "failed", reason=f"not computed: {reason}", directory=None)
-                to_compute.remove(document)
-        rough = prerelaxation(store, name)
-        add_once(launchpad, [_candidate_workflow(d, level, rough, name, number) for d in to_compute])
-    advance(store, launchpad, name)
-
-
-def launch_restart(store: Store, launchpad: LaunchPad, name: str, number: int, key: str) -> None:
-    """Add the relaxation that goes on from a candidate's last crystal, once."""
-    document = store.candidate(key)
-    if document["state"] == "selected":
-        with store.claim(name, number, f"restart {key.rpartition('/')[2]} {document['restarts']}"):
-            add_once(launchpad, [_candidate_workflow(document, campaign_theory(store, name), None, name, number)])
-
-
-def _candidate_workflow(
-    document: dict[str, Any], level: Theory, rough: Theory | None, name: str, number: int
-) -> Workflow:
-    """Relax one candidate, roughly first if there is a theory for that, then record it, whatever became of it.
-
-    One that broke off before goes on from its last crystal.
-    """
-    from workflows.firetasks.record import RecordRelaxation
-
-    title = f"{name}: {document['formula']} {document['_id'].rsplit('/', 1)[-1][:8]}"
-    restart = document.get("restarts", 0)
-    if restart:
-        title += f", restart {restart}"
-    workflow, job = relaxation_workflow(
-        Structure.from_dict(document["restart_structure"] if restart else document["structure"]),
-        level,
-        title,
-        {"_category": "relax", "_priority": PRIORITY["relax"]},
-        None if restart else rough,
-    )
-    parameters = {"restart": restart} if restart else {}
-    record = Firework(
-        RecordRelaxation(campaign=name, round=number, candidate=document["_id"], job=job, **parameters),
-        spec={
-            "_category": "control",
-            "_priority": PRIORITY["record"],
-            "_add_launchpad_and_fw_id": True,
-            "_allow_fizzled_parents": True,
-        },
-        name=f"{title}: record",
-    )
-    workflow.append_wf(Workflow([record]), workflow.leaf_fw_ids)
-    workflow.metadata = {
-        "campaign": name,
-        "round": number,
-        "stage": "relax",
-        "gnome_key": f"relax/{document['_id']}" + (f"/{restart}" if restart else ""),
-    }
-    return workflow
-
-
 def advance(store: Store, launchpad: LaunchPad, name: str) -> None:
-    """Add the workflow that follows a round, for every round of which enough has ended; once, whoever tries."""
+    """Add the workflow that follows a round, for every round of which enough has ended; once, whoever tries.
+
+    Nothing follows in a campaign that is paused or has ended.
+    """
+    if store.campaign(name)["state"] != "running":
+        return
     settings = campaign_settings(store, name)
     rounds = store.all_rounds(name)
     for document in rounds:
@@ -291,7 +177,7 @@ def advance(store: Store, launchpad: LaunchPad, name: str) -> None:
             store, settings, document["number"]
         ):
             with store.claim(name, document["number"], "next"):
-                add_once(launchpad, [round_workflow(settings, document["number"] + 1)])
+                add_workflows(store, launchpad, name, [round_workflow(settings, document["number"] + 1)])
 
 
 def _is_over(store: Store, settings: CampaignSettings, number: int) -> bool:
@@ -299,7 +185,8 @@ def _is_over(store: Store, settings: CampaignSettings, number: int) -> bool:
 
     The first data are waited for entirely (no hull without its elements), and so is everything, of whatever round,
     before the campaign ends: after the last round, and after one that chose nothing. A search that has not made its
-    crystals yet stands for all the relaxations that it may bring.
+    crystals yet stands for all the relaxations that it may bring. Time alone (`retrain.after_h`) is noticed when a
+    relaxation ends, and by `gnome doctor`.
     """
     name = settings.name
     searching = store.count_searches(name, number, "selected")
@@ -307,8 +194,18 @@ def _is_over(store: Store, settings: CampaignSettings, number: int) -> bool:
     if number >= settings.rounds or total == 0:
         # in this order: a search writes its candidates before it ends
         return store.count_searches(name, state="selected") == 0 and store.unended(name) == 0
+    ended = store.count_candidates(name, number, ENDED)
+    if number and ended and _has_waited(store, settings, number):
+        return True
     fraction = settings.retrain.fraction if number else 1.0
-    return store.count_candidates(name, number, ENDED) >= math.ceil(fraction * total)
+    return ended >= math.ceil(fraction * total)
+
+
+def _has_waited(store: Store, settings: CampaignSettings, number: int) -> bool:
+    """Whether the relaxations of a round were sent so long ago that the next one is not to wait for more of them."""
+    sent = store.round(settings.name, number).get("sent")
+    after_h = settings.retrain.after_h
+    return after_h is not None and sent is not None and utc(sent) + timedelta(hours=after_h) <= now()
 
 
 def round_workflow(settings: CampaignSettings, number: int) -> Workflow:

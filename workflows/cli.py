@@ -169,6 +169,39 @@ def campaign_status(name: NAME) -> None:
             console.print(f"failed in round {row['number']}: {candidate['formula']}: {candidate['reason']}")
         for search in store.round_searches(name, row["number"], "failed"):
             console.print(f"search failed in round {row['number']}: {search['formula']}: {search['reason']}")
+    if again := store.tally_rechecks(name):
+        counts = ", ".join(f"{count} {'waiting' if state == 'selected' else state}" for state, count in again.items())
+        console.print(f"second opinion: {counts}")
+
+
+@campaign.command("pause", epilog="Example: gnome campaign pause quickstart")
+def campaign_pause(name: NAME) -> None:
+    """Let nothing new begin; what runs goes on to its end and is recorded."""
+    from workflows.control import pause
+
+    launchpad, store = open_database()
+    waiting = pause(store, launchpad, name)
+    print(f"campaign '{name}' is paused, {waiting} Fireworks wait: gnome campaign resume {name}")
+
+
+@campaign.command("resume", epilog="Example: gnome campaign resume quickstart")
+def campaign_resume(name: NAME) -> None:
+    """Go on with a paused campaign."""
+    from workflows.control import resume
+
+    launchpad, store = open_database()
+    released = resume(store, launchpad, name)
+    print(f"campaign '{name}' goes on, {released} Fireworks had waited")
+
+
+@campaign.command("stop", epilog="Example: gnome campaign stop quickstart")
+def campaign_stop(name: NAME) -> None:
+    """End a campaign for good. What runs is recorded, and what was computed stays for other campaigns."""
+    from workflows.control import stop
+
+    launchpad, store = open_database()
+    dropped = stop(store, launchpad, name)
+    print(f"campaign '{name}' is stopped, {dropped} Fireworks were dropped")
 
 
 @campaign.command("list", epilog="Example: gnome campaign list")
@@ -428,6 +461,11 @@ def _notes(row: PhaseRow) -> list[str]:
         notes.append(f"like {row.analogue}")
     if row.likely_disorder:
         notes.append(f"probably disordered: {', '.join(row.likely_disorder)}")
+    notes += row.warnings
+    if row.recheck_e_above_hull is not None:
+        notes.append(f"{row.recheck_e_above_hull:.3f} eV/atom above the hull of {row.recheck}")
+    elif row.recheck:
+        notes.append(f"second opinion: {row.recheck}")
     return notes
 
 
@@ -440,7 +478,11 @@ def _csv(rows: list[PhaseRow]) -> str:
     writer = csv.DictWriter(buffer, [field.name for field in fields(PhaseRow)], lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        texts = {"lineage": " | ".join(row.lineage), "likely_disorder": " ".join(row.likely_disorder)}
+        texts = {
+            "lineage": " | ".join(row.lineage),
+            "likely_disorder": " ".join(row.likely_disorder),
+            "warnings": "; ".join(row.warnings),
+        }
         writer.writerow({**row.as_dict(), **texts})
     return buffer.getvalue()
 

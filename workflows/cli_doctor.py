@@ -1,4 +1,4 @@
-"""`gnome doctor`: is everything there that a campaign needs?"""
+"""`gnome doctor`: what is wrong with the loop, and its repair; is everything there that a campaign needs?"""
 
 from __future__ import annotations
 
@@ -7,12 +7,45 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Look for what a campaign needs, before it starts.", no_args_is_help=True)
+app = typer.Typer()
 
 
-@app.callback()
-def _doctor() -> None:
-    """Look for what a campaign needs, before it starts."""
+@app.callback(invoke_without_command=True, epilog="Example, for cron: gnome doctor --quiet")
+def doctor(
+    context: typer.Context,
+    settled_s: Annotated[float, typer.Option(min=0, help="what is younger than this is left alone, seconds")] = 60.0,
+    silent_s: Annotated[
+        float, typer.Option(min=0, help="workers outside SLURM that were silent for so long are dead, seconds")
+    ] = 900.0,
+    unnamed_s: Annotated[float, typer.Option(min=0, help="reservations without a job may be so old, seconds")] = 600.0,
+    quiet: Annotated[bool, typer.Option("--quiet", help="say nothing where nothing is wrong")] = False,
+) -> None:
+    """Find and repair what keeps campaigns from going on; safe to run at any time, from cron too.
+
+    Lost runs and reservations (SLURM is asked: what it still has queued or running is left alone), workflows that have
+    not heard of an end, failures that pass, missing workflows. Status 1 if something is left for you.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    import shutil
+
+    from workflows.cli import open_database
+    from workflows.doctor import Patience, examine
+    from workflows.slurm import slurm_jobs
+
+    launchpad, store = open_database()
+    ask = slurm_jobs if shutil.which("squeue") else None
+    with store.exclusive("doctor") as mine:
+        if not mine:
+            print("another doctor is at work")
+            return
+        found = examine(store, launchpad, ask, Patience(settled_s, silent_s, unnamed_s))
+    for finding in found:
+        print(finding)
+    if not found and not quiet:
+        print("nothing is wrong")
+    if any(not finding.done for finding in found):
+        raise typer.Exit(1)
 
 
 @app.command("dft", epilog="Example: gnome doctor dft campaign.yaml")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -42,7 +42,9 @@ def _complete(launchpad: LaunchPad, keys: list[str]) -> set[str]:
     return {d["metadata"]["gnome_key"] for d in found if present.issuperset(d["nodes"])}
 
 
-def rerun_lost(launchpad: LaunchPad, is_lost: Callable[[str], bool], patience_s: float = 30.0) -> list[int]:
+def rerun_lost(
+    launchpad: LaunchPad, is_lost: Callable[[Mapping[str, Any]], bool], patience_s: float = 30.0
+) -> list[int]:
     """Put back the Fireworks whose worker is no more, wherever it died, and return their ids.
 
     `lpad detect_lostruns` waits until a worker has been silent for longer than its ping interval; this one asks.
@@ -51,7 +53,7 @@ def rerun_lost(launchpad: LaunchPad, is_lost: Callable[[str], bool], patience_s:
 
     Args:
         launchpad: where.
-        is_lost: tells of a worker's name whether it is known to be dead.
+        is_lost: tells of the document of a launch whether its worker is known to be dead.
         patience_s: how long a Firework may be reserved without a launch.
     """
     put_back = []
@@ -61,7 +63,7 @@ def rerun_lost(launchpad: LaunchPad, is_lost: Callable[[str], bool], patience_s:
         if last is None or last["fw_id"] != fw_id:
             if firework["state"] == "RUNNING" or _age_s(firework) < patience_s:
                 continue
-        elif not is_lost(last["fworker"]["name"]):
+        elif not is_lost(last):
             continue
         _break_stale_lock(launchpad, fw_id)
         if last is not None and last["state"] in ("COMPLETED", "FIZZLED"):
@@ -72,7 +74,7 @@ def rerun_lost(launchpad: LaunchPad, is_lost: Callable[[str], bool], patience_s:
     return put_back
 
 
-def refresh_stale(launchpad: LaunchPad, patience_s: float = 30.0) -> list[int]:
+def refresh_stale(launchpad: LaunchPad, patience_s: float = 30.0, among: Mapping[str, Any] | None = None) -> list[int]:
     """Let workflows hear of Fireworks that have ended without them, and return the ids of these.
 
     A worker that dies between writing a Firework's end and refreshing its workflow leaves what comes after it waiting
@@ -81,25 +83,41 @@ def refresh_stale(launchpad: LaunchPad, patience_s: float = 30.0) -> list[int]:
     Args:
         launchpad: where.
         patience_s: how long ago the Firework has to have ended; a living worker needs milliseconds.
+        among: query for the workflows that are looked at; None for all.
     """
-    refreshed = []
-    unfinished = {"state": {"$nin": ["COMPLETED", "ARCHIVED", "DEFUSED"]}}
-    for workflow in list(launchpad.workflows.find(unfinished, {"nodes": 1, "fw_states": 1, "links": 1})):
+    refreshed: list[int] = []
+    unfinished = {**(among or {}), "state": {"$nin": ["COMPLETED", "ARCHIVED", "DEFUSED"]}}
+    workflows = list(launchpad.workflows.find(unfinished, {"nodes": 1, "fw_states": 1, "links": 1}))
+    for start in range(0, len(workflows), CHUNK):
+        some = workflows[start : start + CHUNK]
+        query = {"fw_id": {"$in": [node for workflow in some for node in workflow["nodes"]]}}
         fields = {"fw_id": 1, "state": 1, "updated_on": 1, "spec._allow_fizzled_parents": 1}
-        query = {"fw_id": {"$in": workflow["nodes"]}}
-        fireworks = {firework["fw_id"]: firework for firework in launchpad.fireworks.find(query, fields)}
-        for fw_id, firework in sorted(fireworks.items()):
-            if firework["state"] not in ("COMPLETED", "FIZZLED") or _age_s(firework) < patience_s:
-                continue
-            held = [
-                child for child in workflow["links"].get(str(fw_id), []) if _is_held_back(child, fireworks, workflow)
-            ]
-            if workflow.get("fw_states", {}).get(str(fw_id)) == firework["state"] and not held:
-                continue
-            _break_stale_lock(launchpad, fw_id)
-            for some in (fw_id, *held):
-                launchpad._refresh_wf(some)
-            refreshed.append(fw_id)
+        found = {firework["fw_id"]: firework for firework in launchpad.fireworks.find(query, fields)}
+        for workflow in some:
+            fireworks = {node: found[node] for node in workflow["nodes"] if node in found}
+            refreshed += _refresh_workflow(launchpad, workflow, fireworks, patience_s)
+    return refreshed
+
+
+def _refresh_workflow(
+    launchpad: LaunchPad, workflow: dict[str, Any], fireworks: dict[int, dict[str, Any]], patience_s: float
+) -> list[int]:
+    refreshed = []
+    for fw_id, firework in sorted(fireworks.items()):
+        if firework["state"] not in ("COMPLETED", "FIZZLED") or _age_s(firework) < patience_s:
+            continue
+        children = workflow["links"].get(str(fw_id), [])
+        held = [child for child in children if _is_held_back(child, fireworks, workflow)]
+        if workflow.get("fw_states", {}).get(str(fw_id)) == firework["state"] and not held:
+            continue
+        _break_stale_lock(launchpad, fw_id)
+        for some in (fw_id, *held):
+            launchpad._refresh_wf(some)
+        refreshed.append(fw_id)
+    roots = fireworks.keys() - {child for children in workflow["links"].values() for child in children}
+    for fw_id in sorted(root for root in roots if fireworks[root]["state"] == "WAITING"):  # after a pause
+        launchpad._refresh_wf(fw_id)
+        refreshed.append(fw_id)
     return refreshed
 
 
@@ -133,22 +151,17 @@ def rerun_interrupted(launchpad: LaunchPad, campaign: str) -> list[int]:
 
 def fizzled(launchpad: LaunchPad, campaign: str) -> dict[int, str]:
     """Failed Fireworks of a campaign, relaxations included: id -> last line of the traceback."""
-    nodes = [
-        node
-        for workflow in launchpad.workflows.find(
-            {"metadata.campaign": campaign, "state": {"$ne": "COMPLETED"}}, {"nodes": 1}
-        )
-        for node in workflow["nodes"]
-    ]
-    found = {}
-    for start in range(0, len(nodes), CHUNK):
-        query = {"fw_id": {"$in": nodes[start : start + CHUNK]}, "state": "FIZZLED"}
-        for fw_id in launchpad.get_fw_ids(query):
-            found[fw_id] = _reason(launchpad, fw_id)
+    failed = [document["fw_id"] for document in launchpad.fireworks.find({"state": "FIZZLED"}, {"fw_id": 1})]
+    found: dict[int, str] = {}
+    for start in range(0, len(failed), CHUNK):
+        some = set(failed[start : start + CHUNK])
+        query = {"nodes": {"$in": sorted(some)}, "metadata.campaign": campaign, "state": {"$ne": "COMPLETED"}}
+        for workflow in launchpad.workflows.find(query, {"nodes": 1}):
+            found |= {fw_id: reason_of(launchpad, fw_id) for fw_id in sorted(some.intersection(workflow["nodes"]))}
     return found
 
 
-def _reason(launchpad: LaunchPad, fw_id: int) -> str:
+def reason_of(launchpad: LaunchPad, fw_id: int) -> str:
     """Last line of the traceback of a failed Firework."""
     launches = launchpad.get_fw_by_id(fw_id).launches
     stored = launches[-1].action.stored_data if launches and launches[-1].action else {}
@@ -160,7 +173,7 @@ def start_firework(launchpad: LaunchPad, campaign: str) -> tuple[int, Any, str] 
     """The latest Firework that is to start a campaign: id, settings, why it failed (empty when it has not)."""
     for firework in launchpad.fireworks.find({"spec.campaign.name": campaign}).sort("fw_id", -1).limit(1):
         failed = firework["state"] == "FIZZLED"
-        reason = _reason(launchpad, firework["fw_id"]) if failed else ""
+        reason = reason_of(launchpad, firework["fw_id"]) if failed else ""
         return firework["fw_id"], firework["spec"]["campaign"], reason
     return None
 

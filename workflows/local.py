@@ -15,11 +15,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from workflows.campaign import campaign_settings, start_workflow
+from workflows.campaign import start_workflow
 from workflows.launch import add_once, fizzled, refresh_stale, rerun_interrupted, rerun_lost
 from workflows.settings import parse_settings
 from workflows.store import ENDED, Store
-from workflows.worker import is_dead
+from workflows.stored import campaign_settings
+from workflows.worker import of_a_dead_worker
 
 MAX_RESTARTS = 20
 STALE_S = 30.0
@@ -47,7 +48,9 @@ def run_campaign(launchpad: LaunchPad, name: str, n_workers: int, console: Conso
     """
     store = Store(launchpad.db)
     directory = campaign_settings(store, name).root
-    rerun_lost(launchpad, is_dead)
+    if store.campaign(name)["state"] == "paused":
+        raise CampaignStuckError(f"campaign '{name}' is paused: gnome campaign resume {name}")
+    rerun_lost(launchpad, of_a_dead_worker)
     refresh_stale(launchpad, 0.0)  # no worker of ours is alive yet; others are done within milliseconds
     rerun_interrupted(launchpad, name)
     # whoever added the campaign may have died before its first Firework was there
@@ -92,7 +95,7 @@ class _Workers:
         for index, process in enumerate(self.processes):
             if process.poll() is None:
                 continue
-            rerun_lost(self.launchpad, is_dead)
+            rerun_lost(self.launchpad, of_a_dead_worker)
             if process.returncode == 0:  # it saw the end of the campaign before we did
                 continue
             self.restarts += 1
@@ -111,7 +114,7 @@ class _Workers:
             process.kill()  # whatever they were doing is run again from its beginning
         for process in self.processes:
             process.wait()
-        rerun_lost(self.launchpad, is_dead)
+        rerun_lost(self.launchpad, of_a_dead_worker)
 
 
 @contextmanager
@@ -201,7 +204,12 @@ def status_lines(store: Store, name: str) -> list[tuple[int, str, int, int, str]
             note = ", ".join(filter(None, [note, f"{stable} on the hull"]))
         lines.append((number, label, ended, total, note))
     latest = rounds[-1] if rounds else None
-    if latest and "closed" in latest and store.campaign(name)["state"] == "running":
+    if again := store.tally_rechecks(name):
+        done = sum(again.get(state, 0) for state in ENDED)
+        note = f"{again['failed']} failed" if "failed" in again else ""
+        lines.append((-1, "second opinion: relaxing stable phases again", done, sum(again.values()), note))
+    document = store.campaign(name)
+    if latest and "closed" in latest and document["state"] == "running" and not document.get("over"):
         trained = store.model(f"{name}/{latest['number'] + 1}")
         label = f"round {latest['number'] + 1}: " + ("generating" if trained else "training the networks")
         lines.append((latest["number"] + 1, label, 0, 0, ""))

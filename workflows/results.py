@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from gnome_torch.stability.changes import warnings
 from gnome_torch.stability.hull import STABLE_TOLERANCE
-from workflows.campaign import COMPOSITION, model_id
 from workflows.store import Store
+from workflows.stored import COMPOSITION, model_id
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,10 @@ class PhaseRow:
         iqr: spread of that prediction, eV/atom.
         theory: level of theory.
         entry: key in the database.
+        warnings: what its relaxation did that casts doubt on it, such as "fell apart".
+        recheck: what came of relaxing it again at the theory of the second opinion: empty (not asked for), "relaxing",
+            "failed: reason", "not placed" (an element has no reference there), or that theory.
+        recheck_e_above_hull: distance to the hull of that theory, eV/atom; None unless it is placed there.
     """
 
     formula: str
@@ -125,9 +130,13 @@ class PhaseRow:
     iqr: float | None
     theory: str
     entry: str
+    warnings: tuple[str, ...]
+    recheck: str
+    recheck_e_above_hull: float | None
 
     def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "lineage": list(self.lineage), "likely_disorder": list(self.likely_disorder)}
+        lists = {name: list(getattr(self, name)) for name in ("lineage", "likely_disorder", "warnings")}
+        return {**asdict(self), **lists}
 
 
 def round_rows(store: Store, campaign: str) -> list[RoundRow]:
@@ -212,9 +221,25 @@ def phase_rows(
     return rows
 
 
+def _recheck(store: Store, document: dict[str, Any]) -> tuple[str, float | None]:
+    """Outcome of a phase's second opinion, and its distance to the hull there."""
+    candidate = store.recheck(document["_id"])
+    if candidate is None:
+        return "", None
+    if candidate["state"] == "selected":
+        return "relaxing", None
+    if candidate["state"] == "failed":
+        return f"failed: {candidate['reason']}", None
+    entry = store.entry(candidate["entry"])
+    if entry is None or not entry["stability"]:
+        return "not placed", None
+    return candidate["theory"], float(entry["stability"]["e_above_hull"])
+
+
 def _phase_row(store: Store, document: dict[str, Any], new: bool) -> PhaseRow:
     lineage, stability, novelty = document["lineage"], document["stability"], document["novelty"]
     prediction = document.get("prediction") or {}
+    recheck, recheck_distance = _recheck(store, document)
     return PhaseRow(
         formula=document["formula"],
         spacegroup=document["spacegroup"]["symbol"],
@@ -237,6 +262,9 @@ def _phase_row(store: Store, document: dict[str, Any], new: bool) -> PhaseRow:
         iqr=prediction.get("iqr"),
         theory=document["theory"],
         entry=document["_id"],
+        warnings=warnings(document.get("change"), (document.get("calculation") or {}).get("max_force")),
+        recheck=recheck,
+        recheck_e_above_hull=recheck_distance,
     )
 
 

@@ -18,10 +18,11 @@ from gnome_torch.candidates.random_search.files import read_crystals
 from gnome_torch.candidates.random_search.search import RandomCrystal
 from gnome_torch.records import Candidate, Lineage, Prediction, Relaxation, structure_key
 from gnome_torch.similarity import Distinct
-from workflows.campaign import PRIORITY, advance, campaign_settings
-from workflows.launch import add_once
+from workflows.campaign import advance
+from workflows.control import add_workflows
 from workflows.settings import CampaignSettings
 from workflows.store import Store
+from workflows.stored import PRIORITY, campaign_settings
 
 FOLDER = "search"
 
@@ -51,7 +52,9 @@ def launch_searches(store: Store, launchpad: LaunchPad, name: str, number: int) 
     settings = campaign_settings(store, name)
     with store.claim(name, number, "searches"):
         waiting = store.round_searches(name, number, "selected")
-        add_once(launchpad, [_search_workflow(settings, number, document["formula"]) for document in waiting])
+        add_workflows(
+            store, launchpad, name, [_search_workflow(settings, number, document["formula"]) for document in waiting]
+        )
     advance(store, launchpad, name)
 
 

@@ -185,10 +185,28 @@ class Screening(Strict):
     max_relaxations: int = Field(1000, ge=1, description="relaxations per round at most")
 
 
+class Recheck(Strict):
+    """A second opinion: stable phases and what they stand against, relaxed again at another theory, on its own hull."""
+
+    theory: TheorySettings
+    distance: float = Field(0.0, ge=0, description="also phases found this near the hull, eV/atom")
+
+
+class Relaxations(Strict):
+    """How relaxations are handed to the workers."""
+
+    per_firework: int = Field(
+        1, ge=1, le=1000, description="crystals that share a Firework, for cheap theories: one after another"
+    )
+
+
 class Retrain(Strict):
     """When the next round starts."""
 
     fraction: float = Field(1.0, gt=0, le=1, description="share of a round's relaxations that must have ended")
+    after_h: float | None = Field(
+        None, gt=0, description="start it also so long after the round's relaxations were sent, hours, if one has ended"
+    )
 
 
 class Policy(Strict):
@@ -218,6 +236,8 @@ class CampaignSettings(Strict):
     prerelax: TheorySettings | None = Field(
         None, description="a cheap theory that crystals go through before the theory; empty: none"
     )
+    recheck: Recheck | None = Field(None, description="relax stable phases again at another theory; empty: do not")
+    relaxations: Relaxations = Relaxations()
     seeds: Seeds = Seeds()
     pipelines: tuple[Literal["structural", "compositional"], ...] = Field(("structural",), min_length=1)
     structural: Structural = Structural()
@@ -262,12 +282,20 @@ class CampaignSettings(Strict):
         for key, cheap in (
             ("prerelax", self.prerelax),
             ("compositional.search.prerelax", self.compositional.search.prerelax),
+            ("recheck.theory", self.recheck.theory if self.recheck else None),
         ):
             if cheap is not None and (missing := sorted(set(self.elements) - cheap.supported)):
                 raise ValueError(f"{key}: theory {cheap.name!r} has no {', '.join(missing)}: choose another")
         for pair in self.compositional.search.separations:
             if not set(pair_of(pair)) <= set(self.elements):
                 raise ValueError(f"compositional.search.separations: {pair}: not two of the campaign's elements")
+        if self.relaxations.per_firework > 1 and not self.theory.at_once:
+            raise ValueError(
+                f"relaxations.per_firework = {self.relaxations.per_firework}: theory {self.theory.name!r} has "
+                "Fireworks of its own for each crystal: leave it at 1"
+            )
+        if self.relaxations.per_firework > 1 and self.prerelax is not None and not self.prerelax.at_once:
+            raise ValueError(f"prerelax: theory {self.prerelax.name!r} needs relaxations.per_firework = 1")
         if len(set(self.pipelines)) != len(self.pipelines):
             raise ValueError("pipelines: one is named twice")
         if len(self.elements) < 2:

@@ -10,7 +10,9 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import psutil
 from fireworks import FWorker, LaunchPad
@@ -41,6 +43,11 @@ def is_dead(name: str) -> bool:
         return abs(process.create_time() - int(started)) > 2 or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+def of_a_dead_worker(launch: Mapping[str, Any]) -> bool:
+    """Whether the worker of a launch ran on this host and is no more."""
+    return is_dead(launch["fworker"]["name"])
 
 
 def work(launchpad: LaunchPad, campaign: str, directory: Path, pause_s: float = 1.0) -> None:

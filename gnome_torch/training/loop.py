@@ -51,15 +51,18 @@ class TrainingStopped(Exception):
 
     Attributes:
         signal: number of the signal.
+        progress: epoch and step that are done.
     """
 
-    def __init__(self, number: int, directory: Path) -> None:
+    def __init__(self, number: int, directory: Path, progress: str) -> None:
         """Say where to go on.
 
         Args:
             number: of the signal.
             directory: of the checkpoint.
+            progress: epoch and step that are done.
         """
+        self.progress = progress
         super().__init__(
             f"stopped by {signal.Signals(number).name}; what is done is in {directory}: the same command goes on"
         )
@@ -136,6 +139,7 @@ def train(
     progress: Report | None = None,
     checkpoint_minutes: float = 10.0,
     stop_signals: Sequence[int] = (),
+    asked_to_stop: Callable[[], int] = lambda: 0,
 ) -> dict[str, Any]:
     """Train on the training part of the split and save the model of the last epoch; what was there is replaced.
 
@@ -153,6 +157,7 @@ def train(
         progress: told of every step and every epoch.
         checkpoint_minutes: time between two checkpoints.
         stop_signals: signals that end the training after the step under way, with a checkpoint (main thread only).
+        asked_to_stop: says which signal has come, where the caller watches for them itself; 0 for none.
 
     Returns:
         The metrics saved with the model; errors are mean absolute ones, eV/atom, None where the test part is empty.
@@ -220,11 +225,11 @@ def train(
                     )
                 if progress:
                     progress(step + 1, n_steps, None)
-                stop = workers.largest(received())
+                stop = workers.largest(received() or asked_to_stop())
                 if stop or time.perf_counter() - saved > 60 * checkpoint_minutes:
                     save()
                 if stop:
-                    raise TrainingStopped(stop, run)
+                    raise TrainingStopped(stop, run, f"epoch {state.epoch}, step {state.step}")
             row = {
                 "epoch": state.epoch,
                 "learning_rate": config.rate((state.epoch - 1) * steps_per_epoch, n_steps),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 
 import pytest
 from pymatgen.core import Lattice, Structure
 
 from gnome_torch.records import Entry, Relaxation
+from gnome_torch.stability.changes import changed, warnings
 from gnome_torch.stability.plausibility import implausible, unbelievable
 
 SALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
@@ -57,3 +59,19 @@ def test_holes_of_a_potential_are_kept_out_of_the_hull() -> None:
         "hole": "22.6 eV/atom below every other crystal of Si",
         "deep": "formation energy -8.8 eV/atom",
     }
+
+
+# ---- what a relaxation did
+
+
+def test_what_casts_doubt_on_a_relaxation_is_told() -> None:
+    def at(volume: float) -> Structure:
+        return Structure(Lattice.cubic(5.64 * volume ** (1 / 3)), SALT.species, SALT.frac_coords)
+
+    assert warnings(asdict(changed(SALT, at(1.1))), 0.05) == ()
+    assert warnings(None, None) == ()
+    told = warnings(asdict(changed(SALT, at(30.0))), 0.25)
+    assert told == ("forces up to 0.25 eV/angstrom left", "fell apart", "volume +2900%")
+    broken = SALT.copy()
+    broken.perturb(0.3, seed=1)
+    assert warnings(asdict(changed(SALT, broken)), None) == ("relaxed into another prototype, space group 225 to 1",)

@@ -11,8 +11,24 @@ from fireworks import FWorker, LaunchPad
 from fireworks.core.rocket_launcher import launch_rocket, rapidfire
 
 from workflows.campaign import start_workflow
-from workflows.settings import CampaignSettings
+from workflows.settings import CampaignSettings, parse_settings
 from workflows.store import Store
+
+
+def small_campaign(directory: Path, **changes: Any) -> CampaignSettings:
+    """Two metals, a few crystals, one round."""
+    settings: dict[str, Any] = {
+        "name": "emt",
+        "elements": ["Cu", "Au"],
+        "theory": {"name": "emt", "fmax": 0.05, "max_steps": 200},
+        "seeds": {"limit": 4, "max_sites": 4, "references": 1},
+        "structural": {"threshold": 0.00001, "max_sites": 4, "limit": 40},
+        "network": {"members": 2, "hidden": [8, 8], "epochs": 4, "batch_size": 8, "learning_rate": 0.003},
+        "screening": {"threshold": 2.0, "volumes": 3, "max_relaxations": 3},
+        "rounds": 1,
+        "directory": str(directory / "campaign"),
+    }
+    return parse_settings({**settings, **changes}, "test")
 
 
 def run_all(launchpad: LaunchPad, settings: CampaignSettings, directory: Path) -> Store:

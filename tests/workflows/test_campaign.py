@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from atomate2.ase.utils import AseRelaxer
-from campaigns import contents, run_all, run_all_twice, stages
+from campaigns import contents, run_all, run_all_twice, small_campaign, stages
 from fireworks import LaunchPad
 from fireworks.core.rocket_launcher import rapidfire
 from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
@@ -33,34 +33,18 @@ from workflows.firetasks.close import CloseRound
 from workflows.launch import fizzled
 from workflows.local import CampaignStuckError, run_campaign
 from workflows.results import phase_rows, round_rows
-from workflows.settings import CampaignSettings, SettingsError, parse_settings
+from workflows.settings import SettingsError
 from workflows.store import CampaignExistsError, Store
 from workflows.worker import is_dead, worker_name
 
 METALS = ["Al", "Ni", "Cu", "Pd", "Ag", "Pt", "Au"]
 
 
-def campaign(directory: Path, **changes: Any) -> CampaignSettings:
-    """A small campaign: two metals, a few crystals, one round."""
-    settings: dict[str, Any] = {
-        "name": "emt",
-        "elements": ["Cu", "Au"],
-        "theory": {"name": "emt", "fmax": 0.05, "max_steps": 200},
-        "seeds": {"limit": 4, "max_sites": 4, "references": 1},
-        "structural": {"threshold": 0.00001, "max_sites": 4, "limit": 40},
-        "network": {"members": 2, "hidden": [8, 8], "epochs": 4, "batch_size": 8, "learning_rate": 0.003},
-        "screening": {"threshold": 2.0, "volumes": 3, "max_relaxations": 3},
-        "rounds": 1,
-        "directory": str(directory / "campaign"),
-    }
-    return parse_settings({**settings, **changes}, "test")
-
-
 # ---- the whole loop
 
 
 def test_seven_metals_two_rounds(launchpad: LaunchPad, tmp_path: Path) -> None:
-    settings = campaign(
+    settings = small_campaign(
         tmp_path,
         elements=METALS,
         seeds={"limit": 25, "max_sites": 4, "references": 2},
@@ -158,10 +142,10 @@ def test_every_firework_twice_and_a_relaxation_that_always_fails(
     database: Any, launchpad: LaunchPad, tmp_path: Path, failing: Callable[[Callable[[str], bool]], None]
 ) -> None:
     failing(lambda formula: formula == "CuAu3")
-    once = run_all(launchpad, campaign(tmp_path / "once"), tmp_path / "once" / "launches")
+    once = run_all(launchpad, small_campaign(tmp_path / "once"), tmp_path / "once" / "launches")
     again = LaunchPad(database.host, database.port, f"{launchpad.name}_twice", strm_lvl="WARNING")
     again.reset("", require_password=False)
-    twice = run_all_twice(again, campaign(tmp_path / "twice"), tmp_path / "twice" / "launches")
+    twice = run_all_twice(again, small_campaign(tmp_path / "twice"), tmp_path / "twice" / "launches")
 
     assert once.campaign("emt")["state"] == twice.campaign("emt")["state"] == "finished"
     expected, found = contents(once), contents(twice)
@@ -176,7 +160,7 @@ def test_every_firework_twice_and_a_relaxation_that_always_fails(
 
 def test_two_records_at_the_threshold_add_one_round(launchpad: LaunchPad, tmp_path: Path) -> None:
     """The start and every record task call `advance`; only one round workflow comes of it, whoever is last."""
-    settings = campaign(tmp_path)
+    settings = small_campaign(tmp_path)
     store = run_all(launchpad, settings, tmp_path / "launches")
     for _ in range(3):
         begin(store, launchpad, settings)
@@ -191,7 +175,7 @@ def test_elements_without_reference_end_the_campaign(
     launchpad: LaunchPad, tmp_path: Path, failing: Callable[[Callable[[str], bool]], None]
 ) -> None:
     failing(lambda formula: formula == "Au")
-    store = run_all(launchpad, campaign(tmp_path), tmp_path / "launches")
+    store = run_all(launchpad, small_campaign(tmp_path), tmp_path / "launches")
     document = store.campaign("emt")
     assert document["state"] == "failed"
     assert document["reason"].startswith("no entry of the pure element Au")
@@ -200,7 +184,7 @@ def test_elements_without_reference_end_the_campaign(
 
 def test_no_candidate_near_the_hull_ends_the_campaign(launchpad: LaunchPad, tmp_path: Path) -> None:
     screening = {"threshold": -50.0, "volumes": 1, "max_relaxations": 3}
-    store = run_all(launchpad, campaign(tmp_path, screening=screening, rounds=3), tmp_path / "launches")
+    store = run_all(launchpad, small_campaign(tmp_path, screening=screening, rounds=3), tmp_path / "launches")
     document = store.campaign("emt")
     assert document["state"] == "finished"
     assert document["reason"] == "round 1: nothing predicted near the hull (structural: -50.0 eV/atom)"
@@ -210,9 +194,9 @@ def test_no_candidate_near_the_hull_ends_the_campaign(launchpad: LaunchPad, tmp_
 
 
 def test_a_second_campaign_computes_nothing_again(launchpad: LaunchPad, tmp_path: Path) -> None:
-    run_all(launchpad, campaign(tmp_path), tmp_path / "launches")
+    run_all(launchpad, small_campaign(tmp_path), tmp_path / "launches")
     before = stages(launchpad)
-    other = campaign(tmp_path / "second", name="second")
+    other = small_campaign(tmp_path / "second", name="second")
     store = run_all(launchpad, other, tmp_path / "launches")
     assert store.campaign("second")["state"] == "finished"
     first_data = store.round_candidates("second", 0)
@@ -222,11 +206,11 @@ def test_a_second_campaign_computes_nothing_again(launchpad: LaunchPad, tmp_path
 
 
 def test_a_name_with_other_settings_is_refused(launchpad: LaunchPad, tmp_path: Path) -> None:
-    settings = campaign(tmp_path)
+    settings = small_campaign(tmp_path)
     store = Store(launchpad.db)
     begin(store, launchpad, settings)
     with pytest.raises(CampaignExistsError):
-        begin(store, launchpad, campaign(tmp_path, rounds=5))
+        begin(store, launchpad, small_campaign(tmp_path, rounds=5))
     assert store.campaign("emt")["settings"]["rounds"] == 1
 
 
@@ -234,7 +218,7 @@ def test_seeds_from_a_file(launchpad: LaunchPad, tmp_path: Path) -> None:
     crystal = Structure(Lattice.tetragonal(2.8, 3.7), ["Cu", "Au"], [[0, 0, 0], [0.5, 0.5, 0.5]])
     crystal.to(filename=str(tmp_path / "known.cif"))
     seeds = {"source": str(tmp_path / "known.cif"), "references": 1, "max_sites": 4}
-    store = run_all(launchpad, campaign(tmp_path, seeds=seeds), tmp_path / "launches")
+    store = run_all(launchpad, small_campaign(tmp_path, seeds=seeds), tmp_path / "launches")
     assert store.campaign("emt")["state"] == "finished"
     sources = Counter(d["lineage"]["source"] for d in store.round_candidates("emt", 0))
     assert sources == {"element": 2, "file": 1}
@@ -244,7 +228,7 @@ def test_a_bad_seed_file_registers_nothing(launchpad: LaunchPad, tmp_path: Path)
     (tmp_path / "bad.json").write_text("[]")
     seeds = {"source": str(tmp_path / "bad.json"), "references": 1}
     with pytest.raises(StructureFileError, match="no crystal in it"):
-        begin(Store(launchpad.db), launchpad, campaign(tmp_path, seeds=seeds))
+        begin(Store(launchpad.db), launchpad, small_campaign(tmp_path, seeds=seeds))
     assert Store(launchpad.db).campaigns.count_documents({}) == 0
     assert not (tmp_path / "campaign").exists()
 
@@ -253,7 +237,7 @@ def test_the_seed_file_is_read_once(launchpad: LaunchPad, tmp_path: Path) -> Non
     """A worker elsewhere need not see it, and moving it later stops nothing."""
     crystal = Structure(Lattice.tetragonal(2.8, 3.7), ["Cu", "Au"], [[0, 0, 0], [0.5, 0.5, 0.5]])
     crystal.to(filename=str(tmp_path / "known.cif"))
-    settings = campaign(tmp_path, seeds={"source": str(tmp_path / "known.cif"), "references": 1})
+    settings = small_campaign(tmp_path, seeds={"source": str(tmp_path / "known.cif"), "references": 1})
     store = Store(launchpad.db)
     begin(store, launchpad, settings)
     (tmp_path / "known.cif").unlink()
@@ -263,18 +247,18 @@ def test_the_seed_file_is_read_once(launchpad: LaunchPad, tmp_path: Path) -> Non
 
 def test_another_campaigns_directory_is_refused(database: Any, launchpad: LaunchPad, tmp_path: Path) -> None:
     """Its training set and its networks are in there, perhaps of another theory, perhaps from another database."""
-    begin(Store(launchpad.db), launchpad, campaign(tmp_path))
+    begin(Store(launchpad.db), launchpad, small_campaign(tmp_path))
     with pytest.raises(SettingsError, match=r"holds the files of campaign 'emt'.*set 'directory'"):
-        begin(Store(launchpad.db), launchpad, campaign(tmp_path, name="other"))
+        begin(Store(launchpad.db), launchpad, small_campaign(tmp_path, name="other"))
     elsewhere = LaunchPad(database.host, database.port, f"{launchpad.name}_2", strm_lvl="WARNING")
     with pytest.raises(SettingsError, match="of this or another database"):
-        begin(Store(elsewhere.db), elsewhere, campaign(tmp_path))
+        begin(Store(elsewhere.db), elsewhere, small_campaign(tmp_path))
     assert Store(elsewhere.db).campaigns.count_documents({}) == 0
 
 
 def test_a_finished_campaign_hears_of_phases_that_others_find(launchpad: LaunchPad, tmp_path: Path) -> None:
     """Its ternary is on the hull until another campaign finds a deep binary in the same system."""
-    store = run_all(launchpad, campaign(tmp_path, elements=["Cu", "Au", "Ag"]), tmp_path / "launches")
+    store = run_all(launchpad, small_campaign(tmp_path, elements=["Cu", "Au", "Ag"]), tmp_path / "launches")
     theory = store.campaign("emt")["theory"]
     crystal = Structure(Lattice.cubic(3.9), ["Cu", "Ag", "Au"], [[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5]])
     lowest = min(d["energy_per_atom"] for d in store.entries.find({}))
@@ -284,7 +268,7 @@ def test_a_finished_campaign_hears_of_phases_that_others_find(launchpad: LaunchP
 
     binary = Structure(Lattice.cubic(3.0), ["Cu", "Au"], [[0, 0, 0], [0.5, 0.5, 0.5]])
     store.add_entry(Entry("binary", binary, 2 * (lowest - 3.0), 0.0, theory), "second")
-    run_all(launchpad, campaign(tmp_path / "second", name="second"), tmp_path / "launches")
+    run_all(launchpad, small_campaign(tmp_path / "second", name="second"), tmp_path / "launches")
     ternary = store.entry("ternary")
     assert ternary is not None
     assert ternary["stability"]["e_above_hull"] > 0.5
@@ -295,7 +279,7 @@ def test_a_round_may_start_before_the_last_has_ended_but_the_campaign_ends_with_
     launchpad: LaunchPad, tmp_path: Path
 ) -> None:
     """retrain.fraction below 1: the first data are complete, and no relaxation is left off the final hull."""
-    settings = campaign(tmp_path, retrain={"fraction": 0.34}, rounds=2)
+    settings = small_campaign(tmp_path, retrain={"fraction": 0.34}, rounds=2)
     store = run_all(launchpad, settings, tmp_path / "launches")
     assert store.campaign("emt")["state"] == "finished"
     assert store.unended("emt") == 0
@@ -305,7 +289,7 @@ def test_a_round_may_start_before_the_last_has_ended_but_the_campaign_ends_with_
 
 
 def test_what_lpad_reset_deleted_is_added_again(launchpad: LaunchPad, tmp_path: Path) -> None:
-    settings = campaign(tmp_path)
+    settings = small_campaign(tmp_path)
     store = Store(launchpad.db)
     begin(store, launchpad, settings)
     launchpad.reset("", require_password=False)
@@ -325,7 +309,7 @@ def test_what_lies_outside_the_relaxation_is_no_result(
         raise error
 
     monkeypatch.setattr(AseRelaxer, "relax", relax)
-    store = run_all(launchpad, campaign(tmp_path), tmp_path / "launches")
+    store = run_all(launchpad, small_campaign(tmp_path), tmp_path / "launches")
     assert store.count_candidates("emt", 0, ["failed"]) == 0
     reasons = fizzled(launchpad, "emt")
     assert any("RelaxationInterruptedError" in reason and "lpad rerun_fws -i" in reason for reason in reasons.values())
@@ -350,7 +334,7 @@ def worker_environment(launchpad: LaunchPad) -> dict[str, str]:
 
 def test_a_killed_worker(launchpad: LaunchPad, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """kill -9 in the middle of a relaxation; `gnome campaign run` takes it up and finishes."""
-    settings = campaign(tmp_path)
+    settings = small_campaign(tmp_path)
     launchpad.add_wf(start_workflow(settings))
     command = [sys.executable, "-m", "workflows.worker", "--campaign", "emt", "--directory", str(tmp_path / "launches")]
     store = Store(launchpad.db)
@@ -375,7 +359,7 @@ def test_a_killed_worker(launchpad: LaunchPad, tmp_path: Path, monkeypatch: pyte
 def test_a_stage_that_fails_stops_the_runner_with_its_reason(
     launchpad: LaunchPad, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = campaign(tmp_path)
+    settings = small_campaign(tmp_path)
     begin(Store(launchpad.db), launchpad, settings)
     for fw_id in launchpad.get_fw_ids({"state": "WAITING"}):
         launchpad.update_spec([fw_id], {"_tasks.0.candidate": "emt/none"})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fireworks import Firework, FWAction, FWorker, LaunchPad, Workflow
@@ -40,8 +42,8 @@ def test_a_workflow_that_was_half_written_is_completed(launchpad: LaunchPad) -> 
     assert launchpad.fireworks.count_documents({"fw_id": {"$in": document["nodes"]}}) == 2
 
 
-def dead(name: str) -> bool:
-    return name == "dead"
+def dead(launch: Mapping[str, Any]) -> bool:
+    return bool(launch["fworker"]["name"] == "dead")
 
 
 def test_only_the_runs_of_dead_workers_are_repeated(launchpad: LaunchPad, tmp_path: Path) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import ase.io
 import numpy as np
 import pytest
 from ase.calculators.emt import EMT
@@ -229,6 +231,76 @@ def test_what_a_site_lacks_is_said_on_the_candidate(
     assert states["Au"]["state"] == "failed"
     print(states["Au"]["reason"])
     assert "POTCAR" in states["Au"]["reason"]
+    assert "unpack PBE_54 under vasp.potcars of" in states["Au"]["reason"]
+
+
+def test_an_unset_command_is_said_on_the_candidate(
+    vasp: Any, launchpad: LaunchPad, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "site.yaml").write_text("")
+    monkeypatch.setitem(SETTINGS, "PMG_VASP_PSP_DIR", str(tmp_path / "potcars"))
+    monkeypatch.delenv("GNOME_VASP_COMMAND")
+    monkeypatch.delenv("GNOME_VASP_GAMMA_COMMAND")
+    store = first_round(launchpad, campaign(tmp_path), tmp_path / "launches")
+    for candidate in store.candidates.find({}):
+        assert candidate["state"] == "failed"
+        assert "write vasp.command into" in candidate["reason"]
+        assert "'gnome doctor dft'" in candidate["reason"]
+
+
+def test_steps_are_kept_and_files_are_not(vasp: Any, launchpad: LaunchPad, tmp_path: Path) -> None:
+    """All ionic steps of both relaxations and the static run; the large files of what has succeeded are gone."""
+    settings = campaign(tmp_path, keep_steps=True, keep_files=False)
+    store = first_round(launchpad, settings, tmp_path / "launches")
+    for candidate in store.candidates.find({}):
+        entry = store.entries.find_one({"_id": candidate["entry"]})
+        assert entry is not None
+        frames = ase.io.read(settings.root / "steps" / f"{candidate['_id'].rpartition('/')[2]}.extxyz", index=":")
+        assert len(frames) > 3
+        assert frames[-1].get_potential_energy() == pytest.approx(entry["energy"], abs=1e-4)
+        assert frames[-1].get_forces().shape == (len(frames[-1]), 3)
+        left = {path.name.split(".")[0] for path in Path(candidate["directory"]).iterdir()}
+        assert {"INCAR", "KPOINTS", "CONTCAR"} <= left
+        assert left.isdisjoint({"vasprun", "OUTCAR"})
+
+
+def test_the_chain_without_potentials(vasp: Any, launchpad: LaunchPad, tmp_path: Path) -> None:
+    """potcar_spec: names in the place of potentials, for inputs that are looked at, and for tests."""
+    shutil.rmtree(tmp_path / "potcars")
+    store = first_round(launchpad, campaign(tmp_path, potcar_spec=True), tmp_path / "launches")
+    assert [c["state"] for c in store.candidates.find({})] == ["relaxed", "relaxed"]
+
+
+def test_a_rough_relaxation_comes_first(vasp: Any, launchpad: LaunchPad, tmp_path: Path) -> None:
+    """A campaign's `prerelax`: VASP begins from what the cheap theory made, and the networks learn no wrong start."""
+    data = campaign(tmp_path).model_dump(mode="json")
+    settings = parse_settings({**data, "prerelax": {"name": "emt", "fmax": 0.01}}, "test")
+    store = first_round(launchpad, settings, tmp_path / "launches")
+    for candidate in store.candidates.find({}):
+        assert candidate["state"] == "relaxed"
+        workflow = launchpad.workflows.find_one({"metadata.gnome_key": f"relax/{candidate['_id']}"})
+        assert workflow is not None
+        names = [launchpad.get_fw_by_id(fw_id).name for fw_id in sorted(workflow["nodes"])]
+        assert len(names) == 5
+        start = Structure.from_file(next(iter(_first_inputs(launchpad, workflow))))
+        given = Structure.from_dict(candidate["structure"])
+        entry = store.entries.find_one({"_id": candidate["entry"]})
+        assert entry is not None
+        # nearer to the end than to the beginning
+        end = entry["structure"]["lattice"]["volume"] / entry["nsites"]
+        volumes = [some.volume / len(some) for some in (given, start)]
+        assert abs(volumes[1] - end) < 0.1 * abs(volumes[0] - end)
+        assert entry["initial"] is None
+
+
+def _first_inputs(launchpad: LaunchPad, workflow: dict[str, Any]) -> list[Path]:
+    """POSCARs of the first calculations of VASP in a workflow."""
+    found = []
+    for fw_id in sorted(workflow["nodes"]):
+        firework = launchpad.get_fw_by_id(fw_id)
+        if "MP GGA relax 1" in firework.name:
+            found += sorted(Path(firework.launches[-1].launch_dir).glob("POSCAR.orig*"))
+    return found
 
 
 def test_crystals_that_are_not_computed(vasp: Any) -> None:

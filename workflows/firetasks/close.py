@@ -10,11 +10,12 @@ from fireworks import FiretaskBase, FWAction, explicit_serialize
 
 from gnome_torch.records import HullPoint
 from gnome_torch.stability.hull import STABLE_TOLERANCE, MissingReferenceError
-from workflows.campaign import campaign_settings
 from workflows.hulls import renew
 from workflows.novelty import NEAR, judge
+from workflows.rechecks import conclude, launch_rechecks, renew_second_hull
 from workflows.settings import CampaignSettings
 from workflows.store import Store
+from workflows.stored import campaign_settings
 
 
 @explicit_serialize
@@ -51,16 +52,16 @@ class CloseRound(FiretaskBase):
         for earlier in store.all_rounds(name):  # what had not ended when they closed
             if earlier["number"] < number and earlier.get("result", {}).get("outstanding"):
                 store.close_round(name, earlier["number"], summary(store, name, earlier["number"], points))
-        if number >= settings.rounds:
-            store.end_campaign(name, "finished", f"all {settings.rounds} rounds done")
-        elif number > 0 and not store.count_candidates(name, number) and not store.count_searches(name, number):
-            store.end_campaign(
-                name,
-                "finished",
-                f"round {number}: nothing predicted near the hull ({_thresholds(settings)})",
-            )
-            return FWAction(stored_data=result, defuse_children=True)
-        return FWAction(stored_data=result)
+        renew_second_hull(store, name)
+        launch_rechecks(store, self.launchpad, name, number)
+        last = number >= settings.rounds
+        empty = number > 0 and not store.count_candidates(name, number) and not store.count_searches(name, number)
+        if last:
+            store.campaign_is_over(name, f"all {settings.rounds} rounds done")
+        elif empty:
+            store.campaign_is_over(name, f"round {number}: nothing predicted near the hull ({_thresholds(settings)})")
+        conclude(store, name)
+        return FWAction(stored_data=result, defuse_children=empty and not last)
 
 
 def _is_near(point: HullPoint | None) -> bool:

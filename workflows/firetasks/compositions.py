@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -13,11 +14,13 @@ from gnome_torch.candidates.compositions import compositions, number_of_formulas
 from gnome_torch.candidates.structural import known_compositions
 from gnome_torch.records import Prediction, Predictions
 from gnome_torch.screening import screen
-from workflows.campaign import COMPOSITION, campaign_settings, model_id
+from workflows.continuation import StopRequested, go_on, watch
+from workflows.firetasks.screen import stop_if
 from workflows.firetasks.train import round_directory
 from workflows.hulls import current_hull
 from workflows.searches import launch_searches
 from workflows.store import Store
+from workflows.stored import COMPOSITION, campaign_settings, model_id
 
 FOLDER = "compositions"
 
@@ -68,7 +71,11 @@ class ScreenCompositions(FiretaskBase):
         name, number = self["campaign"], self["round"]
         # a second run must not choose again: the hull may have moved since the first
         if "chosen" not in store.round(name, number).get("counts", {}).get("compositions", {}):
-            choose(store, name, number)
+            with watch() as stopped:
+                try:
+                    choose(store, name, number, stopped)
+                except StopRequested as stop:
+                    return go_on(self, fw_spec, f"{name}: screen {number} compositions, goes on", str(stop))
         chosen = store.round(name, number)["counts"]["compositions"]["chosen"]
         store.select_compositions(
             name,
@@ -81,8 +88,11 @@ class ScreenCompositions(FiretaskBase):
         return FWAction(stored_data={"searches": store.count_searches(name, number)})
 
 
-def choose(store: Store, name: str, number: int) -> None:
-    """Predict a round's formulas, write down what is thought of each, and choose those that are searched."""
+def choose(store: Store, name: str, number: int, stopped: Callable[[], int] = lambda: 0) -> None:
+    """Predict a round's formulas, write down what is thought of each, and choose those that are searched.
+
+    Args and errors as in `screen.choose`.
+    """
     import numpy as np
     from pymatgen.core import Composition
 
@@ -115,6 +125,7 @@ def choose(store: Store, name: str, number: int) -> None:
         threshold=limits.threshold,
         limit=limits.max_compositions + len(taken),
         read=lambda table: table["formula"].to_pylist(),
+        progress=stop_if(stopped),
     )
     chosen = [
         {"formula": formula, "prediction": asdict(prediction), "distance": distance}

@@ -7,9 +7,9 @@ from typing import Any
 
 from fireworks import FiretaskBase, FWAction, explicit_serialize
 
-from workflows.campaign import STRUCTURE, campaign_settings, model_id
 from workflows.firetasks.train import member_directory, members, training_set
 from workflows.store import Store
+from workflows.stored import STRUCTURE, campaign_settings, model_id
 
 
 @explicit_serialize

@@ -9,10 +9,10 @@ from fireworks import FiretaskBase, FWAction, explicit_serialize
 from gnome_torch.candidates.generation import Selection, generate
 from gnome_torch.candidates.parents import Parent, ParentError, parent_of
 from gnome_torch.candidates.prototypes import prototypes
-from workflows.campaign import campaign_settings
 from workflows.firetasks.train import round_directory
 from workflows.settings import CampaignSettings
 from workflows.store import Store
+from workflows.stored import campaign_settings
 
 COUNTS = ("parents", "proposed", "refused", "known", "duplicates", "tried", "passed", "saps")
 

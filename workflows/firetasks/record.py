@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import traceback
-from dataclasses import asdict, replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from fireworks import FiretaskBase, FWAction, LaunchPad, explicit_serialize
-from pymatgen.core import Structure
 
-from gnome_torch.records import Entry, Lineage, Relaxation
-from gnome_torch.stability.changes import changed
-from gnome_torch.stability.corrections import UncorrectableError, correction
-from gnome_torch.stability.plausibility import implausible
-from workflows.campaign import advance, campaign_theory, entry_id, launch_restart
+from workflows.campaign import advance
+from workflows.outcome import Ended, keep_steps, settle
+from workflows.rechecks import conclude
 from workflows.relax import Theory
+from workflows.relaxations import launch_restart
 from workflows.store import Store
+from workflows.stored import campaign_settings, candidate_theory
 
 # Ends of a relaxation that say nothing about the crystal: its user, the machine, or the worker's installation.
 NOT_RESULTS = (
@@ -64,97 +63,52 @@ class RecordRelaxation(FiretaskBase):
 
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
         store = Store(self.launchpad.db)
-        name, key = self["campaign"], self["candidate"]
+        name, key, restart = self["campaign"], self["candidate"], self.get("restart", 0)
         candidate = store.candidate(key)
-        level = campaign_theory(store, name)
         # an older attempt that is run again has nothing to say any more
-        if candidate["state"] != "relaxed" and candidate.get("restarts", 0) <= self.get("restart", 0):
-            self._judge(store, level, candidate)
-        if store.candidate(key).get("restarts", 0) > self.get("restart", 0):
+        if candidate["state"] != "relaxed" and candidate.get("restarts", 0) <= restart:
+            level = candidate_theory(store, candidate)
+            settle(store, level, candidate, self._result(store, level, candidate), restart)
+            self._files(store, level, candidate)
+        if store.candidate(key).get("restarts", 0) > restart:
             launch_restart(store, self.launchpad, name, self["round"], key)
         advance(store, self.launchpad, name)
+        conclude(store, name)
         return FWAction(stored_data={"candidate": key, "state": store.candidate(key)["state"]})
 
-    def _judge(self, store: Store, level: Theory, candidate: dict[str, Any]) -> None:
+    def _result(self, store: Store, level: Theory, candidate: Mapping[str, Any]) -> Ended:
+        """What became of the relaxation."""
         output = store.job_output(self["job"])
-        if output is None:
-            failure, where = failure_of_parent(self.launchpad, self.fw_id)
-            last = None
-            if where is not None:
-                failure = "; ".join(filter(None, [failure, level.why(Path(where))]))[:1000]
-                last = level.last_structure(Path(where))
-            self._fail(store, level, candidate, failure, where, last)
-            return
-        relaxation, directory = level.read(output), output.get("dir_name")
-        directory = directory.rpartition(":")[2] if directory else None  # emmet writes host:path
-        reason = implausible(relaxation)
-        if reason is None:
-            try:
-                shift = correction(relaxation.structure, relaxation.energy, level.scheme, relaxation.parameters)
-            except UncorrectableError as error:
-                reason = str(error)
-        if reason is not None:
-            last = relaxation.structure if not relaxation.converged else None
-            self._fail(store, level, candidate, reason, directory, last)
-            return
-        self._add(store, level, candidate, relaxation, shift, directory)
+        if output is not None:
+            directory = output.get("dir_name")
+            directory = directory.rpartition(":")[2] if directory else None  # emmet writes host:path
+            rough = not candidate.get("recheck_of") and campaign_settings(store, self["campaign"]).prerelax is not None
+            return Ended(level.read(output), directory=directory, job=self["job"], pre_relaxed=rough)
+        failure, where = failure_of_parent(self.launchpad, self.fw_id)
+        if where is None:
+            return Ended(None, reason=failure, directory=None, job=self["job"])
+        reason = "; ".join(filter(None, [failure, level.why(Path(where)), level.remedy(failure)]))[:1000]
+        return Ended(None, reason, where, self["job"], level.last_structure(Path(where)))
 
-    def _fail(
-        self,
-        store: Store,
-        level: Theory,
-        candidate: dict[str, Any],
-        reason: str,
-        directory: str | None,
-        last: Structure | None,
-    ) -> None:
-        """Restart from the last crystal, or give up."""
-        fields: dict[str, Any] = {"reason": reason, "directory": directory}
-        if last is not None and self.get("restart", 0) < getattr(level.settings, "max_restarts", 0):
-            store.restart_candidate(candidate["_id"], self.get("restart", 0), last, **fields)
-        else:
-            store.end_candidate(
-                candidate["_id"], "failed", last_structure=last.as_dict() if last is not None else None, **fields
-            )
+    def _files(self, store: Store, level: Theory, candidate: Mapping[str, Any]) -> None:
+        """Keep what is asked for of the calculations' files."""
+        key, settings = candidate["_id"], level.settings
+        if not settings.keep_steps and level.keep_files:
+            return
+        directories = calculations(self.launchpad, self.fw_id)
+        if settings.keep_steps:
+            name = key.rpartition("/")[2] + (f"-{self['restart']}" if self.get("restart") else "")
+            keep_steps(level, directories, campaign_settings(store, self["campaign"]).root / "steps" / f"{name}.extxyz")
+        if not level.keep_files and store.candidate(key)["state"] == "relaxed":
+            for directory in directories:
+                level.discard(directory)
 
-    def _add(
-        self,
-        store: Store,
-        level: Theory,
-        candidate: dict[str, Any],
-        relaxation: Relaxation,
-        shift: float,
-        directory: str | None,
-    ) -> None:
-        key, start = candidate["_id"], Structure.from_dict(candidate["structure"])
-        entry = Entry(
-            id=entry_id(start, level.id),
-            structure=relaxation.structure,
-            energy=relaxation.energy,
-            correction=shift,
-            theory=level.id,
-            lineage=replace(Lineage(**candidate["lineage"]), round=self["round"]),
-        )
-        calculation = {
-            "job": self["job"],
-            "directory": directory,
-            "steps": relaxation.steps,
-            "restarts": self.get("restart", 0),
-            **(relaxation.parameters or {}),
-            **relaxation.details,
-        }
-        initial = None
-        if relaxation.initial_energy is not None and not self.get("restart", 0):
-            initial = {"structure": candidate["structure"], "energy": relaxation.initial_energy}
-        store.add_entry(
-            entry,
-            self["campaign"],
-            prediction=candidate["prediction"],
-            calculation=calculation,
-            initial=initial,
-            change=asdict(changed(start, relaxation.structure)),
-        )
-        store.end_candidate(key, "relaxed", entry=entry.id, directory=directory)
+
+def calculations(launchpad: LaunchPad, fw_id: int) -> list[Path]:
+    """Directories of all that ran before a Firework in its workflow, the first first."""
+    parents = launchpad.get_wf_by_fw_id(fw_id).links.parent_links
+    launches = (launchpad.get_fw_by_id(ancestor).launches for ancestor in _ancestors(parents, fw_id))
+    return [Path(some[-1].launch_dir) for some in launches if some]
 
 
 def failure_of_parent(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,13 @@ from fireworks import FiretaskBase, FWAction, explicit_serialize
 
 from gnome_torch.candidates.shards import read_parents
 from gnome_torch.screening import Cascade, Predict, by_parent, screen
-from workflows.campaign import campaign_settings, launch_relaxations
+from workflows.campaign import advance
+from workflows.continuation import StopRequested, go_on, watch
 from workflows.firetasks.train import round_directory
 from workflows.hulls import current_hull
+from workflows.relaxations import launch_relaxations
 from workflows.store import Store, round_id
+from workflows.stored import campaign_settings
 
 
 @explicit_serialize
@@ -31,13 +35,28 @@ class ScreenCandidates(FiretaskBase):
         name, number = self["campaign"], self["round"]
         # a second run must not choose again: the hull may have moved since the first
         if "selected" not in store.round(name, number).get("counts", {}):
-            choose(store, name, number)
+            with watch() as stopped:
+                try:
+                    choose(store, name, number, stopped)
+                except StopRequested as stop:
+                    return go_on(self, fw_spec, f"{name}: screen {number}, goes on", str(stop))
         launch_relaxations(store, self.launchpad, name, number)
+        advance(store, self.launchpad, name)
         return FWAction(stored_data={"selected": store.count_candidates(name, number)})
 
 
-def choose(store: Store, name: str, number: int) -> None:
-    """Predict a round's candidates, write down what is thought of each, and select those that go to relaxation."""
+def choose(store: Store, name: str, number: int, stopped: Callable[[], int] = lambda: 0) -> None:
+    """Predict a round's candidates, write down what is thought of each, and select those that go to relaxation.
+
+    Args:
+        store: the database.
+        name: of the campaign.
+        number: of the round.
+        stopped: says which signal has asked to stop, 0 for none.
+
+    Raises:
+        StopRequested: one has; what was predicted before is kept.
+    """
     from gnome_torch.inference import Evaluation, predict
     from gnome_torch.models.ensemble import Ensemble
     from workflows.calculators import best_device, one_thread_unless_told
@@ -73,6 +92,7 @@ def choose(store: Store, name: str, number: int) -> None:
         limit=screening.max_relaxations,
         first_look=first_look,
         cascade=cascade,
+        progress=stop_if(stopped),
     )
     chosen = [
         (candidate, candidate.structure(crystals[candidate.parent_id]), prediction, distance)
@@ -87,6 +107,16 @@ def choose(store: Store, name: str, number: int) -> None:
         "cascade_recall": screened.recall,
     }
     store.update_round(name, number, **{f"counts.{key}": value for key, value in counts.items()})
+
+
+def stop_if(stopped: Callable[[], int]) -> Callable[[int], None]:
+    """For `screen`, which tells of every part that is done."""
+
+    def look(done: int) -> None:
+        if stopped():
+            raise StopRequested(f"candidate {done}")
+
+    return look
 
 
 def volume_scales(count: int) -> np.ndarray:

@@ -12,9 +12,11 @@ from gnome_torch.candidates.random_search.options import GeneratorMissingError, 
 from gnome_torch.candidates.random_search.search import generator_of, search
 from gnome_torch.records import Relaxation
 from gnome_torch.stability.plausibility import implausible
-from workflows.campaign import advance, campaign_settings, launch_relaxations
+from workflows.campaign import advance
+from workflows.continuation import go_on, watch
 from workflows.firetasks.record import failure_of_parent, is_a_result
 from workflows.relax import Theory, theory
+from workflows.relaxations import launch_relaxations
 from workflows.searches import (
     PreRelaxed,
     candidate_of,
@@ -28,6 +30,7 @@ from workflows.searches import (
 )
 from workflows.settings import CampaignSettings
 from workflows.store import Store
+from workflows.stored import campaign_settings
 
 
 @explicit_serialize
@@ -81,8 +84,13 @@ class PrerelaxCrystals(FiretaskBase):
             return FWAction()
         cheap, path = theory(prerelax), pre_relaxed_path(settings, number, formula)
         done = {result.attempt for result in read_pre_relaxed(path)}
-        for crystal in crystals_of(settings, number, formula):
-            if crystal.attempt not in done:
+        with watch() as stopped:
+            for crystal in crystals_of(settings, number, formula):
+                if crystal.attempt in done:
+                    continue
+                if stopped():
+                    title = f"{name}: search {formula}: pre-relax, goes on"
+                    return go_on(self, fw_spec, title, f"crystal {crystal.attempt}")
                 write_pre_relaxed(pre_relax(crystal.structure, crystal.attempt, cheap), path)
         results = read_pre_relaxed(path)
         failed = sum(result.relaxation is None for result in results)
@@ -127,8 +135,7 @@ class RecordSearch(FiretaskBase):
             store.end_search(name, formula, "failed", reason=reason, directory=directory)
         if store.search(name, formula)["state"] == "searched":
             launch_relaxations(store, self.launchpad, name, number, search=formula)
-        else:
-            advance(store, self.launchpad, name)
+        advance(store, self.launchpad, name)
         return FWAction(stored_data={"formula": formula, "state": store.search(name, formula)["state"]})
 
     def _select(self, store: Store, settings: CampaignSettings) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 
 from fireworks import FiretaskBase, FWAction, explicit_serialize
 
-from workflows.campaign import STRUCTURE, campaign_settings
+from workflows.continuation import go_on, watch
 from workflows.settings import CampaignSettings
 from workflows.store import Store
+from workflows.stored import STRUCTURE, campaign_settings
 
 
 def round_directory(settings: CampaignSettings, number: int) -> Path:
@@ -94,7 +95,8 @@ def shape_and_training(settings: CampaignSettings, network: str, member: int, de
 class TrainMember(FiretaskBase):
     """Train one network on everything known; one that is there already, of the same data and settings, stays.
 
-    A training that was killed goes on from its last checkpoint.
+    A training that was killed goes on from its last checkpoint; one whose job is about to end stops, and goes on in
+    another.
 
     Required parameters:
         campaign: name.
@@ -109,18 +111,23 @@ class TrainMember(FiretaskBase):
 
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
         from gnome_torch.models.checkpoint import load_metrics
-        from gnome_torch.training.loop import is_trained, train
+        from gnome_torch.training.loop import TrainingStopped, is_trained, train
         from workflows.calculators import best_device, one_thread_unless_told
 
         one_thread_unless_told()
-        store = Store(self.launchpad.db)
-        settings = campaign_settings(store, self["campaign"])
-        network = self.get("network", STRUCTURE)
-        directory = member_directory(settings, self["round"], self["member"], network)
-        dataset = training_set(store, settings, self["round"], network)
-        config, training = shape_and_training(settings, network, self["member"], best_device())
-        if is_trained(directory, dataset, config, training):
-            metrics = load_metrics(directory)
-        else:
-            metrics = train(dataset, config, training, directory)
+        with watch() as stopped:
+            store = Store(self.launchpad.db)
+            settings = campaign_settings(store, self["campaign"])
+            network = self.get("network", STRUCTURE)
+            directory = member_directory(settings, self["round"], self["member"], network)
+            dataset = training_set(store, settings, self["round"], network)
+            config, training = shape_and_training(settings, network, self["member"], best_device())
+            if is_trained(directory, dataset, config, training):
+                metrics = load_metrics(directory)
+            else:
+                try:
+                    metrics = train(dataset, config, training, directory, asked_to_stop=stopped)
+                except TrainingStopped as stop:
+                    name = f"{settings.name}: train {self['member'] + 1}, goes on"
+                    return go_on(self, fw_spec, name, stop.progress)
         return FWAction(stored_data={key: metrics[key] for key in ("train_mae", "test_mae", "seconds")})

@@ -9,6 +9,8 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ase import Atoms
+from pydantic import Field
 from pymatgen.core import Element, Structure
 
 from gnome_torch.records import Relaxation, content_hash
@@ -27,11 +29,16 @@ class TheoryBase(Strict):
         name: which theory.
         operational: settings that change no energy, and are left out of the theory's key.
         optional: settings that are left out of the key while they are empty, because they came later.
+        at_once: whether `Theory.relax` can do it, without Fireworks of the theory's own.
     """
 
     name: str
+    keep_steps: bool = Field(
+        False, description="write energy, forces and stress of every ionic step into the campaign's directory"
+    )
     operational: ClassVar[frozenset[str]] = frozenset()
     optional: ClassVar[frozenset[str]] = frozenset()
+    at_once: ClassVar[bool] = False
 
     @property
     def supported(self) -> frozenset[str]:
@@ -47,7 +54,7 @@ class TheoryBase(Strict):
         content = {
             name: value
             for name, value in self.model_dump(mode="json").items()
-            if name not in self.operational and (value or name not in self.optional)
+            if name not in self.operational | {"keep_steps"} and (value or name not in self.optional)
         }
         return content_hash({**content, **more})[:8]
 
@@ -60,11 +67,15 @@ class Theory(ABC):
         id: name and settings; energies with different ids never meet. The last part is a hash of everything that
             changes an energy: the settings and, for a potential, its weights.
         scheme: correction its energies need before a hull.
+        max_restarts: how often a broken relaxation goes on from its last crystal.
+        keep_files: whether the files of successful calculations stay.
     """
 
     settings: Any
     id: str
     scheme: CorrectionScheme
+    max_restarts: int = 0
+    keep_files: bool = True
 
     @abstractmethod
     def flow(self, structure: Structure) -> Any:
@@ -75,7 +86,7 @@ class Theory(ABC):
         """The result in an output document."""
 
     def relax(self, structure: Structure) -> Relaxation:
-        """Relax one crystal here and now, the same way; only theories that are cheap can.
+        """Relax one crystal here and now, the same way, in the current directory; only theories that are cheap can.
 
         Raises:
             Exception: whatever the calculator stumbles over.
@@ -100,3 +111,14 @@ class Theory(ABC):
     def why(self, directory: Path) -> str:
         """What its own record in a directory says about a failure; empty for nothing."""
         return ""
+
+    def remedy(self, failure: str) -> str:
+        """What to do about a failure that lies with the site; empty where there is nothing to say."""
+        return ""
+
+    def steps(self, directory: Path) -> list[Atoms]:
+        """Ionic steps of a calculation with their energies, forces and stress, as far as its files say."""
+        return []
+
+    def discard(self, directory: Path) -> None:  # noqa: B027 (most theories have none)
+        """Delete the large files of a calculation."""

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from ase import Atoms
+from ase.io import iread
 from pydantic import Field, model_validator
 from pymatgen.core import Structure
 
@@ -34,6 +36,7 @@ POTENTIALS = {
 }
 EMT_ELEMENTS = frozenset({"Al", "Ni", "Cu", "Pd", "Ag", "Pt", "Au"})
 Scheme = Literal["none", "MP2020"]
+STEPS = "ionic_steps.traj"
 
 
 class ForcefieldTheory(TheoryBase):
@@ -46,7 +49,12 @@ class ForcefieldTheory(TheoryBase):
     corrections: Scheme | None = Field(None, description="of a force field of atomate2: those its energies still need")
     calculator: dict[str, Any] = Field({}, description="of a force field of atomate2: arguments of its calculator")
     version: str = Field("", description="of a force field of atomate2 and its weights: another one is another theory")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="of our three models; auto: a GPU if there is one"
+    )
+    operational = frozenset({"device"})
     optional = frozenset({"corrections", "calculator", "version"})
+    at_once = True
 
     @model_validator(mode="after")
     def _known(self) -> ForcefieldTheory:
@@ -65,6 +73,7 @@ class EmtTheory(TheoryBase):
     """Effective-medium theory of ASE: seven metals, fast and rough; for tests and scale."""
 
     name: Literal["emt"] = "emt"
+    at_once = True
     fmax: float = Field(0.02, gt=0, le=0.5, description="largest force left, eV/angstrom")
     max_steps: int = Field(300, ge=2)
 
@@ -85,6 +94,7 @@ class AseTheory(TheoryBase):
     fmax: float = Field(0.05, gt=0, le=0.5, description="largest force left, eV/angstrom")
     max_steps: int = Field(500, ge=2)
     operational = frozenset({"elements"})
+    at_once = True
 
     @property
     def supported(self) -> frozenset[str]:
@@ -111,8 +121,9 @@ class AseRelaxation(Theory):
         return self._maker().make(structure)
 
     def relax(self, structure: Structure) -> Relaxation:
+        Path(STEPS).unlink(missing_ok=True)  # of the crystal before
         maker = self._maker()
-        maker.relax_kwargs["final_atoms_object_file"] = None
+        maker.relax_kwargs = {**maker.relax_kwargs, "final_atoms_object_file": None}
         result = maker.run_ase(structure)
         frames = result.trajectory.frame_properties
         steps = len(frames)
@@ -122,6 +133,7 @@ class AseRelaxation(Theory):
             converged=self._converged(frames[-1]["forces"], steps),
             steps=steps,
             initial_energy=float(frames[0]["energy"]),
+            details={"max_force": _largest(frames[-1]["forces"]), "stress": _plain(frames[-1].get("stress"))},
         )
 
     def read(self, output: dict[str, Any]) -> Relaxation:
@@ -138,6 +150,10 @@ class AseRelaxation(Theory):
             details={"max_force": _largest(result["forces"]), "stress": result.get("stress")},
         )
 
+    def steps(self, directory: Path) -> list[Atoms]:
+        path = directory / STEPS
+        return list(iread(path, index=":", format="traj")) if path.exists() else []
+
     def _converged(self, forces: Any, steps: int) -> bool:
         # The relaxer stops by the forces in its own coordinates, which the strain of the cell scales: the true ones may
         # be a little above fmax (0.060 for 0.05 in solid oxygen). It counts the first and the last frame as steps too.
@@ -150,12 +166,19 @@ class AseRelaxation(Theory):
         common: dict[str, Any] = {
             "steps": self.settings.max_steps,
             "relax_cell": True,
-            "relax_kwargs": {"fmax": self.settings.fmax},
+            "relax_kwargs": {
+                "fmax": self.settings.fmax,
+                **({"traj_file": STEPS} if self.settings.keep_steps else {}),
+            },
             # FIRE stays in the basin it starts in; energies of the steps are kept, their frames are not
             "optimizer_kwargs": {"optimizer": "FIRE"},
             "ionic_step_data": ("energy",),
         }
         return EmtRelaxMaker(**common) if self._arguments is None else ForceFieldRelaxMaker(**self._arguments, **common)
+
+
+def _plain(stress: Any) -> Any:
+    return None if stress is None else np.asarray(stress, dtype=float).tolist()
 
 
 def _largest(forces: Any) -> float:
@@ -181,7 +204,7 @@ def forcefield(settings: ForcefieldTheory) -> Theory:
     maker = {
         "name": f"relax {settings.model}",
         "force_field_name": {"@module": "workflows.calculators", "@callable": "sevennet" if sevennet else "chgnet"},
-        "calculator_kwargs": {"model": settings.model} if sevennet else {},
+        "calculator_kwargs": {"device": settings.device, **({"model": settings.model} if sevennet else {})},
     }
     return AseRelaxation(settings, f"{package}-{settings.model}-{key}", scheme, maker)
 

@@ -14,16 +14,36 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, ClassVar, Literal
+from xml.etree.ElementTree import ParseError
 
 import numpy as np
+from ase import Atoms
+from ase.io import iread
 from pydantic import Field
 from pymatgen.core import Structure
 
 from gnome_torch.records import Relaxation
 from gnome_torch.stability.corrections import PSEUDOPOTENTIAL_SHIFTS, CorrectionScheme
 from workflows.relax.base import Theory, TheoryBase
-from workflows.site import COMMAND, GAMMA_COMMAND
+from workflows.site import COMMAND, GAMMA_COMMAND, site_file
 
+# files of a calculation that say nothing which its record does not, or can be made again
+LARGE = (
+    "AECCAR",
+    "CHG",
+    "DOSCAR",
+    "EIGENVAL",
+    "ELFCAR",
+    "IBZKPT",
+    "LOCPOT",
+    "OUTCAR",
+    "PCDAT",
+    "PROCAR",
+    "REPORT",
+    "WAVECAR",
+    "XDATCAR",
+    "vasprun.xml",
+)
 WITHOUT_W_PV = ("PBE_54", "PBE_64")
 
 
@@ -37,10 +57,22 @@ class VaspTheory(TheoryBase):
     max_restarts: int = Field(2, ge=0, description="a broken relaxation goes on from its last crystal, so often")
     max_atoms: int = Field(200, ge=1, description="larger cells are refused")
     max_electrons: int = Field(2000, ge=1, description="valence electrons; cells of more are refused")
+    keep_files: bool = Field(
+        True, description="files of successful calculations stay, compressed; false: deleted once recorded"
+    )
     poll_s: float = Field(10.0, gt=0, description="how often custodian looks at VASP, seconds")
     potcar_spec: bool = Field(False, description="write the names of the potentials only: to look at inputs")
     operational: ClassVar[frozenset[str]] = frozenset(
-        {"wall_time_h", "max_errors", "max_restarts", "max_atoms", "max_electrons", "poll_s", "potcar_spec"}
+        {
+            "wall_time_h",
+            "max_errors",
+            "max_restarts",
+            "max_atoms",
+            "max_electrons",
+            "keep_files",
+            "poll_s",
+            "potcar_spec",
+        }
     )
     optional: ClassVar[frozenset[str]] = frozenset({"incar"})
     # the releases before 5.4 have no Yb_3
@@ -77,6 +109,7 @@ class VaspRelaxation(Theory):
 
     def __init__(self, settings: VaspTheory, id: str, scheme: CorrectionScheme) -> None:
         self.settings, self.id, self.scheme = settings, id, scheme
+        self.max_restarts, self.keep_files = settings.max_restarts, settings.keep_files
 
     def flow(self, structure: Structure) -> Any:
         return self._makers()[0].make(structure)
@@ -198,6 +231,27 @@ class VaspRelaxation(Theory):
                 f"{_handler(some)}: {', '.join(map(str, some.get('errors') or ['?']))}" for some in corrections
             )
         return ""
+
+    def remedy(self, failure: str) -> str:
+        if "POTCAR" in failure or "PMG_VASP_PSP_DIR" in failure:
+            release = self.settings.potcars
+            return f"unpack {release} under vasp.potcars of {site_file()}: 'gnome doctor dft' says what is missing"
+        if COMMAND in failure or GAMMA_COMMAND in failure:
+            return f"write vasp.command into {site_file()}: 'gnome doctor dft' tries it"
+        return ""
+
+    def steps(self, directory: Path) -> list[Atoms]:
+        for path in sorted(directory.glob("vasprun.xml*")):
+            try:
+                return list(iread(path, index=":", format="vasp-xml"))
+            except (OSError, ValueError, EOFError, ParseError):
+                continue  # cut off: a calculation that was killed
+        return []
+
+    def discard(self, directory: Path) -> None:
+        for name in LARGE:
+            for path in directory.glob(f"{name}*"):
+                path.unlink(missing_ok=True)
 
 
 def pbe(settings: VaspPbeTheory) -> Theory:

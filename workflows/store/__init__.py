@@ -14,7 +14,7 @@ from pymongo.database import Database
 
 from workflows.store.campaigns import CampaignExistsError, Campaigns, round_id
 from workflows.store.candidates import ENDED, Candidates
-from workflows.store.connected import SCHEMA_VERSION, StoreError, check_server, now
+from workflows.store.connected import SCHEMA_VERSION, StoreError, check_server, now, utc
 from workflows.store.entries import Entries, OutsideEntry
 from workflows.store.imports import Imports
 from workflows.store.searches import Searches, search_id
@@ -30,6 +30,7 @@ __all__ = [
     "now",
     "round_id",
     "search_id",
+    "utc",
 ]
 
 
@@ -69,6 +70,7 @@ class Store(Campaigns, Candidates, Entries, Imports, Searches):
         self.rounds.create_index([("campaign", ASCENDING), ("number", ASCENDING)])
         self.candidates.create_index([("campaign", ASCENDING), ("round", ASCENDING), ("state", ASCENDING)])
         self.candidates.create_index([("campaign", ASCENDING), ("search", ASCENDING)])
+        self.candidates.create_index([("recheck_of", ASCENDING)])
         self.entries.create_index([("theory", ASCENDING), ("chemsys", ASCENDING)])
         self.entries.create_index([("theory", ASCENDING), ("formula", ASCENDING)])
         self.entries.create_index([("campaigns", ASCENDING), ("stability.e_above_hull", ASCENDING)])

@@ -108,6 +108,16 @@ class Campaigns:
             {"_id": name, "state": "running"}, {"$set": {"state": state, "reason": reason, "ended": now()}}
         )
 
+    def set_campaign_state(self, name: str, among: list[str], to: str) -> bool:
+        """Change the state of a campaign, if it is one of some; returns whether it was."""
+        ended = {"ended": now(), "reason": "by its user"} if to == "stopped" else {}
+        found = self.campaigns.update_one({"_id": name, "state": {"$in": among}}, {"$set": {"state": to, **ended}})
+        return bool(found.matched_count)
+
+    def campaign_is_over(self, name: str, reason: str) -> None:
+        """Note that no round follows, and why; what is being relaxed again may still be on its way."""
+        self.campaigns.update_one({"_id": name, "over": None}, {"$set": {"over": reason}})
+
     # rounds
 
     def open_round(self, campaign: str, number: int) -> None:
@@ -126,6 +136,10 @@ class Campaigns:
 
     def update_round(self, campaign: str, number: int, **fields: Any) -> None:
         self.rounds.update_one({"_id": round_id(campaign, number)}, {"$set": fields}, upsert=True)
+
+    def round_is_sent(self, campaign: str, number: int) -> None:
+        """Note when the first relaxations of a round were sent."""
+        self.rounds.update_one({"_id": round_id(campaign, number), "sent": None}, {"$set": {"sent": now()}})
 
     def close_round(self, campaign: str, number: int, result: Mapping[str, Any]) -> None:
         """Write what a round brought. The moment of its first close stays: it says which data the next networks see."""
@@ -167,6 +181,26 @@ class Campaigns:
             done.set()
             heart.join()
         self.rounds.update_one({**key, f"{field}.token": token}, {"$set": {f"{field}.done": True}})
+
+    @contextmanager
+    def exclusive(self, what: str, lease: timedelta = timedelta(minutes=10)) -> Iterator[bool]:
+        """Do something that only one may do at a time; yields False, at once, where another is at it.
+
+        Args:
+            what: it is.
+            lease: after so long the other is taken for dead.
+        """
+        key, token = {"_id": f"exclusive {what}"}, uuid4().hex
+        self.database["schema"].update_one(key, {"$setOnInsert": {"until": None, "token": None}}, upsert=True)
+        free = {"$or": [{"until": None}, {"until": {"$lt": now()}}]}
+        mine = {"$set": {"until": now() + lease, "token": token}}
+        if self.database["schema"].find_one_and_update({**key, **free}, mine) is None:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            self.database["schema"].update_one({**key, "token": token}, {"$set": {"until": None}})
 
     def _beat(self, mine: Mapping[str, Any], field: str, done: threading.Event) -> None:
         while not done.wait(LEASE.total_seconds() / 4):

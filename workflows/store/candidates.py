@@ -7,7 +7,7 @@ models      _id = name/round
 from __future__ import annotations
 
 from collections.abc import Collection as Some
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -17,9 +17,13 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 
 from gnome_torch.records import Candidate, Prediction
-from workflows.store.connected import StoreError, now
+from workflows.store.connected import StoreError, chunks, now
 
 ENDED = ("relaxed", "failed")
+
+
+def _without(mapping: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in mapping.items() if name != key}
 
 
 class Candidates:
@@ -86,6 +90,76 @@ class Candidates:
         query = {"campaign": campaign, "round": number, "state": "selected", "search": search}
         return list(self.candidates.find(query).sort("_id", ASCENDING))
 
+    def candidate_keys(self, campaign: str, number: int, search: str | None) -> list[str]:
+        """Keys of a round's candidates in their order: of the search of a composition, or (None) of no search."""
+        query = {"campaign": campaign, "round": number, "search": search}
+        return sorted(document["_id"] for document in self.candidates.find(query, {"_id": 1}))
+
+    def waiting_among(self, keys: Some[str]) -> list[str]:
+        """Those of some candidates that have not ended, in their order."""
+        found: set[str] = set()
+        for some in chunks(keys):
+            found |= {d["_id"] for d in self.candidates.find({"_id": {"$in": some}, "state": "selected"}, {"_id": 1})}
+        return sorted(found)
+
+    def begin_candidate(self, key: str) -> dict[str, Any]:
+        """Note that a worker begins with a candidate, and return its document, `begun` counted."""
+        found = self.candidates.find_one_and_update({"_id": key}, {"$inc": {"begun": 1}}, return_document=True)
+        return dict(found) if found else self.candidate(key)
+
+    def select_rechecks(self, campaign: str, number: int, theory: str, entries: Iterable[Mapping[str, Any]]) -> None:
+        """Write what is to be relaxed again at another theory; what is there already is left as it is.
+
+        These belong to no round (`round` is None): they count in no hit rate and teach no network.
+
+        Args:
+            campaign: name.
+            number: round after which they were chosen.
+            theory: key of the other theory.
+            entries: documents of the entries, with their crystals.
+        """
+        operations = []
+        for entry in entries:
+            document = {
+                "campaign": campaign,
+                "round": None,
+                "after_round": number,
+                "state": "selected",
+                "formula": entry["formula"],
+                "structure": entry["structure"],
+                "lineage": {
+                    **{k: v for k, v in entry["lineage"].items() if k != "campaign"},
+                    "parent_id": entry["_id"],
+                },
+                "prediction": None,
+                "search": None,
+                "recheck_of": entry["_id"],
+                "theory": theory,
+                "selected": now(),
+            }
+            key = f"{campaign}/recheck/{entry['_id']}"
+            operations.append(UpdateOne({"_id": key}, {"$setOnInsert": document}, upsert=True))
+        if operations:
+            self.candidates.bulk_write(operations, ordered=False)
+
+    def recheck(self, entry: str) -> dict[str, Any] | None:
+        """The latest relaxation of an entry at the theory of a second opinion, crystals left out; None for none."""
+        query = {"recheck_of": entry}
+        found = self.candidates.find(query, {"structure": 0, "restart_structure": 0}).sort("selected", -1).limit(1)
+        return next((dict(document) for document in found), None)
+
+    def tally_rechecks(self, campaign: str) -> dict[str, int]:
+        """How many relaxations of a second opinion are in each state."""
+        states = ("selected", "relaxed", "failed")
+        query = {"campaign": campaign, "round": None}
+        counts = {state: int(self.candidates.count_documents({**query, "state": state})) for state in states}
+        return {state: count for state, count in counts.items() if count}
+
+    def waiting_rechecks(self, campaign: str) -> list[dict[str, Any]]:
+        """Those that have not ended."""
+        query = {"campaign": campaign, "round": None, "state": "selected"}
+        return list(self.candidates.find(query).sort("_id", ASCENDING))
+
     def restart_candidate(self, key: str, restart: int, structure: Structure, **fields: Any) -> None:
         """Note that a relaxation is to go on from its last crystal, once for each attempt.
 
@@ -126,7 +200,7 @@ class Candidates:
     def tally_candidates(self, campaign: str) -> dict[int, dict[str, int]]:
         """For each round, how many candidates are in each state."""
         stages: list[dict[str, Any]] = [
-            {"$match": {"campaign": campaign}},
+            {"$match": {"campaign": campaign, "round": {"$ne": None}}},
             {"$group": {"_id": {"round": "$round", "state": "$state"}, "count": {"$sum": 1}}},
         ]
         tally: dict[int, dict[str, int]] = {}
@@ -135,8 +209,9 @@ class Candidates:
         return tally
 
     def unended(self, campaign: str) -> int:
-        """Candidates of all rounds whose relaxation has not ended."""
-        return int(self.candidates.count_documents({"campaign": campaign, "state": "selected"}))
+        """Candidates of all rounds whose relaxation has not ended; rechecks are of no round."""
+        query = {"campaign": campaign, "round": {"$ne": None}, "state": "selected"}
+        return int(self.candidates.count_documents(query))
 
     def tried_candidates(self, campaign: str) -> set[str]:
         """Candidate keys that a campaign has selected in any round."""

@@ -27,6 +27,11 @@ def now() -> datetime:
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
+def utc(moment: datetime) -> datetime:
+    """A moment from the database, which knows no time zones."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 def check_server(database: Database[Any], timeout_s: float = 5.0) -> None:
     """Make sure that the server answers and holds this version's data, or none.
 

@@ -53,12 +53,14 @@ class Entries:
     database: Database[Any]
     entries: Collection[Any]
 
-    def add_entry(self, entry: Entry, campaign: str, **fields: Any) -> None:
+    def add_entry(self, entry: Entry, campaign: str, recheck_of: str | None = None, **fields: Any) -> None:
         """Write a computed crystal; what is there already is kept, and the campaign is noted on it.
 
         Args:
             entry: the crystal and its energy.
             campaign: campaign that computed it.
+            recheck_of: the same phase at the campaign's own theory: then it is no find of the campaign, but a second
+                opinion.
             fields: more to keep with it (prediction, calculation).
         """
         document = {
@@ -73,6 +75,10 @@ class Entries:
         }
         # for the campaign that computed it: round 0 is its known data, later rounds propose only other compositions
         document["novelty"]["new_composition"] = entry.lineage.round > 0
+        if recheck_of is not None:
+            document |= {"recheck_of": recheck_of, "campaigns": []}
+            self.entries.update_one({"_id": entry.id}, {"$setOnInsert": document}, upsert=True)
+            return
         self.entries.update_one(
             {"_id": entry.id}, {"$setOnInsert": document, "$addToSet": {"campaigns": campaign}}, upsert=True
         )
@@ -119,14 +125,17 @@ class Entries:
                         {"_id": document["_id"]}, {"$set": {"replaced_by": successor, "stability": None}}
                     )
 
-    def share_entries(self, keys: Some[str], campaign: str) -> set[str]:
-        """Note the campaign on entries computed before, and return those of the keys that exist."""
+    def existing_entries(self, keys: Some[str]) -> set[str]:
+        """Those of some keys that have been computed before."""
         found: set[str] = set()
         for some in chunks(keys):
-            present = {document["_id"] for document in self.entries.find({"_id": {"$in": some}}, {"_id": 1})}
-            self.entries.update_many({"_id": {"$in": sorted(present)}}, {"$addToSet": {"campaigns": campaign}})
-            found |= present
+            found |= {document["_id"] for document in self.entries.find({"_id": {"$in": some}}, {"_id": 1})}
         return found
+
+    def share_entries(self, keys: Some[str], campaign: str) -> None:
+        """Note the campaign on entries computed before."""
+        for some in chunks(keys):
+            self.entries.update_many({"_id": {"$in": some}}, {"$addToSet": {"campaigns": campaign}})
 
     def energies(self, theory: str, elements: Some[str] | None = None) -> list[EntryEnergy]:
         """Energies of one theory from whatever source, in the order of their keys: what a hull is made of.
@@ -298,11 +307,12 @@ class Entries:
     def found_near_hull(self, distance: float) -> list[str]:
         """Keys of the entries that campaigns proposed and that lie near the hull, in their order."""
         query = {"lineage.round": {"$gt": 0}, "stability.e_above_hull": {"$lte": distance}}
+        query["campaigns"] = {"$ne": []}  # no second opinions
         return sorted(document["_id"] for document in self.entries.find(query, {"_id": 1}))
 
     def known_of_prototype(self, prototype: str) -> list[tuple[str, str]]:
         """Key and reduced formula of the known crystals of a prototype: first data of campaigns, and imported ones."""
-        query = {"novelty.prototype": prototype, "lineage.round": 0, "replaced_by": None}
+        query = {"novelty.prototype": prototype, "lineage.round": 0, "replaced_by": None, "recheck_of": None}
         return [(d["_id"], d["formula"]) for d in self.entries.find(query, {"formula": 1})]
 
     def known_outside(self, formulas: Some[str]) -> set[str]:
@@ -318,7 +328,7 @@ class Entries:
         own = self.entries.find_one({"_id": key}, {"formula": 1, "created": 1, "lineage.round": 1})
         if own is None:
             return
-        query = {"formula": own["formula"], "structure": {"$ne": None}, "replaced_by": None}
+        query = {"formula": own["formula"], "structure": {"$ne": None}, "replaced_by": None, "recheck_of": None}
         place = {"created": 1, "lineage.round": 1}
         rank = (own["lineage"]["round"] > 0, own["created"], key)
         older = sorted(
@@ -328,6 +338,17 @@ class Entries:
         )
         for _, _, other in older:
             yield from self.structures([other]).items()
+
+    def on_hull(self, theory: str, elements: Some[str], tolerance: float) -> list[dict[str, Any]]:
+        """Entries of a theory on its hull within some elements, crystals included where they are known."""
+        query = {**within(theory, elements), "stability.e_above_hull": {"$lte": tolerance}}
+        return sorted(self.entries.find(query, {"initial": 0}), key=lambda document: document["_id"])
+
+    def found_by(self, campaign: str, theory: str, distance: float) -> list[dict[str, Any]]:
+        """Compounds that a campaign proposed itself, within a distance of the hull, eV/atom; crystals included."""
+        query: dict[str, Any] = {"campaigns": campaign, "stability.e_above_hull": {"$lte": distance}, "theory": theory}
+        query |= {"lineage.round": {"$gt": 0}, "nelements": {"$gte": 2}}
+        return sorted(self.entries.find(query, {"initial": 0}), key=lambda document: document["_id"])
 
     def set_novelty(self, key: str, **fields: Any) -> None:
         self.entries.update_one({"_id": key}, {"$set": {f"novelty.{name}": value for name, value in fields.items()}})

@@ -1,0 +1,269 @@
+"""What is wrong with the loop, and its repair: lost runs, dead reservations, workflows that have not heard of an end.
+
+Safe to run at any time and as often as one likes, from cron for instance. Nothing that SLURM still has in its queue or
+runs is touched: SLURM is asked first, the database after it, so a job that has ended by then has ended for good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from fireworks import LaunchPad
+
+from workflows.campaign import advance
+from workflows.firetasks.record import NOT_RESULTS
+from workflows.launch import CHUNK, reason_of, refresh_stale, rerun_lost
+from workflows.rechecks import conclude
+from workflows.relaxations import launch_relaxations
+from workflows.searches import launch_searches
+from workflows.settings import CampaignSettings, SettingsError
+from workflows.store import Store, StoreError
+from workflows.stored import campaign_settings
+from workflows.worker import PREFIX, of_a_dead_worker
+
+# Ends that have nothing to do with the work, and that a repetition may well not meet again.
+PASSING = (
+    "KeyboardInterrupt",
+    "SystemExit",
+    "pymongo.errors.",
+    "OSError: [Errno 28]",  # no space left on device
+    "OSError: [Errno 122]",  # quota exceeded
+)
+MAX_REPETITIONS = 3
+"""Afterwards somebody has to look."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that was wrong.
+
+    Attributes:
+        what: it was, with the Fireworks or the campaign.
+        done: what was done about it; empty where that is left to people.
+        remedy: what people are to do.
+    """
+
+    what: str
+    done: str = ""
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.done or self.remedy}"
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long the doctor waits before it calls something lost, seconds.
+
+    Attributes:
+        settled: a worker needs less between two of FireWorks' writes.
+        silent: a worker without a job in SLURM that has not been heard of for so long is dead; more than FireWorks'
+            ping interval.
+        unnamed: a reservation without a job: whoever made it died before SLURM answered.
+    """
+
+    settled: float = 60.0
+    silent: float = 900.0
+    unnamed: float = 600.0
+
+
+def examine(
+    store: Store,
+    launchpad: LaunchPad,
+    slurm_jobs: Callable[[], Collection[str]] | None,
+    patience: Patience,
+) -> list[Finding]:
+    """Look at everything, and repair what can be.
+
+    Args:
+        store: the database.
+        launchpad: the same database.
+        slurm_jobs: ids of the jobs that wait or run; None where there is no SLURM to ask.
+        patience: how long to wait.
+    """
+    asked = datetime.now(UTC)
+    jobs: frozenset[str] | None = None
+    found: list[Finding] = []
+    of_jobs = {"state": {"$in": ["RESERVED", "RUNNING"]}, "state_history.reservation_id": {"$exists": True}}
+    if slurm_jobs is not None and launchpad.launches.find_one(of_jobs, {"_id": 1}):
+        try:
+            jobs = frozenset(slurm_jobs())
+        except RuntimeError as error:
+            found.append(Finding("SLURM cannot be asked", remedy=f"jobs in its queue are left alone ({error})"))
+    verdict = _Verdict(launchpad, jobs, asked, patience)
+    found += _lost(launchpad, verdict, patience)
+    if stale := refresh_stale(launchpad, patience.settled):
+        found.append(Finding(f"Fireworks {_few(stale)} have ended, their workflows had not heard of it", "told"))
+    found += _failed(launchpad)
+    for campaign in store.all_campaigns():
+        if campaign["state"] == "running":
+            found += _campaign(store, launchpad, campaign["_id"])
+    return found
+
+
+class _Verdict:
+    """Whether the worker of a launch is known to be dead."""
+
+    def __init__(self, launchpad: LaunchPad, jobs: frozenset[str] | None, asked: datetime, patience: Patience) -> None:
+        self.launchpad, self.jobs, self.asked, self.patience = launchpad, jobs, asked, patience
+        self.unknown: list[int] = []  # Fireworks of SLURM's jobs, of which nothing is known
+
+    def __call__(self, launch: Mapping[str, Any]) -> bool:
+        if str(launch["fworker"]["name"]).startswith(f"{PREFIX}:"):
+            return of_a_dead_worker(launch)
+        job = self._job(launch)
+        if job is None:
+            return self._silence_s(launch) > self._limit_s(launch)
+        if self.jobs is None:
+            self.unknown.append(launch["fw_id"])
+            return False
+        began = _time(launch["state_history"][-1]["created_on"])
+        # a job that was submitted while SLURM was asked is not in its answer
+        return job not in self.jobs and began < self.asked - timedelta(seconds=self.patience.settled)
+
+    def _job(self, launch: Mapping[str, Any]) -> str | None:
+        """SLURM's id of the job that a launch was reserved for, or whose directory it runs in."""
+        if (own := _reservation(launch)) is not None:
+            return own
+        above = [str(path) for path in Path(launch["launch_dir"]).parents][:3]
+        query = {"launch_dir": {"$in": above}, "state_history.reservation_id": {"$exists": True}}
+        return next(filter(None, map(_reservation, self.launchpad.launches.find(query))), None)
+
+    def _silence_s(self, launch: Mapping[str, Any]) -> float:
+        last = launch["state_history"][-1]
+        return (self.asked - _time(last.get("updated_on") or last["created_on"])).total_seconds()
+
+    def _limit_s(self, launch: Mapping[str, Any]) -> float:
+        return self.patience.unnamed if launch["state"] == "RESERVED" else self.patience.silent
+
+
+def _lost(launchpad: LaunchPad, verdict: _Verdict, patience: Patience) -> list[Finding]:
+    """Reservations whose job is gone, and runs whose worker is."""
+    freed = []
+    for firework in list(launchpad.fireworks.find({"state": "RESERVED"}, {"fw_id": 1, "launches": 1})):
+        launch = launchpad.launches.find_one({"launch_id": firework["launches"][-1]}) if firework["launches"] else None
+        if launch is not None and launch["state"] == "RESERVED" and verdict(launch):
+            launchpad.cancel_reservation(launch["launch_id"])
+            freed.append(firework["fw_id"])
+    # a launch that has just been freed is not looked at again: its Firework is ready
+    rerun = rerun_lost(launchpad, verdict, patience.unnamed)
+    found = []
+    if freed:
+        found.append(Finding(f"Fireworks {_few(freed)} were reserved for jobs that are gone", "ready again"))
+    if rerun:
+        found.append(
+            Finding(f"Fireworks {_few(rerun)} have lost their workers", "run again, from what they have saved")
+        )
+    if verdict.unknown:
+        found.append(
+            Finding(
+                f"Fireworks {_few(sorted(set(verdict.unknown)))} belong to jobs of SLURM",
+                remedy="left alone: run 'gnome doctor' where squeue answers",
+            )
+        )
+    return found
+
+
+def _failed(launchpad: LaunchPad) -> list[Finding]:
+    """Fireworks that failed for a passing reason are run again; of the others it is said what to do."""
+    failed = [document["fw_id"] for document in launchpad.fireworks.find({"state": "FIZZLED"}, {"fw_id": 1})]
+    found, again = [], []
+    for start in range(0, len(failed), CHUNK):
+        some = sorted(failed[start : start + CHUNK])
+        query = {"nodes": {"$in": some}, "state": {"$ne": "COMPLETED"}, "metadata.campaign": {"$exists": True}}
+        open_nodes = {node for document in launchpad.workflows.find(query, {"nodes": 1}) for node in document["nodes"]}
+        for fw_id in (fw_id for fw_id in some if fw_id in open_nodes):
+            firework = launchpad.get_fw_by_id(fw_id)
+            reason = reason_of(launchpad, fw_id)
+            if reason.startswith(PASSING) and len(firework.archived_launches) < MAX_REPETITIONS:
+                launchpad.rerun_fw(fw_id)
+                again.append(fw_id)
+            elif firework.spec.get("_category") != "relax" or reason.startswith(NOT_RESULTS):
+                found.append(_for_people(firework, reason))
+    if again:
+        found.insert(0, Finding(f"Fireworks {_few(again)} had failed for reasons that pass", "run again"))
+    # one that was run again has taken what came after it along
+    return [finding for finding in found if not finding.what.startswith(tuple(f"Firework {i} " for i in again))]
+
+
+def _for_people(firework: Any, reason: str) -> Finding:
+    directory = firework.launches[-1].launch_dir if firework.launches else "no directory"
+    return Finding(
+        f"Firework {firework.fw_id} '{firework.name}' failed: {reason[:300]} ({directory})",
+        remedy=f"mend the cause, then: lpad rerun_fws -i {firework.fw_id}",
+    )
+
+
+def _campaign(store: Store, launchpad: LaunchPad, name: str) -> list[Finding]:
+    """Events that were lost, and crystals whose workflows are not there (deleted, or never written)."""
+    found = []
+    try:
+        settings = campaign_settings(store, name)
+    except SettingsError as error:
+        return [Finding(f"campaign '{name}'", remedy=str(error))]
+    try:
+        before = launchpad.workflows.count_documents({"metadata.campaign": name})
+        for document in store.all_rounds(name):
+            _launch_missing(store, launchpad, settings, document)
+        advance(store, launchpad, name)
+        conclude(store, name)
+        added = launchpad.workflows.count_documents({"metadata.campaign": name}) - before
+    except StoreError as error:  # another installation, for instance
+        return [Finding(f"campaign '{name}' cannot be looked at here", remedy=str(error))]
+    if added:
+        found.append(Finding(f"campaign '{name}' waited for workflows that were not there", f"{added} added"))
+    dropped = launchpad.workflows.count_documents(
+        {"metadata.campaign": name, "state": {"$in": ["DEFUSED", "ARCHIVED"]}, "metadata.stage": {"$ne": "round"}}
+    )
+    if dropped and store.unended(name):
+        found.append(
+            Finding(
+                f"campaign '{name}': {dropped} workflows are defused or archived",
+                remedy="it waits for them: lpad reignite_wflows, or end it with 'gnome campaign stop'",
+            )
+        )
+    return found
+
+
+def _launch_missing(store: Store, launchpad: LaunchPad, settings: CampaignSettings, document: dict[str, Any]) -> None:
+    """Add the workflows of a round's crystals and searches that wait for none."""
+    name, number, claims = settings.name, document["number"], document.get("claims", {})
+    alive = {"state": {"$nin": ["COMPLETED", "DEFUSED", "ARCHIVED"]}, "metadata.campaign": name}
+    alive |= {"metadata.round": number}
+
+    def too_few(stage: str, waiting: int, each: int = 1) -> bool:
+        there = launchpad.workflows.count_documents({**alive, "metadata.stage": stage}, limit=waiting)
+        return there * each < waiting
+
+    waiting = store.count_searches(name, number, "selected") if (claims.get("searches") or {}).get("done") else 0
+    if waiting and too_few("search", waiting):
+        launch_searches(store, launchpad, name, number)
+    waiting = store.count_candidates(name, number, ["selected"])
+    if waiting and too_few("relax", waiting, settings.relaxations.per_firework):
+        for step, claim in claims.items():
+            if (claim or {}).get("done") and step == "relaxations":
+                launch_relaxations(store, launchpad, name, number)
+            elif (claim or {}).get("done") and step.startswith("search "):
+                launch_relaxations(store, launchpad, name, number, search=step.removeprefix("search "))
+
+
+def _reservation(launch: Mapping[str, Any]) -> str | None:
+    for state in launch["state_history"]:
+        if state.get("reservation_id") is not None:
+            return str(state["reservation_id"])
+    return None
+
+
+def _time(value: Any) -> datetime:
+    moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _few(ids: Collection[int]) -> str:
+    """Numbers of Fireworks, the first ten."""
+    shown = ", ".join(map(str, list(ids)[:10]))
+    return shown if len(ids) <= 10 else f"{shown} and {len(ids) - 10} more"
