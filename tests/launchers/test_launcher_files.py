@@ -12,12 +12,12 @@ import yaml
 from fireworks import FWorker
 
 from launchers.check import batch_script
-from workflows.campaign import PRIORITY
 from workflows.connection import read_launchpad_file
 from workflows.queues import CATEGORIES, Queue, Slurm, seconds
 from workflows.site import DatabaseSite, Site, VaspSite, read_site
 from workflows.slurm import SlurmError, slurm_jobs
 from workflows.store import StoreError
+from workflows.stored import PRIORITY
 from workflows.strict import SettingsError
 
 Gnome = Callable[..., tuple[int, str, str]]
@@ -212,7 +212,8 @@ def test_a_site_that_is_named_must_be_there(tmp_path: Path) -> None:
 
 
 def test_every_kind_of_work_has_a_queue() -> None:
-    assert set(CATEGORIES) == set(PRIORITY) - {"record"}  # which is control's
+    assert set(PRIORITY) - set(CATEGORIES) == {"record", "recheck"}  # which are control's and relax's
+    assert set(CATEGORIES) <= set(PRIORITY)
     assert {Slurm().queue(category).pack for category in CATEGORIES} == {1, 2}
 
 
