@@ -34,7 +34,7 @@ demo: setup
 	@$(BIN)/gnome demo
 
 test: setup
-	@echo "== the tests"
+	@echo "== the tests; at the end: what was skipped, and what it wants (GPAW: make gpaw; SLURM: slurm-wlm munge)"
 	$(BIN)/python -m pytest
 
 lint: setup

@@ -66,33 +66,34 @@ def launch(
 ) -> None:
     """Submit a job for each Firework that is ready, as many as the site lets wait. Ctrl-C stops; the jobs go on."""
     from launchers.submit import launchpad_of
-    from workflows.store import check_server
 
     chosen = _categories(category)
     directory = directory.expanduser().resolve()
     pad = launchpad_of(directory)
-    check_server(pad.db)
     try:
-        while not (_round_is_well(pad, directory, chosen) and once):
+        while True:
+            well = _round(pad, directory, chosen)
             if once:
-                raise typer.Exit(1)
+                raise typer.Exit(0 if well else 1)
             time.sleep(every_s)
     except KeyboardInterrupt:
         print("gnome: stopped; jobs that are submitted go on", file=sys.stderr)
         raise typer.Exit(130) from None
 
 
-def _round_is_well(launchpad: LaunchPad, directory: Path, categories: list[Category]) -> bool:
-    """One round; what goes wrong in one category is said, and does not keep the others from theirs."""
+def _round(launchpad: LaunchPad, directory: Path, categories: list[Category]) -> bool:
+    """Every category's turn, and whether all went well; what goes wrong in one does not keep the others from theirs."""
     from launchers.submit import submit
     from workflows.slurm import SlurmError
+    from workflows.store import StoreError, check_server
 
     well = True
     for category in categories:
         try:
+            check_server(launchpad.db)
             for job in submit(launchpad, directory, category):
                 print(f"{job.category}: job {job.job} for Firework {job.fw_id}, {job.name}", flush=True)
-        except SlurmError as error:
+        except (SlurmError, StoreError) as error:
             print(f"gnome: {error}", file=sys.stderr, flush=True)
             well = False
     return well

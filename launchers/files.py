@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 from fireworks.user_objects.queue_adapters.common_adapter import CommonAdapter
+from fireworks.utilities.fw_serializers import SAVED_FW_MODULES
 
 from workflows.queues import CATEGORIES, Category
 from workflows.site import Site
@@ -69,7 +70,9 @@ def launcher_files(site: Site, place: Place) -> dict[str, str]:
 
 
 def read_adapter(directory: Path, category: Category) -> CommonAdapter:
-    """A category's queue adapter. FireWorks' own reader would import all its packages to find the class."""
+    """A category's queue adapter."""
+    # FireWorks would import all of its packages to find the class by its name
+    SAVED_FW_MODULES.setdefault(CommonAdapter._fw_name, CommonAdapter.__module__)
     return CommonAdapter.from_dict(yaml.safe_load((directory / category / ADAPTER).read_text()))
 
 
@@ -122,7 +125,7 @@ def _first_lines(site: Site, category: Category, tasks: int, place: Place) -> li
     return [
         f"export GNOME_SITE={place.site_file} FW_CONFIG_FILE={place.directory / FW_CONFIG} OMP_NUM_THREADS={threads}",
         *site.slurm.shell,
-        *(f"module load {module}" for module in (*queue.modules, *vasp_modules)),
+        *(f"module load {module} || exit" for module in (*queue.modules, *vasp_modules)),
     ]
 
 

@@ -16,7 +16,7 @@ MARK = "# written by 'gnome launchers write'; change the site file instead. sha2
 
 
 def write_owned(directory: Path, files: Mapping[str, str]) -> list[str]:
-    """Write files, all or none of them, and return the paths of those that changed.
+    """Write files, none of them if one is not ours, and return the paths of those that changed.
 
     Args:
         directory: made if need be.

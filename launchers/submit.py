@@ -67,11 +67,15 @@ def submit(launchpad: LaunchPad, directory: Path, category: Category) -> Iterato
     place = directory / category
     fworker = FWorker.from_file(str(place / WORKER))
     adapter = read_adapter(directory, category)
+    adapter.pop("logdir")  # for qlaunch, which says nothing else; we listen to its log
     ready: int = launchpad.get_fw_ids({"state": "READY", **fworker.query}, count_only=True)
     if not ready:
         return
-    free = adapter["_jobs"] - len(slurm_jobs(job_name(category)))
-    for _ in range(min(free, math.ceil(ready / adapter["_pack"]))):
+    jobs = slurm_jobs(job_name(category))
+    # a job that waits will find work for its further workers: that needs no job of its own
+    spoken_for = (adapter["_pack"] - 1) * sum(state == "PENDING" for state in jobs.values())
+    wanted = math.ceil((ready - spoken_for) / adapter["_pack"])
+    for _ in range(min(adapter["_jobs"] - len(jobs), wanted)):
         with _reasons(category) as reasons:
             job = launch_rocket_to_queue(
                 launchpad, fworker, adapter, _block(place), reserve=True, strm_lvl="CRITICAL", create_launcher_dir=True

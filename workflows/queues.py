@@ -124,11 +124,16 @@ class RelaxQueue(Queue):
     jobs: int = Field(100, ge=1)
 
 
-class TrainQueue(Queue):
+class CoresQueue(Queue):
+    """Candidates, and networks on them: several cores, each job."""
+
+    cores: int = Field(4, ge=1)
+
+
+class TrainQueue(CoresQueue):
     """Networks: one member of an ensemble each, on a GPU where `gpus` says so."""
 
     walltime: Walltime = "24:00:00"
-    cores: int = Field(4, ge=1)
 
 
 class Slurm(Strict):
@@ -140,8 +145,8 @@ class Slurm(Strict):
     shell: tuple[Line, ...] = Field((), description="lines that a job runs first: export, module use, conda activate")
     bin: Path | None = Field(None, description="where a node finds python and rlaunch; empty: as here")
     control: ControlQueue = Field(ControlQueue(), description="bookkeeping")
-    generate: Queue = Field(Queue(cores=4), description="candidates")
-    screen: Queue = Field(Queue(cores=4), description="networks on candidates, on a GPU where `gpus` says so")
+    generate: CoresQueue = Field(CoresQueue(), description="candidates")
+    screen: CoresQueue = Field(CoresQueue(), description="networks on candidates, on a GPU where `gpus` says so")
     relax: RelaxQueue = Field(RelaxQueue(), description="relaxations")
     train: TrainQueue = Field(TrainQueue(), description="networks")
 

@@ -42,8 +42,9 @@ def cluster() -> Iterator[Slurm]:
 
 
 @pytest.fixture
-def slurm(cluster: Slurm, monkeypatch: pytest.MonkeyPatch) -> Slurm:
-    """It, as the one that SLURM's commands talk to; its jobs find these sources and the tests' Firetasks."""
+def slurm(cluster: Slurm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slurm]:
+    """It, without jobs, as the one that commands talk to; its jobs find these sources and the tests' Firetasks."""
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{ROOT / 'tests' / 'support'}")
     monkeypatch.setenv("SLURM_CONF", str(cluster.configuration))
-    return cluster
+    yield cluster
+    cluster.cancel_all()

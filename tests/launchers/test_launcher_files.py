@@ -12,12 +12,12 @@ import yaml
 from fireworks import FWorker
 
 from launchers.check import batch_script
-from workflows.campaign import PRIORITY
 from workflows.connection import read_launchpad_file
 from workflows.queues import CATEGORIES, Queue, Slurm, seconds
-from workflows.site import Site, read_site
+from workflows.site import DatabaseSite, Site, VaspSite, read_site
 from workflows.slurm import SlurmError, slurm_jobs
 from workflows.store import StoreError
+from workflows.stored import PRIORITY
 from workflows.strict import SettingsError
 
 Gnome = Callable[..., tuple[int, str, str]]
@@ -69,7 +69,7 @@ def test_five_lines_are_enough(write: Callable[[str], tuple[int, str, str]], tmp
     relax, train, control = (batch_script(jobs, category) for category in ("relax", "train", "control"))
     assert "#SBATCH --partition=cpu\n" in relax
     assert "#SBATCH --ntasks=64\n" in relax
-    assert "\nmodule load vasp/6.4.2\n" in relax
+    assert "\nmodule load vasp/6.4.2 || exit\n" in relax
     assert "module load" not in train
     assert "#SBATCH --partition=gpu\n" in train
     assert "#SBATCH --gpus=1\n" in train
@@ -212,7 +212,8 @@ def test_a_site_that_is_named_must_be_there(tmp_path: Path) -> None:
 
 
 def test_every_kind_of_work_has_a_queue() -> None:
-    assert set(CATEGORIES) == set(PRIORITY) - {"record"}  # which is control's
+    assert set(PRIORITY) - set(CATEGORIES) == {"record", "recheck"}  # which are control's and relax's
+    assert set(CATEGORIES) <= set(PRIORITY)
     assert {Slurm().queue(category).pack for category in CATEGORIES} == {1, 2}
 
 
@@ -232,7 +233,11 @@ def test_extra_lines_come_before_the_first_command(
     lines = batch_script(tmp_path / "jobs", "relax").splitlines()
     first_command = next(i for i, line in enumerate(lines) if line and not line.startswith("#"))
     assert max(lines.index("#SBATCH --exclusive"), lines.index("#SBATCH --no-kill")) < first_command
-    assert lines.index("export A=$HOME") < lines.index("module use /opt/m") < lines.index("module load python/3.11")
+    assert (
+        lines.index("export A=$HOME")
+        < lines.index("module use /opt/m")
+        < lines.index("module load python/3.11 || exit")
+    )
 
 
 def test_a_directory_without_files(gnome: Gnome, tmp_path: Path) -> None:
@@ -271,3 +276,28 @@ def test_the_other_commands_are_still_there(gnome: Gnome) -> None:
 
 def test_an_empty_site_is_a_site() -> None:
     assert Site().slurm.relax.walltime == "24:00:00"
+
+
+def settings_table() -> str:
+    """The settings as docs/cluster.md shows them."""
+    rows = ["| setting | by default | meaning |", "|---|---|---|"]
+    for prefix, model in {"vasp": VaspSite, "database": DatabaseSite, "slurm": Slurm, "slurm.CATEGORY": Queue}.items():
+        for name, field in model.model_fields.items():
+            default = field.get_default()
+            shown = "" if field.is_required() or default in (None, (), "") else f"`{default}`"
+            if isinstance(default, Queue):
+                own = {key: value for key, value in default.model_dump().items() if value != getattr(Queue(), key)}
+                shown = ", ".join(f"`{key}: {value}`" for key, value in own.items())
+            rows.append(f"| `{prefix}.{name}` | {shown} | {field.description} |")
+    return "\n".join(rows)
+
+
+def test_one_setting_of_a_category_leaves_its_others_alone() -> None:
+    for category in CATEGORIES:
+        one = Site.model_validate({"slurm": {category: {"qos": "fast"}}}).slurm.queue(category)
+        assert one == Slurm().queue(category).model_copy(update={"qos": "fast"})
+
+
+def test_every_setting_is_in_the_documentation() -> None:
+    page = Path(__file__).parents[2] / "docs" / "cluster.md"
+    assert settings_table() in page.read_text(), f"docs/cluster.md should have:\n{settings_table()}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -19,6 +20,8 @@ from workflows.slurm import SlurmError, slurm_jobs
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(180)]
 
+Gnome = Callable[..., tuple[int, str, str]]
+
 SITE = """\
 slurm:
   partition: cpu
@@ -31,22 +34,21 @@ slurm:
 class Jobs:
     """A directory of `gnome launchers write`, and its LaunchPad."""
 
-    def __init__(self, slurm: Slurm, launchpad: LaunchPad, directory: Path) -> None:
-        self.slurm, self.launchpad, self.directory = slurm, launchpad, directory
+    def __init__(self, slurm: Slurm, launchpad: LaunchPad, directory: Path, gnome: Gnome) -> None:
+        self.slurm, self.launchpad, self.directory, self.gnome = slurm, launchpad, directory, gnome
         server = {"host": launchpad.host, "port": launchpad.port, "name": launchpad.name}
         (directory / "my_launchpad.yaml").write_text(yaml.safe_dump(server))
 
-    def write(self, site: str = SITE) -> subprocess.CompletedProcess[str]:
-        (self.directory / "site.yaml").write_text(site)
-        paths = {"--site": "site.yaml", "--launchpad": "my_launchpad.yaml", "--out": "jobs"}
-        return self.gnome("write", *(str(word) for pair in paths.items() for word in pair))
+    def write(self, site: str = SITE) -> tuple[int, str, str]:
+        place = self.directory
+        (place / "site.yaml").write_text(site)
+        files = ["--site", place / "site.yaml", "--launchpad", place / "my_launchpad.yaml"]
+        return self.gnome("launchers", "write", *files, "--out", place / "jobs")
 
-    def launch(self, *options: str) -> subprocess.CompletedProcess[str]:
-        return self.gnome("launch", "jobs", "--once", *options)
-
-    def gnome(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "launchers.cli", "launchers", *arguments]
-        return subprocess.run(command, cwd=self.directory, capture_output=True, text=True, check=False)
+    def launch(self, *options: str) -> tuple[int, list[str], str]:
+        """Exit status, lines on standard output, standard error."""
+        status, out, err = self.gnome("launchers", "launch", self.directory / "jobs", "--once", *options)
+        return status, out.splitlines(), err
 
     def add(self, task: Any, category: str, name: str = "some work") -> int:
         firework = Firework([task], spec={"_category": category}, name=name)
@@ -76,23 +78,21 @@ class Jobs:
 
 
 @pytest.fixture
-def jobs(slurm: Slurm, launchpad: LaunchPad, tmp_path: Path) -> Jobs:
-    made = Jobs(slurm, launchpad, tmp_path)
-    done = made.write()
-    assert done.returncode == 0, done
+def jobs(slurm: Slurm, launchpad: LaunchPad, tmp_path: Path, gnome: Gnome) -> Jobs:
+    made = Jobs(slurm, launchpad, tmp_path, gnome)
+    assert made.write()[0] == 0
     return made
 
 
-def test_slurm_takes_the_jobs_or_says_why_not(slurm: Slurm, launchpad: LaunchPad, tmp_path: Path) -> None:
-    made = Jobs(slurm, launchpad, tmp_path)
-    done = made.write()
-    assert done.returncode == 0
-    assert done.stdout.count("SLURM takes it") == 5
-    done = made.write(SITE.replace("partition: gpu", "partition: gpus").replace("cores: 2", "cores: 200"))
-    assert done.returncode == 1
-    assert "REFUSED   train: sbatch: " in done.stdout
-    assert "nvalid partition" in done.stdout
-    assert done.stdout.count("SLURM takes it") == 4
+def test_slurm_takes_the_jobs_or_says_why_not(jobs: Jobs) -> None:
+    status, out, _ = jobs.write()
+    assert status == 0
+    assert out.count("SLURM takes it") == 5
+    status, out, _ = jobs.write(SITE.replace("partition: gpu", "partition: gpus"))
+    assert status == 1
+    assert "REFUSED   train: sbatch: " in out
+    assert "nvalid partition" in out
+    assert out.count("SLURM takes it") == 4
     assert slurm_jobs() == {}
 
 
@@ -100,9 +100,8 @@ def test_each_category_runs_on_its_own_nodes(jobs: Jobs) -> None:
     relax = jobs.add(Where(), "relax", "relax K2MgF4; $(touch owned) `id` \"'")
     train = jobs.add(Where(), "train")
     generate = jobs.add(Where(), "generate")
-    done = jobs.launch("--category", "relax", "--category", "train")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert len(done.stdout.splitlines()) == 2
+    status, lines, err = jobs.launch("--category", "relax", "--category", "train")
+    assert (status, len(lines), err) == (0, 2, "")
     assert jobs.stored(relax)["SLURMD_NODENAME"] == "c1"
     seen = jobs.stored(train)
     assert (seen["SLURMD_NODENAME"], seen["OMP_NUM_THREADS"]) == ("g1", "2")
@@ -110,20 +109,20 @@ def test_each_category_runs_on_its_own_nodes(jobs: Jobs) -> None:
     assert jobs.launchpad.get_fw_by_id(generate).state == "READY"
     assert not list(jobs.directory.rglob("owned"))
     launch = jobs.launchpad.get_fw_by_id(relax).launches[-1]
-    assert f"relax: job {seen_job(jobs, relax)} for Firework {relax}, relax K2MgF4;" in done.stdout
+    assert lines[0].startswith(f"relax: job {job_of(jobs, relax)} for Firework {relax}, relax K2MgF4;")
     assert launch.fworker.name == "slurm-relax"
 
 
-def seen_job(jobs: Jobs, fw_id: int) -> str:
+def job_of(jobs: Jobs, fw_id: int) -> str:
     return str(jobs.stored(fw_id)["SLURM_JOB_ID"])
 
 
 def test_one_firework_is_one_job(jobs: Jobs) -> None:
     fw_id = jobs.add(Where(seconds=3), "relax")
     for _ in range(3):
-        assert jobs.launch().returncode == 0
+        assert jobs.launch()[0] == 0
     assert jobs.stored(fw_id)
-    assert jobs.launch().stdout == ""
+    assert jobs.launch() == (0, [], "")
     assert len(jobs.submitted()) == 1
 
 
@@ -139,22 +138,35 @@ def test_fireworks_own_qlaunch_reads_the_same_files(jobs: Jobs) -> None:
 
 def test_no_more_jobs_than_the_site_allows(jobs: Jobs) -> None:
     ids = [jobs.add(Where(seconds=4), "relax") for _ in range(6)]
-    assert len(jobs.launch().stdout.splitlines()) == 4
-    assert jobs.launch().stdout == ""
+    assert len(jobs.launch()[1]) == 4
+    assert jobs.launch() == (0, [], "")
     for fw_id in ids[:4]:
         jobs.stored(fw_id)
     jobs.wait(lambda: not slurm_jobs("gnome-relax"))
-    assert len(jobs.launch().stdout.splitlines()) == 2
+    assert len(jobs.launch()[1]) == 2
     for fw_id in ids[4:]:
         jobs.stored(fw_id)
 
 
 def test_packed_workers_share_a_job(jobs: Jobs) -> None:
     ids = [jobs.add(Where(seconds=1), "control") for _ in range(8)]
-    assert len(jobs.launch().stdout.splitlines()) == 2  # the site's limit; eight for three workers each would be three
-    assert len({seen_job(jobs, fw_id) for fw_id in ids}) == 2
+    assert len(jobs.launch()[1]) == 2  # the site's limit; eight for three workers each would be three
+    assert len({job_of(jobs, fw_id) for fw_id in ids}) == 2
     assert len(jobs.submitted()) == 2
     jobs.wait(lambda: not slurm_jobs("gnome-control"))
+
+
+def test_work_that_waiting_jobs_will_share_gets_no_jobs(jobs: Jobs) -> None:
+    jobs.slurm.ask("scontrol", "update", "PartitionName=cpu", "State=DOWN")
+    try:
+        ids = [jobs.add(Where(), "control") for _ in range(3)]
+        assert [len(jobs.launch()[1]) for _ in range(3)] == [1, 0, 0]
+        fourth = jobs.add(Where(), "control")
+        assert len(jobs.launch()[1]) == 1
+    finally:
+        jobs.slurm.ask("scontrol", "update", "PartitionName=cpu", "State=UP")
+    for fw_id in (*ids, fourth):
+        jobs.stored(fw_id)
 
 
 def test_the_warning_reaches_the_task(jobs: Jobs) -> None:
@@ -163,7 +175,7 @@ def test_the_warning_reaches_the_task(jobs: Jobs) -> None:
     packed = [jobs.add(UntilSignal(), "control") for _ in range(3)]
     control = yaml.safe_load((jobs.directory / "jobs" / "control" / "my_qadapter.yaml").read_text())
     assert control["_pack"] == 3
-    assert len(jobs.launch().stdout.splitlines()) == 2
+    assert len(jobs.launch()[1]) == 2
     jobs.wait(lambda: len([p for p in jobs.directory.rglob("ready") if p.is_file()]) == 4)
     for job in slurm_jobs():
         jobs.slurm.ask("scancel", "--signal=USR1", "--batch", job)
@@ -209,11 +221,10 @@ def test_a_refused_job_gives_its_firework_back(jobs: Jobs) -> None:
     other = jobs.add(Where(), "train")
     adapter = jobs.directory / "jobs" / "relax" / "my_qadapter.yaml"
     adapter.write_text(adapter.read_text().replace("queue: cpu", "queue: nowhere"))
-    done = jobs.launch()
-    assert done.returncode == 1
-    assert done.stderr.startswith("gnome: relax: not submitted: error: ")
-    assert "nvalid partition" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    status, lines, err = jobs.launch()
+    assert (status, len(lines), len(err.splitlines())) == (1, 1, 1)
+    assert err.startswith("gnome: relax: not submitted: error: ")
+    assert "nvalid partition" in err
     assert jobs.launchpad.get_fw_by_id(fw_id).state == "READY"
     assert jobs.stored(other)["SLURMD_NODENAME"] == "g1"  # the other categories are none the worse
 
@@ -227,3 +238,26 @@ def test_silence_is_not_an_empty_queue(slurm: Slurm, tmp_path: Path, monkeypatch
     monkeypatch.setenv("SLURM_CONF", str(silent))
     with pytest.raises(SlurmError, match=r"squeue: .*[Uu]nable to contact slurm controller"):
         slurm_jobs()
+
+
+def test_rounds_go_on_until_they_are_stopped(jobs: Jobs) -> None:
+    """Also after a round in which something was wrong; as a process of its own, as on a login node."""
+    good, bad = jobs.add(Where(), "train"), jobs.add(Where(), "relax")
+    adapter = jobs.directory / "jobs" / "relax" / "my_qadapter.yaml"
+    text = adapter.read_text()
+    adapter.write_text(text.replace("queue: cpu", "queue: nowhere"))
+    command = [sys.executable, "-m", "launchers.cli", "launchers", "launch", str(jobs.directory / "jobs")]
+    rounds = subprocess.Popen([*command, "--every-s", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        jobs.stored(good)
+        assert jobs.launchpad.get_fw_by_id(bad).state in ("READY", "RESERVED")
+        adapter.write_text(text)
+        jobs.stored(bad)
+        rounds.send_signal(signal.SIGINT)
+        out, err = rounds.communicate(timeout=30)
+    finally:
+        rounds.kill()
+    assert rounds.returncode == 130
+    assert [line.split(":")[0] for line in out.splitlines()] == ["train", "relax"]
+    assert err.splitlines()[0].startswith("gnome: relax: not submitted: ")
+    assert err.splitlines()[-1] == "gnome: stopped; jobs that are submitted go on"

@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol")
 START_TIMEOUT_S = 30.0
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
@@ -51,7 +53,7 @@ SchedulerParameters=batch_sched_delay=0,bf_interval=3
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 ReturnToService=2
-KillWait=10
+KillWait=3
 GresTypes=gpu
 NodeName=c1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=8 RealMemory=2000
 NodeName=g1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=8 RealMemory=2000 Gres=gpu:fake:2
@@ -70,6 +72,13 @@ class Slurm:
     """
 
     configuration: Path
+
+    def cancel_all(self) -> None:
+        """End all jobs, whatever they do about it, and wait until they are gone."""
+        end = time.monotonic() + START_TIMEOUT_S
+        while self.ask("squeue", "--noheader") and time.monotonic() < end:
+            self.ask("scancel", "--me")
+            time.sleep(0.2)
 
     def ask(self, *command: str) -> str:
         """What one of SLURM's commands prints."""
@@ -106,8 +115,7 @@ def running_slurm() -> Iterator[Slurm]:
         yield slurm
     finally:
         with contextlib.suppress(subprocess.CalledProcessError):
-            slurm.ask("scancel", "--me", "--signal=KILL", "--full")
-            slurm.ask("scancel", "--me")
+            slurm.cancel_all()
         _stop_daemons(state)
         shutil.rmtree(state)
 
@@ -142,13 +150,14 @@ def _stop_daemons(state: Path) -> None:
 
 
 def _wait_for_end(pid: int) -> None:
-    for _ in range(100):
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.1)
-    os.kill(pid, signal.SIGKILL)
+    """A daemon has no parent but the first process, which in a container may leave it a zombie."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        for _ in range(100):
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return
+            time.sleep(0.1)
+        process.kill()
 
 
 def _start(program: str, *options: str) -> None:
