@@ -26,5 +26,7 @@ set -- $${rocket_launch}
 if [ "${SLURM_RESTART_COUNT:-0}" -gt 0 ]; then
     $${restart} --fw_id "${@: -1}" || exit
 fi
+# a task that knows how to stop watches for USR1 itself; all others are to go on, not to be ended by the warning
+trap '' USR1
 # exec: signals reach the worker, not a shell that would leave it behind
 exec "$@"

@@ -60,7 +60,7 @@ def run(
     for number in PASSED_ON:
         signal.signal(number, pass_on)
     begin = next_look = time.monotonic()
-    places[0] = subprocess.Popen(first, env=_environment(0, workers))
+    places[0] = _start(first, 0, workers)
     while True:
         free = [place for place, worker in enumerate(places) if worker is None or worker.poll() is not None]
         # a worker that broke down (no database, no FireWorks) would do so again
@@ -71,11 +71,17 @@ def run(
             next_look = time.monotonic() + look_s
             if is_work_ready():  # for how many, they find out themselves
                 for place in free:
-                    places[place] = subprocess.Popen(further(left_s), env=_environment(place, workers))
+                    places[place] = _start(further(left_s), place, workers)
                 continue
         if len(free) == workers:
             return
         time.sleep(0.2)
+
+
+def _start(command: Sequence[str], place: int, workers: int) -> Worker:
+    """A worker; tasks that know how to stop watch for USR1 themselves, all others must not be ended by it."""
+    deaf = ["bash", "-c", "trap '' USR1; exec \"$@\"", "worker"]
+    return subprocess.Popen([*deaf, *command], env=_environment(place, workers))
 
 
 def _environment(place: int, workers: int, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:

@@ -21,7 +21,6 @@ from itertools import combinations
 
 import moyopy
 import numpy as np
-from pymatgen.analysis.prototypes import get_protostructure_label_from_moyopy, get_prototype_from_protostructure
 from pymatgen.core import Element, Structure
 
 from gnome_torch.similarity import first_duplicate
@@ -65,6 +64,9 @@ def prototype_of(structure: Structure, symprec: float = SYMPREC) -> str | None:
         structure: an ordered crystal.
         symprec: tolerance of the symmetry search, angstrom.
     """
+    # loads its library of prototypes, which takes seconds: commands that need no label shall not wait for it
+    from pymatgen.analysis.prototypes import get_protostructure_label_from_moyopy, get_prototype_from_protostructure
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

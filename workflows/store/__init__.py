@@ -16,6 +16,7 @@ from workflows.store.campaigns import CampaignExistsError, Campaigns, round_id
 from workflows.store.candidates import ENDED, Candidates
 from workflows.store.connected import SCHEMA_VERSION, StoreError, check_server, now, utc
 from workflows.store.entries import Entries, OutsideEntry
+from workflows.store.fireworks import Fireworks
 from workflows.store.imports import Imports
 from workflows.store.searches import Searches, search_id
 
@@ -45,7 +46,7 @@ def job_store(database: Database[Any]) -> Any:
     )
 
 
-class Store(Campaigns, Candidates, Entries, Imports, Searches):
+class Store(Campaigns, Candidates, Entries, Fireworks, Imports, Searches):
     """Reads and writes of the loop, collection by collection.
 
     Args:

@@ -1,0 +1,58 @@
+"""FireWorks' own collections, changed in bulk: its LaunchPad takes a tenth of a second for each Firework."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pymongo import UpdateOne
+from pymongo.database import Database
+
+CHUNK = 100  # workflows looked at together
+
+
+class Fireworks:
+    """States of a campaign's Fireworks."""
+
+    database: Database[Any]
+
+    def unfinished_workflows(self, campaign: str) -> list[dict[str, Any]]:
+        """Workflows of a campaign that have not ended: `nodes` and `fw_states`."""
+        query = {"metadata.campaign": campaign, "state": {"$nin": ["COMPLETED", "ARCHIVED", "DEFUSED"]}}
+        return list(self.database["workflows"].find(query, {"nodes": 1, "fw_states": 1}))
+
+    def set_fireworks(
+        self,
+        campaign: str,
+        which: Mapping[str, Any],
+        state: str,
+        workflows: Sequence[Mapping[str, Any]] | None = None,
+    ) -> int:
+        """Set the state of Fireworks, in themselves and in what their workflows remember of them.
+
+        Args:
+            campaign: whose.
+            which: query.
+            state: to set.
+            workflows: theirs; None for all of the campaign that have not ended.
+
+        Returns:
+            How many are in that state now.
+        """
+        changed = 0
+        documents = self.unfinished_workflows(campaign) if workflows is None else list(workflows)
+        fireworks = self.database["fireworks"]
+        for start in range(0, len(documents), CHUNK):
+            some = documents[start : start + CHUNK]
+            owner = {node: document["_id"] for document in some for node in document["nodes"]}
+            ids = [d["fw_id"] for d in fireworks.find({"fw_id": {"$in": sorted(owner)}, **which}, {"fw_id": 1})]
+            if not ids:
+                continue
+            # the condition once more: a worker may have taken one since
+            fireworks.update_many({**which, "fw_id": {"$in": ids}}, {"$set": {"state": state}})
+            so_now = sorted(d["fw_id"] for d in fireworks.find({"fw_id": {"$in": ids}, "state": state}, {"fw_id": 1}))
+            marks = [UpdateOne({"_id": owner[i]}, {"$set": {f"fw_states.{i}": state}}) for i in so_now]
+            if marks:
+                self.database["workflows"].bulk_write(marks, ordered=False)
+            changed += len(so_now)
+        return changed
