@@ -2,7 +2,7 @@
 
 A round of 1,000, 3,000 and 10,000 selected crystals, each on a fresh embedded database, at theory `lookup`, which
 answers at once from a table of (random) energies: whatever time passes is FireWorks', the database's and ours. Crystals
-are prototypes with elements drawn from thirty. Once with fifty crystals in a Firework (`relaxations.per_firework`), and,
+are prototypes with elements drawn from thirty. With fifty crystals in a Firework (`relaxations.per_firework`), and,
 for the first size, with one each, which is what expensive theories have. Prints milliseconds for each relaxation
 
 - adding: what was computed before is looked for, workflows are written;
@@ -149,23 +149,21 @@ def _round(directory: Path, server: EmbeddedDatabase, settings: CampaignSettings
     here, place = os.getcwd(), directory / "launches"
     place.mkdir()
     os.chdir(place)
-    marks = [(0, time.perf_counter())]
-    worker = FWorker(query={"spec._category": {"$in": ["relax", "control"]}, "name": {"$not": {"$regex": "close"}}})
+    times = [time.perf_counter()]
+    worker = FWorker(query={"spec._category": {"$in": ["relax", "control"]}})
     try:
-        while store.count_candidates(settings.name, 0, ["selected"]) or pad.run_exists(worker):
-            if not launch_rocket(pad, worker, strm_lvl="CRITICAL"):
-                break
-            marks.append((store.count_candidates(settings.name, 0, ENDED), time.perf_counter()))
+        while launch_rocket(pad, worker, strm_lvl="CRITICAL"):
+            times.append(time.perf_counter())
+            if pad.workflows.find_one({"metadata.gnome_key": f"round/{settings.name}/1"}, {"_id": 1}):
+                break  # all have ended
     finally:
         os.chdir(here)
-    done = marks[-1][0]
+    done = store.count_candidates(settings.name, 0, ENDED)
     if done != crystals:
         raise RuntimeError(f"{done} of {crystals} crystals have ended")
-    whole = marks[-1][1] - marks[0][1]
-    first = next((n, t) for n, t in marks if n >= 0.1 * crystals)
-    last = next((n, t) for n, t in marks if n >= 0.9 * crystals)
-    early = 1000 * (first[1] - marks[0][1]) / first[0]
-    late = 1000 * (marks[-1][1] - last[1]) / max(1, done - last[0])
+    whole, tenth = times[-1] - times[0], len(times) // 10
+    early = 10000 * (times[tenth] - times[0]) / crystals
+    late = 10000 * (times[-1] - times[-1 - tenth]) / crystals
     listing = _seconds(
         [f"{Path(sys.executable).parent}/lpad", "-l", _file(directory, server), "get_wflows", "-m", "20"]
     )

@@ -189,6 +189,9 @@ def _is_over(store: Store, settings: CampaignSettings, number: int) -> bool:
     relaxation ends, and by `gnome doctor`.
     """
     name = settings.name
+    needs_all = number == 0 or number >= settings.rounds or settings.retrain.fraction == 1.0
+    if needs_all and store.any_waiting(name, number) and not (number and _has_waited(store, settings, number)):
+        return False  # as nearly always: without counting
     searching = store.count_searches(name, number, "selected")
     total = store.count_candidates(name, number) + searching * settings.compositional.search.relaxations
     if number >= settings.rounds or total == 0:
