@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fireworks import LaunchPad
 from slurm import Slurm, missing_programs, running_slurm
+from submitted import Jobs
 
 from launchers import cli
 
@@ -48,3 +50,10 @@ def slurm(cluster: Slurm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slurm]:
     monkeypatch.setenv("SLURM_CONF", str(cluster.configuration))
     yield cluster
     cluster.cancel_all()
+
+
+@pytest.fixture
+def jobs(slurm: Slurm, launchpad: LaunchPad, tmp_path: Path, gnome: Gnome) -> Jobs:
+    made = Jobs(slurm, launchpad, tmp_path, gnome)
+    assert made.write()[0] == 0
+    return made

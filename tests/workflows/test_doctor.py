@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -21,6 +23,7 @@ from pymongo.errors import AutoReconnect
 from gnome_torch.training.state import CHECKPOINT
 from workflows.campaign import start_workflow
 from workflows.doctor import Finding, Patience, examine
+from workflows.embedded import EmbeddedDatabase
 from workflows.store import Store
 
 AT_ONCE = Patience(settled=0.0, silent=0.0, unnamed=0.0)
@@ -181,6 +184,66 @@ def test_a_database_that_was_away(
         name = launchpad.get_fw_by_id(fw_id).name
         assert told == {f"Firework {fw_id} '{name}'": f"mend the cause, then: lpad rerun_fws -i {fw_id}"}
     launchpad.rerun_fw(fw_id)
+    assert finish(launchpad, tmp_path) == undisturbed
+
+
+def test_a_database_that_goes_away_and_comes_back(
+    tmp_path: Path, undisturbed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real server is killed under a real worker, and started again on the same data."""
+    with socket.socket() as probe:
+        probe.bind((EmbeddedDatabase.host, 0))
+        port = probe.getsockname()[1]
+    server = EmbeddedDatabase(tmp_path / "database", port)
+    server.start()
+    try:
+        pad = LaunchPad(host=server.host, port=port, name="away", strm_lvl="WARNING")
+        pad.reset("", require_password=False)
+        pad.add_wf(start_workflow(small_campaign(tmp_path)))
+        _launch(pad, tmp_path)
+        store = Store(pad.db)
+        environment = {
+            **os.environ,
+            "GNOME_MONGODB_URI": f"mongodb://{server.host}:{port}/?serverSelectionTimeoutMS=1000",
+            "GNOME_MONGODB_NAME": "away",
+        }
+        command = [sys.executable, "-m", "workflows.worker", "--campaign", "emt", "--directory", str(tmp_path / "w")]
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as worker:
+            deadline = time.monotonic() + 60
+            while store.entries.count_documents({}) < 2:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            pid = server.status().pid
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+            worker.communicate(timeout=60)  # it cannot go on without
+        server.start()
+        while look(pad):
+            pass
+        assert finish(pad, tmp_path) == undisturbed
+    finally:
+        server.stop()
+
+
+def test_a_full_disk(
+    launchpad: LaunchPad,
+    tmp_path: Path,
+    begun: Callable[[str], int],
+    undisturbed: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A training that cannot be saved, and a record that cannot: run again when there is room."""
+    fw_id = begun("train")
+
+    def full(*args: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("gnome_torch.training.loop.write_model", full)
+        _launch(launchpad, tmp_path, fw_id)
+    assert launchpad.get_fw_by_id(fw_id).state == "FIZZLED"
+    (finding,) = look(launchpad)
+    assert str(finding) == f"Fireworks {fw_id} had failed for reasons that pass: run again"
     assert finish(launchpad, tmp_path) == undisturbed
 
 
