@@ -4,6 +4,7 @@
 .PHONY: demo test setup lint gpaw clean help
 
 PYTHON ?= python3.11
+TESTS_AT_ONCE ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed

@@ -14,7 +14,8 @@ import yaml
 from fireworks.user_objects.queue_adapters.common_adapter import CommonAdapter
 from fireworks.utilities.fw_serializers import SAVED_FW_MODULES
 
-from workflows.queues import CATEGORIES, Category
+from workflows.firetasks.relax import JOB_END
+from workflows.queues import CATEGORIES, Category, seconds
 from workflows.site import Site
 from workflows.strict import SettingsError
 
@@ -123,6 +124,7 @@ def _first_lines(site: Site, category: Category, tasks: int, place: Place) -> li
     threads = queue.cores if queue.pack == 1 else max(1, tasks * queue.cores // queue.pack)
     vasp_modules = site.vasp.modules if site.vasp and category == "relax" else ()
     return [
+        f"export {JOB_END}=$(($(date +%s) + {seconds(queue.walltime)}))",
         f"export GNOME_SITE={place.site_file} FW_CONFIG_FILE={place.directory / FW_CONFIG} OMP_NUM_THREADS={threads}",
         *site.slurm.shell,
         *(f"module load {module} || exit" for module in (*queue.modules, *vasp_modules)),

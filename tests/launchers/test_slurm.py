@@ -15,7 +15,7 @@ from tasks import SecondTime, UntilSignal, Where
 
 from workflows.slurm import SlurmError, slurm_jobs
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm"), pytest.mark.timeout(180)]
 
 
 def test_slurm_takes_the_jobs_or_says_why_not(jobs: Jobs) -> None:

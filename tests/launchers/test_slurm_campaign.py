@@ -23,7 +23,7 @@ from workflows.queues import CATEGORIES
 from workflows.slurm import slurm_jobs
 from workflows.store import Store
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm"), pytest.mark.timeout(600)]
 
 SITE = """\
 slurm:
@@ -34,7 +34,7 @@ slurm:
   relax: {walltime: 00:30:00, jobs: 2}
   train: {walltime: 00:30:00, partition: gpu, gpus: 1, cores: 1, jobs: 2}
 """
-CHUNKS = {"per_firework": 5}
+CHUNKS = {"per_firework": 50}
 
 
 @pytest.fixture
@@ -46,9 +46,10 @@ def calm(database: Any, launchpad: LaunchPad, tmp_path: Path) -> LaunchPad:
 
 
 def qlaunch(jobs: Jobs, category: str) -> None:
-    """FireWorks' own command, in reservation mode."""
+    """FireWorks' own command, in reservation mode, for one Firework: with more it would wait for them to appear."""
     files = ["-w", f"{category}/my_fworker.yaml", "-q", f"{category}/my_qadapter.yaml", "--launch_dir", category]
-    command = [str(Path(sys.executable).parent / "qlaunch"), "-r", *files, "rapidfire", "-m", "4", "--timeout", "2"]
+    command = [str(Path(sys.executable).parent / "qlaunch"), "-r", *files, "rapidfire", "-m", "4"]
+    command += ["--nlaunches", "1", "--timeout", "20"]
     subprocess.run(command, cwd=jobs.directory / "jobs", check=True, capture_output=True, timeout=60)
 
 
@@ -152,7 +153,8 @@ def test_a_training_meets_its_walltime_and_goes_on(jobs: Jobs, launchpad: Launch
     (first,) = launchpad.get_fw_ids({"spec._category": "train", "state": "READY"})
     assert jobs.launch("--category", "train")[0] == 0
     jobs.wait(lambda: launchpad.get_fw_by_id(first).state == "COMPLETED", patience_s=150)
-    (second,) = launchpad.get_fw_ids({"name": "emt: train 1/1, goes on"})
+    again = {"name": "emt: train 1, goes on", "state": "READY"}
+    (second,) = jobs.wait(lambda: launchpad.get_fw_ids(again))
     stopped_at = launchpad.get_fw_by_id(first).launches[-1].action.stored_data["stopped_at"]
     assert launchpad.get_fw_by_id(second).spec["_stopped_at"] == stopped_at
     assert jobs.launch("--category", "train")[0] == 0
@@ -167,5 +169,5 @@ def test_a_training_meets_its_walltime_and_goes_on(jobs: Jobs, launchpad: Launch
     assert numbers == list(range(1, len(numbers) + 1))
     jobs.slurm.ask("scancel", "--signal=USR1", "--batch", *slurm_jobs("gnome-train"))
     jobs.wait(lambda: launchpad.get_fw_by_id(second).state == "COMPLETED")
-    (third,) = launchpad.get_fw_ids({"name": "emt: train 1/1, goes on", "state": "READY"})
+    (third,) = jobs.wait(lambda: launchpad.get_fw_ids(again))
     assert launchpad.get_fw_by_id(third).spec["_stopped_at"] != stopped_at

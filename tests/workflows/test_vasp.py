@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,9 @@ from pymatgen.io.vasp.sets import MPRelaxSet
 from gnome_torch.records import Relaxation
 from gnome_torch.stability.corrections import CorrectionScheme, correction
 from workflows.campaign import start_workflow
+from workflows.firetasks.relax import stop_in_time
 from workflows.relax import Theory, relaxation_workflow, theory
+from workflows.relax.potentials import EmtTheory
 from workflows.relax.vasp import VaspPbeTheory, VaspR2scanTheory, VaspRelaxation, published_valences
 from workflows.settings import CampaignSettings, parse_settings
 from workflows.store import Store
@@ -218,6 +221,29 @@ def test_faults_that_stay(vasp: Any, launchpad: LaunchPad, tmp_path: Path, fault
     assert store.entries.count_documents({}) == 0
     assert store.campaign("dft")["state"] == "failed"
     assert "no entry of the pure element Au, Cu" in store.campaign("dft")["reason"]
+
+
+def test_the_end_of_the_job_is_the_end_of_vasp(
+    vasp: Any, launchpad: LaunchPad, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job of the queue that is about to end: custodian stops VASP in time, whatever else the settings allow."""
+    vasp("slow:99")
+    monkeypatch.setenv("GNOME_JOB_END", str(time.time() + 4.0))
+    monkeypatch.setenv("CUSTODIAN_WALLTIME_START", "Mon Jan 01 00:00:00 UTC 2001")  # of an earlier calculation
+    store = first_round(launchpad, campaign(tmp_path, wall_time_h=24.0), tmp_path / "launches")
+    for candidate in store.candidates.find({}):
+        assert candidate["state"] == "failed"
+        assert "WalltimeHandler: Walltime reached" in candidate["reason"]
+        assert candidate["last_structure"] is not None
+
+
+def test_time_is_left_to_other_jobs_alone() -> None:
+    job = next(iter(theory(VaspPbeTheory(wall_time_h=1.0)).flow(COPPER).iterflow()))[0]
+    stop_in_time(job, 7200)
+    assert job.maker.run_vasp_kwargs["wall_time"] == 3600
+    stop_in_time(job, 100)
+    assert job.maker.run_vasp_kwargs["wall_time"] == 100
+    stop_in_time(theory(EmtTheory()).flow(COPPER), 100)  # has no such thing
 
 
 def test_what_a_site_lacks_is_said_on_the_candidate(
