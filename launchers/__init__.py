@@ -6,7 +6,7 @@ ownership.py what may be written over
 check.py     would SLURM take it? (sbatch --test-only)
 submit.py    Fireworks that are ready become jobs, in reservation mode
 pack.py      in a job: several workers
-restart.py   in a job that SLURM has put back into its queue: what the first attempt left
+begin.py     in a job, first of all: is its Firework still its own? what did an earlier attempt leave?
 cli.py       the gnome command, with `gnome launchers`
 
 Nothing imports this package.

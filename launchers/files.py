@@ -103,7 +103,7 @@ def _adapter(site: Site, category: Category, place: Place) -> dict[str, Any]:
         "extra": "\n".join(queue.extra) or None,
         "pre_rocket": "\n".join(_first_lines(site, category, tasks, place)),
         "rocket_launch": _worker_command(site, category, place),
-        "restart": f"{_program(site, 'python')} -m launchers.restart {_files_of(category, place)}",
+        "begin": f"{_program(site, 'python')} -m launchers.begin {_files_of(category, place)}",
     }
     return {
         "_fw_name": "CommonAdapter",

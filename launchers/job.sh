@@ -22,10 +22,8 @@ $${pre_rocket}
 
 cd $${launch_dir} || exit
 set -- $${rocket_launch}
-# SLURM has put the job back into its queue: what it was doing is run again
-if [ "${SLURM_RESTART_COUNT:-0}" -gt 0 ]; then
-    $${restart} --fw_id "${@: -1}" || exit
-fi
+# is the Firework still this job's? Where SLURM has put the job back into its queue, what it was doing is run again
+$${begin} --fw_id "${@: -1}" || exit
 # a task that knows how to stop watches for USR1 itself; all others are to go on, not to be ended by the warning
 trap '' USR1
 # exec: signals reach the worker, not a shell that would leave it behind

@@ -463,7 +463,8 @@ def _notes(row: PhaseRow) -> list[str]:
         notes.append(f"probably disordered: {', '.join(row.likely_disorder)}")
     notes += row.warnings
     if row.recheck_e_above_hull is not None:
-        notes.append(f"{row.recheck_e_above_hull:.3f} eV/atom above the hull of {row.recheck}")
+        lacking = f", which lacks {', '.join(row.recheck_missing)}" if row.recheck_missing else ""
+        notes.append(f"{row.recheck_e_above_hull:.3f} eV/atom above the hull of {row.recheck}{lacking}")
     elif row.recheck:
         notes.append(f"second opinion: {row.recheck}")
     return notes
@@ -482,6 +483,7 @@ def _csv(rows: list[PhaseRow]) -> str:
             "lineage": " | ".join(row.lineage),
             "likely_disorder": " ".join(row.likely_disorder),
             "warnings": "; ".join(row.warnings),
+            "recheck_missing": " ".join(row.recheck_missing),
         }
         writer.writerow({**row.as_dict(), **texts})
     return buffer.getvalue()

@@ -15,8 +15,8 @@ def doctor(
     context: typer.Context,
     settled_s: Annotated[float, typer.Option(min=0, help="what is younger than this is left alone, seconds")] = 60.0,
     silent_s: Annotated[
-        float, typer.Option(min=0, help="workers outside SLURM that were silent for so long are dead, seconds")
-    ] = 900.0,
+        float, typer.Option(min=0, help="workers outside SLURM are dead after such a silence; ours tell every 120 s")
+    ] = 14400.0,
     unnamed_s: Annotated[float, typer.Option(min=0, help="reservations without a job may be so old, seconds")] = 600.0,
     quiet: Annotated[bool, typer.Option("--quiet", help="say nothing where nothing is wrong")] = False,
 ) -> None:
@@ -31,7 +31,7 @@ def doctor(
 
     from workflows.cli import open_database
     from workflows.doctor import Patience, examine
-    from workflows.slurm import slurm_jobs
+    from workflows.slurm import is_gone, slurm_jobs
 
     launchpad, store = open_database()
     ask = slurm_jobs if shutil.which("squeue") else None
@@ -39,7 +39,7 @@ def doctor(
         if not mine:
             print("another doctor is at work")
             return
-        found = examine(store, launchpad, ask, Patience(settled_s, silent_s, unnamed_s))
+        found = examine(store, launchpad, ask, Patience(settled_s, silent_s, unnamed_s), is_gone)
     for finding in found:
         print(finding)
     if not found and not quiet:

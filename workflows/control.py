@@ -16,11 +16,28 @@ RECORDED_ANYWAY = "control"
 def add_workflows(store: Store, launchpad: LaunchPad, name: str, workflows: Sequence[Workflow]) -> None:
     """Add workflows of a campaign that are not there yet; in a paused campaign they wait."""
     add_once(launchpad, workflows)
-    state = store.campaign(name)["state"] if workflows else ""
-    if state == "paused":
-        _hold(store, launchpad, name)
-    elif state == "stopped":
-        _defuse(store, launchpad, name)
+    if workflows and store.campaign(name)["state"] != "running":
+        settle_state(store, launchpad, name)
+
+
+def settle_state(store: Store, launchpad: LaunchPad, name: str) -> int:
+    """Make a campaign's Fireworks follow its state, whatever was added or run again since; returns how many did not.
+
+    Running: nothing is paused. Paused: nothing waits but records. Stopped: nothing waits. The state is read once more
+    afterwards: somebody may have changed it meanwhile.
+    """
+    while True:
+        state = store.campaign(name)["state"]
+        if state == "paused":
+            changed = _hold(store, launchpad, name)
+        elif state == "stopped":
+            changed = _defuse(store, launchpad, name)
+        elif state == "running":
+            changed = _release(store, launchpad, name)
+        else:
+            changed = 0
+        if store.campaign(name)["state"] == state:
+            return changed
 
 
 def pause(store: Store, launchpad: LaunchPad, name: str) -> int:
@@ -43,8 +60,7 @@ def resume(store: Store, launchpad: LaunchPad, name: str) -> int:
     from workflows.rechecks import conclude
 
     _change(store, name, ["paused", "running"], "running")
-    released = store.set_fireworks(name, {"state": "PAUSED"}, "WAITING")
-    refresh_stale(launchpad, 0.0, {"metadata.campaign": name})
+    released = _release(store, launchpad, name)
     advance(store, launchpad, name)
     conclude(store, name)
     return released
@@ -56,14 +72,25 @@ def stop(store: Store, launchpad: LaunchPad, name: str) -> int:
     Raises:
         StoreError: it has ended already.
     """
+    from workflows.rechecks import renew_second_hull
+
     _change(store, name, ["running", "paused", "stopped"], "stopped")
-    return _defuse(store, launchpad, name)
+    dropped = _defuse(store, launchpad, name)
+    renew_second_hull(store, name)
+    return dropped
 
 
 def _change(store: Store, name: str, among: list[str], to: str) -> None:
     state = store.campaign(name)["state"]
     if state not in among or not store.set_campaign_state(name, among, to):
         raise StoreError(f"campaign '{name}' is {state}: only one that is {' or '.join(among[:2])} can be {to}")
+
+
+def _release(store: Store, launchpad: LaunchPad, name: str) -> int:
+    released = store.set_fireworks(name, {"state": "PAUSED"}, "WAITING")
+    if released:
+        refresh_stale(launchpad, 0.0, {"metadata.campaign": name})
+    return released
 
 
 def _hold(store: Store, launchpad: LaunchPad, name: str) -> int:

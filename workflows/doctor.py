@@ -6,6 +6,7 @@ runs is touched: SLURM is asked first, the database after it, so a job that has 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,9 +16,10 @@ from typing import Any
 from fireworks import LaunchPad
 
 from workflows.campaign import advance
+from workflows.control import settle_state
 from workflows.firetasks.record import NOT_RESULTS
 from workflows.launch import CHUNK, reason_of, refresh_stale, rerun_lost
-from workflows.rechecks import conclude
+from workflows.rechecks import conclude, launch_rechecks
 from workflows.relaxations import launch_relaxations
 from workflows.searches import launch_searches
 from workflows.settings import CampaignSettings, SettingsError
@@ -61,13 +63,13 @@ class Patience:
 
     Attributes:
         settled: a worker needs less between two of FireWorks' writes.
-        silent: a worker without a job in SLURM that has not been heard of for so long is dead; more than FireWorks'
-            ping interval.
+        silent: a worker without a job in SLURM that has not been heard of for so long is dead. FireWorks' workers tell
+            every hour that they live, where no FW_config.yaml of ours says every two minutes.
         unnamed: a reservation without a job: whoever made it died before SLURM answered.
     """
 
     settled: float = 60.0
-    silent: float = 900.0
+    silent: float = 14400.0
     unnamed: float = 600.0
 
 
@@ -76,6 +78,7 @@ def examine(
     launchpad: LaunchPad,
     slurm_jobs: Callable[[], Collection[str]] | None,
     patience: Patience,
+    is_gone: Callable[[str], bool] = lambda job: True,
 ) -> list[Finding]:
     """Look at everything, and repair what can be.
 
@@ -84,6 +87,7 @@ def examine(
         launchpad: the same database.
         slurm_jobs: ids of the jobs that wait or run; None where there is no SLURM to ask.
         patience: how long to wait.
+        is_gone: asks SLURM about one job that is not among them.
     """
     asked = datetime.now(UTC)
     jobs: frozenset[str] | None = None
@@ -94,22 +98,32 @@ def examine(
             jobs = frozenset(slurm_jobs())
         except RuntimeError as error:
             found.append(Finding("SLURM cannot be asked", remedy=f"jobs in its queue are left alone ({error})"))
-    verdict = _Verdict(launchpad, jobs, asked, patience)
+    verdict = _Verdict(launchpad, jobs, is_gone, asked, patience)
     found += _lost(launchpad, verdict, patience)
     if stale := refresh_stale(launchpad, patience.settled):
         found.append(Finding(f"Fireworks {_few(stale)} have ended, their workflows had not heard of it", "told"))
-    found += _failed(launchpad)
-    for campaign in store.all_campaigns():
-        if campaign["state"] == "running":
-            found += _campaign(store, launchpad, campaign["_id"])
+    states = {campaign["_id"]: campaign["state"] for campaign in store.all_campaigns()}
+    found += _failed(launchpad, {name for name, state in states.items() if state not in ("running", "paused")})
+    for name, state in states.items():
+        if state == "running":
+            found += _campaign(store, launchpad, name)
+        else:  # what was run again, or told, above
+            settle_state(store, launchpad, name)
     return found
 
 
 class _Verdict:
     """Whether the worker of a launch is known to be dead."""
 
-    def __init__(self, launchpad: LaunchPad, jobs: frozenset[str] | None, asked: datetime, patience: Patience) -> None:
-        self.launchpad, self.jobs, self.asked, self.patience = launchpad, jobs, asked, patience
+    def __init__(
+        self,
+        launchpad: LaunchPad,
+        jobs: frozenset[str] | None,
+        is_gone: Callable[[str], bool],
+        asked: datetime,
+        patience: Patience,
+    ) -> None:
+        self.launchpad, self.jobs, self.is_gone, self.asked, self.patience = launchpad, jobs, is_gone, asked, patience
         self.unknown: list[int] = []  # Fireworks of SLURM's jobs, of which nothing is known
 
     def __call__(self, launch: Mapping[str, Any]) -> bool:
@@ -118,18 +132,20 @@ class _Verdict:
         job = self._job(launch)
         if job is None:
             return self._silence_s(launch) > self._limit_s(launch)
-        if self.jobs is None:
+        if self.jobs is None or not _is_ours(launch["launch_dir"]):
             self.unknown.append(launch["fw_id"])
             return False
         began = _time(launch["state_history"][-1]["created_on"])
         # a job that was submitted while SLURM was asked is not in its answer
-        return job not in self.jobs and began < self.asked - timedelta(seconds=self.patience.settled)
+        if job in self.jobs or began >= self.asked - timedelta(seconds=self.patience.settled):
+            return False
+        return self.is_gone(job)
 
     def _job(self, launch: Mapping[str, Any]) -> str | None:
         """SLURM's id of the job that a launch was reserved for, or whose directory it runs in."""
         if (own := _reservation(launch)) is not None:
             return own
-        above = [str(path) for path in Path(launch["launch_dir"]).parents][:3]
+        above = [launch["launch_dir"], *(str(path) for path in Path(launch["launch_dir"]).parents)][:4]
         query = {"launch_dir": {"$in": above}, "state_history.reservation_id": {"$exists": True}}
         return next(filter(None, map(_reservation, self.launchpad.launches.find(query))), None)
 
@@ -139,6 +155,14 @@ class _Verdict:
 
     def _limit_s(self, launch: Mapping[str, Any]) -> float:
         return self.patience.unnamed if launch["state"] == "RESERVED" else self.patience.silent
+
+
+def _is_ours(directory: str) -> bool:
+    """Whether SLURM would tell us of a job that runs there: of others' jobs it may keep silent (PrivateData)."""
+    try:
+        return os.getuid() in (0, Path(directory).stat().st_uid)
+    except FileNotFoundError:
+        return True
 
 
 def _lost(launchpad: LaunchPad, verdict: _Verdict, patience: Patience) -> list[Finding]:
@@ -161,33 +185,42 @@ def _lost(launchpad: LaunchPad, verdict: _Verdict, patience: Patience) -> list[F
     if verdict.unknown:
         found.append(
             Finding(
-                f"Fireworks {_few(sorted(set(verdict.unknown)))} belong to jobs of SLURM",
-                remedy="left alone: run 'gnome doctor' where squeue answers",
+                f"Fireworks {_few(sorted(set(verdict.unknown)))} belong to jobs of SLURM that we cannot ask about",
+                remedy="left alone: run 'gnome doctor' where squeue answers, as the user who submitted them",
             )
         )
     return found
 
 
-def _failed(launchpad: LaunchPad) -> list[Finding]:
-    """Fireworks that failed for a passing reason are run again; of the others it is said what to do."""
+def _failed(launchpad: LaunchPad, ended: Collection[str]) -> list[Finding]:
+    """Fireworks that failed for a passing reason are run again; of the others it is said what to do.
+
+    Args:
+        launchpad: where.
+        ended: campaigns that have ended: nobody waits for what failed in them.
+    """
     failed = [document["fw_id"] for document in launchpad.fireworks.find({"state": "FIZZLED"}, {"fw_id": 1})]
-    found, again = [], []
+    again, others = [], []
     for start in range(0, len(failed), CHUNK):
         some = sorted(failed[start : start + CHUNK])
-        query = {"nodes": {"$in": some}, "state": {"$ne": "COMPLETED"}, "metadata.campaign": {"$exists": True}}
+        query = {"nodes": {"$in": some}, "state": {"$ne": "COMPLETED"}}
+        query["metadata.campaign"] = {"$exists": True, "$nin": sorted(ended)}
         open_nodes = {node for document in launchpad.workflows.find(query, {"nodes": 1}) for node in document["nodes"]}
         for fw_id in (fw_id for fw_id in some if fw_id in open_nodes):
-            firework = launchpad.get_fw_by_id(fw_id)
             reason = reason_of(launchpad, fw_id)
-            if reason.startswith(PASSING) and len(firework.archived_launches) < MAX_REPETITIONS:
-                launchpad.rerun_fw(fw_id)
+            archived = launchpad.get_fw_by_id(fw_id).archived_launches
+            if reason.startswith(PASSING) and len(archived) < MAX_REPETITIONS:
+                launchpad.rerun_fw(fw_id)  # and what came after it
                 again.append(fw_id)
-            elif firework.spec.get("_category") != "relax" or reason.startswith(NOT_RESULTS):
-                found.append(_for_people(firework, reason))
-    if again:
-        found.insert(0, Finding(f"Fireworks {_few(again)} had failed for reasons that pass", "run again"))
-    # one that was run again has taken what came after it along
-    return [finding for finding in found if not finding.what.startswith(tuple(f"Firework {i} " for i in again))]
+            else:
+                others.append((fw_id, reason))
+    found = [Finding(f"Fireworks {_few(again)} had failed for reasons that pass", "run again")] if again else []
+    for fw_id, reason in others:
+        firework = launchpad.get_fw_by_id(fw_id)
+        told = firework.spec.get("_category") != "relax" or reason.startswith(NOT_RESULTS)
+        if firework.state == "FIZZLED" and told:
+            found.append(_for_people(firework, reason))
+    return found
 
 
 def _for_people(firework: Any, reason: str) -> Finding:
@@ -203,23 +236,23 @@ def _campaign(store: Store, launchpad: LaunchPad, name: str) -> list[Finding]:
     found = []
     try:
         settings = campaign_settings(store, name)
-    except SettingsError as error:
-        return [Finding(f"campaign '{name}'", remedy=str(error))]
-    try:
+        held = settle_state(store, launchpad, name)
         before = launchpad.workflows.count_documents({"metadata.campaign": name})
         for document in store.all_rounds(name):
             _launch_missing(store, launchpad, settings, document)
         advance(store, launchpad, name)
         conclude(store, name)
         added = launchpad.workflows.count_documents({"metadata.campaign": name}) - before
-    except StoreError as error:  # another installation, for instance
+    except (StoreError, SettingsError) as error:  # another installation, for instance
         return [Finding(f"campaign '{name}' cannot be looked at here", remedy=str(error))]
+    if held:
+        found.append(Finding(f"campaign '{name}' runs, and {held} of its Fireworks were paused", "go on"))
     if added:
         found.append(Finding(f"campaign '{name}' waited for workflows that were not there", f"{added} added"))
     dropped = launchpad.workflows.count_documents(
         {"metadata.campaign": name, "state": {"$in": ["DEFUSED", "ARCHIVED"]}, "metadata.stage": {"$ne": "round"}}
     )
-    if dropped and store.unended(name):
+    if dropped and (store.unended(name) or store.tally_rechecks(name).get("selected")):
         found.append(
             Finding(
                 f"campaign '{name}': {dropped} workflows are defused or archived",
@@ -242,6 +275,10 @@ def _launch_missing(store: Store, launchpad: LaunchPad, settings: CampaignSettin
     waiting = store.count_searches(name, number, "selected") if (claims.get("searches") or {}).get("done") else 0
     if waiting and too_few("search", waiting):
         launch_searches(store, launchpad, name, number)
+    if settings.recheck is not None and (claims.get("rechecks") or {}).get("done"):
+        again = sum(d["after_round"] == number for d in store.waiting_rechecks(name))
+        if again and too_few("recheck", again):
+            launch_rechecks(store, launchpad, name, number)
     waiting = store.count_candidates(name, number, ["selected"])
     if waiting and too_few("relax", waiting, settings.relaxations.per_firework):
         for step, claim in claims.items():

@@ -121,7 +121,8 @@ def _add(
 def keep_steps(level: Theory, directories: Sequence[Path], path: Path) -> int:
     """Write energy, forces and stress of every ionic step into one file of extended XYZ, and return how many.
 
-    Units are ASE's: eV, eV/angstrom, eV/cubic angstrom. A file that is there is replaced when the new one is complete.
+    Units are ASE's: eV, eV/angstrom, eV/cubic angstrom. Each frame names its theory. A file that is there is replaced
+    when the new one is complete.
 
     Args:
         level: theory, which reads its own files.
@@ -131,6 +132,8 @@ def keep_steps(level: Theory, directories: Sequence[Path], path: Path) -> int:
     from ase.io import write
 
     frames = [frame for directory in directories for frame in level.steps(directory)]
+    for frame in frames:
+        frame.info["theory"] = level.id
     if frames:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.partial")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gnome_torch.stability.changes import warnings
+from gnome_torch.stability.formulas import amounts_of, symbol_of
 from gnome_torch.stability.hull import STABLE_TOLERANCE
 from workflows.store import Store
 from workflows.stored import COMPOSITION, model_id
@@ -105,8 +106,11 @@ class PhaseRow:
         entry: key in the database.
         warnings: what its relaxation did that casts doubt on it, such as "fell apart".
         recheck: what came of relaxing it again at the theory of the second opinion: empty (not asked for), "relaxing",
-            "failed: reason", "not placed" (an element has no reference there), or that theory.
+            "failed: reason", "not placed" (its hull has not been renewed since, or an element has no reference there),
+            or that theory.
         recheck_e_above_hull: distance to the hull of that theory, eV/atom; None unless it is placed there.
+        recheck_missing: competing phases whose second opinion is outstanding or has failed: with them, the distance
+            may be larger.
     """
 
     formula: str
@@ -133,9 +137,12 @@ class PhaseRow:
     warnings: tuple[str, ...]
     recheck: str
     recheck_e_above_hull: float | None
+    recheck_missing: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        lists = {name: list(getattr(self, name)) for name in ("lineage", "likely_disorder", "warnings")}
+        lists = {
+            name: list(getattr(self, name)) for name in ("lineage", "likely_disorder", "warnings", "recheck_missing")
+        }
         return {**asdict(self), **lists}
 
 
@@ -221,25 +228,29 @@ def phase_rows(
     return rows
 
 
-def _recheck(store: Store, document: dict[str, Any]) -> tuple[str, float | None]:
-    """Outcome of a phase's second opinion, and its distance to the hull there."""
+def _recheck(store: Store, document: dict[str, Any]) -> tuple[str, float | None, tuple[str, ...]]:
+    """Outcome of a phase's second opinion, its distance to the hull there, and what that hull lacks."""
     candidate = store.recheck(document["_id"])
     if candidate is None:
-        return "", None
+        return "", None, ()
     if candidate["state"] == "selected":
-        return "relaxing", None
+        return "relaxing", None, ()
     if candidate["state"] == "failed":
-        return f"failed: {candidate['reason']}", None
+        return f"failed: {candidate['reason']}", None, ()
     entry = store.entry(candidate["entry"])
     if entry is None or not entry["stability"]:
-        return "not placed", None
-    return candidate["theory"], float(entry["stability"]["e_above_hull"])
+        return "not placed", None, ()
+    unfinished = store.unfinished_rechecks(candidate["campaign"], candidate["theory"])
+    missing = tuple(
+        some for some in unfinished if {symbol_of(z) for z, _ in amounts_of(some)} <= set(document["elements"])
+    )
+    return candidate["theory"], float(entry["stability"]["e_above_hull"]), missing
 
 
 def _phase_row(store: Store, document: dict[str, Any], new: bool) -> PhaseRow:
     lineage, stability, novelty = document["lineage"], document["stability"], document["novelty"]
     prediction = document.get("prediction") or {}
-    recheck, recheck_distance = _recheck(store, document)
+    recheck, recheck_distance, recheck_missing = _recheck(store, document)
     return PhaseRow(
         formula=document["formula"],
         spacegroup=document["spacegroup"]["symbol"],
@@ -265,6 +276,7 @@ def _phase_row(store: Store, document: dict[str, Any], new: bool) -> PhaseRow:
         warnings=warnings(document.get("change"), (document.get("calculation") or {}).get("max_force")),
         recheck=recheck,
         recheck_e_above_hull=recheck_distance,
+        recheck_missing=recheck_missing,
     )
 
 

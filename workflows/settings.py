@@ -286,6 +286,14 @@ class CampaignSettings(Strict):
         ):
             if cheap is not None and (missing := sorted(set(self.elements) - cheap.supported)):
                 raise ValueError(f"{key}: theory {cheap.name!r} has no {', '.join(missing)}: choose another")
+        for key, cheap in (
+            ("prerelax", self.prerelax),
+            ("compositional.search.prerelax", self.compositional.search.prerelax),
+        ):
+            if cheap is not None and cheap.name.startswith("vasp"):
+                raise ValueError(f"{key}: theory {cheap.name!r} is not cheap: name a potential")
+            if cheap is not None and cheap.keep_steps:
+                raise ValueError(f"{key}.keep_steps: steps are kept of the campaign's own theory alone: leave it out")
         for pair in self.compositional.search.separations:
             if not set(pair_of(pair)) <= set(self.elements):
                 raise ValueError(f"compositional.search.separations: {pair}: not two of the campaign's elements")

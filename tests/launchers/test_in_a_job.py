@@ -14,8 +14,8 @@ from fireworks import Firework, FWAction, FWorker, LaunchPad
 from tasks import End
 
 from launchers import pack
+from launchers.begin import take_up, whose
 from launchers.pack import _environment
-from launchers.restart import take_up
 
 RELAX = FWorker(name="slurm-relax", category="relax")
 AT_WORK = "import sys, time; open(sys.argv[1], 'a').write('worked '); time.sleep(float(sys.argv[2]))"
@@ -157,3 +157,20 @@ def test_a_second_start_of_a_job_whose_work_is_done(launchpad: LaunchPad, tmp_pa
     launchpad.complete_launch(launchpad.checkout_fw(RELAX, str(tmp_path), fw_id=1)[1], FWAction())
     assert take_up(launchpad, RELAX, 1, tmp_path, "77") == []
     assert launchpad.get_fw_by_id(1).state == "COMPLETED"
+
+
+def test_a_job_leaves_alone_what_is_no_longer_its_own(launchpad: LaunchPad, tmp_path: Path) -> None:
+    """Submitted, paused, resumed and submitted again: only the second job may run it."""
+    launchpad.add_wf(Firework([End(well=True)], spec={"_category": "relax"}))
+    _, first = launchpad.reserve_fw(RELAX, str(tmp_path / "101"), fw_id=1)
+    assert whose(launchpad, 1, "101") == ""  # sbatch has not answered yet
+    launchpad.set_reservation_id(first, "101")
+    assert whose(launchpad, 1, "101") == ""
+    launchpad.cancel_reservation(first)
+    assert whose(launchpad, 1, "101") == "Firework 1 is READY, and no longer reserved for this job"
+    _, second = launchpad.reserve_fw(RELAX, str(tmp_path / "102"), fw_id=1)
+    launchpad.set_reservation_id(second, "102")
+    assert whose(launchpad, 1, "101") == "Firework 1 is reserved for job 102 now"
+    assert whose(launchpad, 1, "102") == ""
+    launchpad.checkout_fw(RELAX, str(tmp_path / "102"), fw_id=1)
+    assert whose(launchpad, 1, "101") == "Firework 1 is RUNNING, and no longer reserved for this job"

@@ -13,7 +13,7 @@ from slurm import Slurm
 from submitted import SITE, Jobs
 from tasks import SecondTime, UntilSignal, Where
 
-from workflows.slurm import SlurmError, slurm_jobs
+from workflows.slurm import SlurmError, is_gone, slurm_jobs
 
 pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm"), pytest.mark.timeout(180)]
 
@@ -163,6 +163,37 @@ def test_a_refused_job_gives_its_firework_back(jobs: Jobs) -> None:
     assert jobs.stored(other)["SLURMD_NODENAME"] == "g1"  # the other categories are none the worse
 
 
+def test_a_job_whose_firework_has_gone_to_another_does_nothing(jobs: Jobs) -> None:
+    """Paused while its job waited, and resumed: the job begins first, and leaves the Firework to the second one."""
+    jobs.slurm.ask("scontrol", "update", "PartitionName=cpu", "State=DOWN")
+    try:
+        fw_id = jobs.add(Where(), "relax")
+        jobs.launch()
+        first = jobs.launchpad.get_reservation_id_from_fw_id(fw_id)
+        jobs.launchpad.cancel_reservation_by_reservation_id(first)
+        jobs.launch()
+    finally:
+        jobs.slurm.ask("scontrol", "update", "PartitionName=cpu", "State=UP")
+    second = job_of(jobs, fw_id)
+    assert second != first
+    jobs.wait(lambda: not slurm_jobs())
+    (log,) = (path for path in jobs.directory.rglob(f"job-{first}.out"))
+    assert "nothing to do: Firework" in log.read_text()
+
+
+def test_what_a_user_hides_from_squeue_is_not_gone(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    fw_id = jobs.add(Where(seconds=2), "relax")
+    jobs.launch()
+    (job,) = slurm_jobs()
+    monkeypatch.setenv("SQUEUE_PARTITION", "gpu")
+    monkeypatch.setenv("SQUEUE_USERS", "nobody")
+    assert list(slurm_jobs()) == [job]
+    assert not is_gone(job)
+    jobs.stored(fw_id)
+    jobs.wait(lambda: is_gone(job))
+    assert is_gone("4711")
+
+
 def test_silence_is_not_an_empty_queue(slurm: Slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert slurm_jobs() == {}
     text = slurm.configuration.read_text()
@@ -172,6 +203,8 @@ def test_silence_is_not_an_empty_queue(slurm: Slurm, tmp_path: Path, monkeypatch
     monkeypatch.setenv("SLURM_CONF", str(silent))
     with pytest.raises(SlurmError, match=r"squeue: .*[Uu]nable to contact slurm controller"):
         slurm_jobs()
+    with pytest.raises(SlurmError, match=r"scontrol: .*[Uu]nable to contact slurm controller"):
+        is_gone("1")
 
 
 def test_rounds_go_on_until_they_are_stopped(jobs: Jobs) -> None:

@@ -20,7 +20,7 @@ from submitted import Jobs
 from workflows.campaign import start_workflow
 from workflows.doctor import Patience, examine
 from workflows.queues import CATEGORIES
-from workflows.slurm import slurm_jobs
+from workflows.slurm import is_gone, slurm_jobs
 from workflows.store import Store
 
 pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm"), pytest.mark.timeout(600)]
@@ -121,7 +121,7 @@ def test_everything_goes_wrong_and_nothing_is_lost(
                 for worker in workers_of(job):
                     worker.kill()
                     killed[category] = 1
-        for finding in examine(store, launchpad, slurm_jobs, Patience(settled=1.0, silent=3600.0, unnamed=60.0)):
+        for finding in examine(store, launchpad, slurm_jobs, Patience(settled=1.0, unnamed=60.0), is_gone):
             assert finding.done, finding
             repaired.append(finding.what)
         time.sleep(0.3)

@@ -22,6 +22,7 @@ from pymongo.errors import AutoReconnect
 
 from gnome_torch.training.state import CHECKPOINT
 from workflows.campaign import start_workflow
+from workflows.control import pause, stop
 from workflows.doctor import Finding, Patience, examine
 from workflows.embedded import EmbeddedDatabase
 from workflows.store import Store
@@ -153,6 +154,67 @@ def test_slurm_is_asked(
     assert {launchpad.get_fw_by_id(i).state for i in ids} == {"READY"}
     assert look(launchpad, jobs=list) == []
     assert finish(launchpad, tmp_path) == undisturbed
+
+
+def test_a_job_that_the_list_lacks_is_asked_for(
+    launchpad: LaunchPad, tmp_path: Path, begun: Callable[[str], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """squeue may hide jobs; and of another user's jobs SLURM may say nothing at all."""
+    begun("relax")
+    firework, launch = launchpad.reserve_fw(FWorker(name="slurm-relax"), str(tmp_path))
+    launchpad.set_reservation_id(launch, "101")
+    store = Store(launchpad.db)
+    assert examine(store, launchpad, list, AT_ONCE, is_gone=lambda job: False) == []
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getuid", lambda: 12345)
+        (finding,) = examine(store, launchpad, list, AT_ONCE)
+        assert "as the user who submitted them" in finding.remedy
+    assert launchpad.get_fw_by_id(firework.fw_id).state == "RESERVED"
+    assert len(examine(store, launchpad, list, AT_ONCE, is_gone=lambda job: True)) == 1
+
+
+@pytest.mark.parametrize("state", ["paused", "stopped"])
+def test_campaigns_that_shall_not_run_do_not(
+    launchpad: LaunchPad, tmp_path: Path, begun: Callable[[str], int], state: str
+) -> None:
+    """A training that is lost in a paused campaign waits, in a stopped one it is dropped; nothing of it is told."""
+    fw_id = begun("train")
+    launchpad.checkout_fw(FWorker(name="far away"), str(tmp_path), fw_id=fw_id)
+    (pause if state == "paused" else stop)(Store(launchpad.db), launchpad, "emt")
+    (finding,) = look(launchpad)
+    assert finding.what == f"Fireworks {fw_id} have lost their workers"
+    assert launchpad.get_fw_by_id(fw_id).state == {"paused": "PAUSED", "stopped": "DEFUSED"}[state]
+    assert launchpad.get_fw_ids({"state": {"$in": ["READY", "WAITING"]}, "spec._category": {"$ne": "control"}}) == []
+    assert look(launchpad) == []
+
+
+def test_a_running_campaign_that_is_held(
+    launchpad: LaunchPad, tmp_path: Path, begun: Callable[[str], int], undisturbed: dict[str, Any]
+) -> None:
+    """`resume` was killed after it had changed the campaign's state."""
+    begun("train")
+    store = Store(launchpad.db)
+    held = pause(store, launchpad, "emt")
+    store.set_campaign_state("emt", ["paused"], "running")
+    (finding,) = look(launchpad)
+    assert str(finding) == f"campaign 'emt' runs, and {held} of its Fireworks were paused: go on"
+    assert finish(launchpad, tmp_path) == undisturbed
+
+
+def test_second_opinions_that_were_deleted(launchpad: LaunchPad, tmp_path: Path) -> None:
+    """The campaign waits for them alone; they are added again, and it ends."""
+    alloys = {"elements": ["Al", "Cu", "Ni", "Pt"], "seeds": {"limit": 8, "max_sites": 4, "references": 1}}
+    second = {"theory": {"name": "emt", "fmax": 0.01, "max_steps": 400}}
+    launchpad.add_wf(start_workflow(small_campaign(tmp_path, **alloys, recheck=second)))
+    store = Store(launchpad.db)
+    while not store.has_campaign("emt") or not store.campaign("emt").get("over"):
+        _launch(launchpad, tmp_path)
+    for workflow in list(launchpad.workflows.find({"metadata.stage": "recheck", "state": "READY"}, {"nodes": 1})):
+        launchpad.delete_wf(workflow["nodes"][0])
+    assert store.waiting_rechecks("emt")
+    assert "waited for workflows that were not there" in str(look(launchpad)[0])
+    assert look(launchpad) == []
+    finish(launchpad, tmp_path)
 
 
 def test_a_database_that_was_away(
@@ -301,7 +363,7 @@ def test_a_stage_that_fails_is_left_to_people(
     assert gnome("doctor", "--quiet")[1] == ""
     # one at a time; a dead one does not stay in the way
     schema = launchpad.db["schema"]
-    schema.update_one({"_id": "exclusive doctor"}, {"$set": {"until": datetime.now(UTC) + timedelta(minutes=5)}})
+    schema.update_one({"_id": "exclusive doctor"}, {"$set": {"at": datetime.now(UTC)}})
     assert gnome("doctor")[1] == "another doctor is at work\n"
-    schema.update_one({"_id": "exclusive doctor"}, {"$set": {"until": datetime.now(UTC) - timedelta(minutes=1)}})
+    schema.update_one({"_id": "exclusive doctor"}, {"$set": {"at": datetime.now(UTC) - timedelta(minutes=2)}})
     assert gnome("doctor")[1] == "nothing is wrong\n"

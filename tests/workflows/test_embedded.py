@@ -333,7 +333,7 @@ def test_a_directory_of_another_version_is_refused(server: EmbeddedDatabase, ver
         server.start()
 
 
-@pytest.mark.parametrize("pid", [os.getpid(), 2**22 + 1])
+@pytest.mark.parametrize("pid", [os.getpid(), 2**22 + 1], ids=["another process's", "nobody's"])
 def test_a_stale_pid_file_is_passed_over(server: EmbeddedDatabase, pid: int) -> None:
     """A living process that took the old pid, and a pid of nobody."""
     record = {"pid": pid, "port": server.port, "created": 1.0, "hostname": socket.gethostname()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,35 @@ def test_a_second_opinion_that_fails_is_said(launchpad: LaunchPad, tmp_path: Pat
     told = {row.recheck for row in phase_rows(store, "emt") if row.round > 0}
     assert told
     assert all(text.startswith(("failed: not converged", "not placed")) for text in told)
+
+
+def test_a_second_hull_that_lacks_a_phase_is_no_stability(
+    launchpad: LaunchPad, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One competitor's second opinion fails: those that stand against it say so."""
+    from workflows.relax.potentials import AseRelaxation
+
+    original = AseRelaxation.read
+    broken: list[str] = []
+
+    def read(self: AseRelaxation, output: dict[str, Any]) -> Any:
+        found = original(self, output)
+        formula = found.structure.composition.reduced_formula
+        if self.settings.fmax == SECOND["fmax"] and len(found.structure.composition) == 2 and broken in ([], [formula]):
+            broken[:] = [formula]
+            return replace(found, converged=False)
+        return found
+
+    monkeypatch.setattr(AseRelaxation, "read", read)
+    store = run_all(launchpad, small_campaign(tmp_path, **ALLOYS, recheck={"theory": SECOND}), tmp_path / "launches")
+    assert store.campaign("emt")["state"] == "finished"
+    assert broken
+    elements = {element.symbol for element in Composition(broken[0])}
+    rows = [row for row in phase_rows(store, "emt") if row.recheck_e_above_hull is not None]
+    assert rows
+    for row in rows:
+        stands_against_it = elements <= {element.symbol for element in Composition(row.formula)}
+        assert row.recheck_missing == ((broken[0],) if stands_against_it else ())
 
 
 def test_the_campaigns_own_theory_is_no_second_opinion(launchpad: LaunchPad, tmp_path: Path) -> None:

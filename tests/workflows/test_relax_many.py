@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,50 @@ def test_a_crystal_that_kills_its_workers_fails(
     assert store.count_candidates("emt", 0, ["relaxed"]) == len(task["candidates"]) - 1
 
 
+def test_what_lies_outside_the_crystal_is_no_death(
+    launchpad: LaunchPad, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often the disk is full."""
+    task, store = chunk(launchpad, small_campaign(tmp_path, relaxations={"per_firework": 100}))
+    monkeypatch.chdir(tmp_path)
+
+    def full(self: AseRelaxation, structure: Structure) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AseRelaxation, "relax", full)
+        for _ in range(MAX_DEATHS + 1):
+            with pytest.raises(OSError, match="No space"):
+                task.run_task({})
+    task.run_task({})
+    assert store.count_candidates("emt", 0, ["relaxed"]) == len(task["candidates"])
+
+
+def test_failures_are_tried_again_when_somebody_asks(
+    launchpad: LaunchPad, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`lpad rerun_fws` of a chunk that has ended: a success replaces a failure, what is relaxed stays."""
+    task, store = chunk(launchpad, small_campaign(tmp_path, relaxations={"per_firework": 100}))
+    monkeypatch.chdir(tmp_path)
+    original = AseRelaxation.relax
+
+    def broken(self: AseRelaxation, structure: Structure) -> Any:
+        if "Au" in structure.reduced_formula:
+            raise RuntimeError("something odd")
+        return original(self, structure)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AseRelaxation, "relax", broken)
+        task.run_task({})
+    failed = store.count_candidates("emt", 0, ["failed"])
+    assert failed > 0
+    seen = []
+    monkeypatch.setattr(AseRelaxation, "relax", lambda self, some: seen.append(some) or original(self, some))
+    task.run_task({})
+    assert len(seen) == failed
+    assert store.count_candidates("emt", 0, ["relaxed"]) == len(task["candidates"])
+
+
 def test_ionic_steps_are_kept(launchpad: LaunchPad, tmp_path: Path) -> None:
     """Each crystal's own, with energies and forces, whichever way it was relaxed; the last is the entry."""
     theory = {"name": "emt", "fmax": 0.05, "max_steps": 200, "keep_steps": True}
@@ -109,6 +154,15 @@ def test_ionic_steps_are_kept(launchpad: LaunchPad, tmp_path: Path) -> None:
             assert largest == pytest.approx(entry["calculation"]["max_force"], abs=1e-6)
             assert frames[0].get_potential_energy() >= frames[-1].get_potential_energy() - 1e-9
             assert frames[0].get_stress().shape == (6,)
+            assert {frame.info["theory"] for frame in frames} == {store.campaign(name)["theory"]}
+
+
+def test_steps_of_a_cheap_theory_are_not_kept(tmp_path: Path) -> None:
+    data = small_campaign(tmp_path).model_dump(mode="json")
+    with pytest.raises(SettingsError, match=r"prerelax\.keep_steps: steps are kept of the campaign's own theory alone"):
+        parse_settings({**data, "prerelax": {"name": "emt", "keep_steps": True}}, "test")
+    with pytest.raises(SettingsError, match="prerelax: theory 'vasp-pbe-mp' is not cheap"):
+        parse_settings({**data, "prerelax": {"name": "vasp-pbe-mp"}}, "test")
 
 
 def test_theories_with_fireworks_of_their_own_share_none(tmp_path: Path) -> None:

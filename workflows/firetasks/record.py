@@ -31,6 +31,9 @@ NOT_RESULTS = (
     "gnome_torch.candidates.random_search.options.GeneratorMissingError",
     "torch.OutOfMemoryError",
     "torch.cuda.",
+    "torch.AcceleratorError",
+    "RuntimeError: CUDA",
+    "workflows.continuation.NoProgressError",  # a walltime that is too short
 )
 
 

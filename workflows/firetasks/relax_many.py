@@ -40,8 +40,11 @@ class RelaxMany(FiretaskBase):
         name = self["campaign"]
         level, rough = campaign_theory(store, name), prerelaxation(store, name)
         steps = campaign_settings(store, name).root / "steps"
+        # all have ended and it is run again all the same: somebody wants the failures tried once more
+        todo = store.candidates_among(self["candidates"], "selected")
+        todo = todo or store.candidates_among(self["candidates"], "failed")
         with watch() as stopped:
-            for key in store.waiting_among(self["candidates"]):
+            for key in todo:
                 if stopped():
                     title = f"{name}: crystals of round {self['round']}, goes on"
                     return go_on(self, fw_spec, title, f"candidate {key}")
@@ -50,10 +53,15 @@ class RelaxMany(FiretaskBase):
                     reason = f"{MAX_DEATHS} workers ended without a word while they relaxed it"
                     store.end_candidate(key, "failed", reason=reason, directory=str(Path.cwd()))
                     continue
-                ended = relaxed(candidate, level, rough)
-                if level.settings.keep_steps:
+                try:
+                    ended = relaxed(candidate, level, rough)
+                except BaseException:
+                    store.leave_candidate(key)  # it did not end without a word
+                    raise
+                if level.settings.keep_steps and ended.relaxation is not None:
                     keep_steps(level, [Path.cwd()], steps / f"{key.rpartition('/')[2]}.extxyz")
                 settle(store, level, candidate, ended)
+                store.leave_candidate(key)
         return FWAction(stored_data={"candidates": len(self["candidates"])})
 
 
@@ -86,7 +94,7 @@ class Resume(FiretaskBase):
 
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
         store = Store(self.launchpad.db)
-        waiting = store.waiting_among(self["candidates"])
+        waiting = store.candidates_among(self["candidates"], "selected")
         if waiting:
             failure, directory = failure_of_parent(self.launchpad, self.fw_id)
             raise RelaxationInterruptedError(

@@ -117,7 +117,10 @@ class Theory(ABC):
         return ""
 
     def steps(self, directory: Path) -> list[Atoms]:
-        """Ionic steps of a calculation with their energies, forces and stress, as far as its files say."""
+        """Ionic steps of a calculation with their energies, forces and stress, as far as its files say.
+
+        Only those at this theory: a flow may begin at another one.
+        """
         return []
 
     def discard(self, directory: Path) -> None:  # noqa: B027 (most theories have none)

@@ -71,11 +71,11 @@ class LookupRelaxation(Theory):
 
     settings: LookupTheory
 
-    def __init__(self, settings: LookupTheory, id: str, scheme: CorrectionScheme) -> None:
-        self.settings, self.id, self.scheme = settings, id, scheme
+    def __init__(self, settings: LookupTheory, id: str, scheme: CorrectionScheme, content: str) -> None:
+        self.settings, self.id, self.scheme, self.content = settings, id, scheme, content
 
     def flow(self, structure: Structure) -> Any:
-        return look_up(structure, self.settings.table, self.settings.by)
+        return look_up(structure, self.settings.table, self.settings.by, self.content)
 
     def read(self, output: dict[str, Any]) -> Relaxation:
         structure = output["structure"]
@@ -83,42 +83,76 @@ class LookupRelaxation(Theory):
         return self._relaxation(structure, output["energy"])
 
     def relax(self, structure: Structure) -> Relaxation:
-        return self._relaxation(*found(structure, self.settings.table, self.settings.by))
+        return self._relaxation(*found(structure, self.settings.table, self.settings.by, self.content))
 
     def _relaxation(self, structure: Structure, energy: float) -> Relaxation:
         return Relaxation(structure, energy, converged=True, steps=1, details={"cost_s": self.settings.cost_s})
 
 
 @job
-def look_up(structure: Structure, table: str, by: str) -> dict[str, Any]:
+def look_up(structure: Structure, table: str, by: str, content: str) -> dict[str, Any]:
     """A row of the table, as a job of jobflow."""
-    relaxed, energy = found(structure, table, by)
+    relaxed, energy = found(structure, table, by, content)
     return {"structure": relaxed, "energy": energy}
 
 
-def found(structure: Structure, table: str, by: str) -> tuple[Structure, float]:
+def found(structure: Structure, table: str, by: str, content: str) -> tuple[Structure, float]:
     """The relaxed crystal and its energy, eV per cell.
 
+    Args:
+        structure: that is asked for.
+        table: path.
+        by: "structure" or "formula".
+        content: hash of the table that the theory was made of.
+
     Raises:
-        UnknownCrystalError: it is not in the table.
+        SettingsError: the table is another one now.
+        UnknownCrystalError: the crystal is not in the table.
         RuntimeError: its relaxation fails, as the table says.
     """
-    key = structure.composition.reduced_formula if by == "formula" else structure_key(structure)
-    known = read_table(table).get(key)
+    if content_of(table) != content:
+        raise SettingsError(f"theory.table {table}: has changed since: its energies would be of another theory")
+    formula = structure.composition.reduced_formula
+    key = formula if by == "formula" else structure_key(structure)
+    known = read_table(table, content).get(key)
     if known is None:
-        raise UnknownCrystalError(f"{structure.composition.reduced_formula}: not in {table} (key {key})")
+        raise UnknownCrystalError(f"{formula}: not in {table} (key {key})")
     if known.failure is not None or known.energy is None:
         raise RuntimeError(known.failure or "no energy")
     relaxed = Structure.from_str(known.structure, fmt="json") if known.structure else structure
+    if relaxed.composition.reduced_formula != formula:
+        raise SettingsError(f"theory.table {table}: key {key} is {formula}, its crystal {relaxed.reduced_formula}")
     return relaxed, known.energy * len(relaxed)
 
 
-@lru_cache(maxsize=4)
-def read_table(table: str) -> dict[str, Known]:
-    """Rows of a table by key; read once in each process.
+def content_of(table: str) -> str:
+    """Hash of a table's bytes.
 
     Raises:
-        SettingsError: it cannot be read, or lacks a column.
+        SettingsError: it cannot be read.
+    """
+    try:
+        stat = Path(table).stat()
+        return _hash(table, stat.st_mtime_ns, stat.st_size)
+    except OSError as error:
+        raise SettingsError(f"theory.table {table}: cannot be read ({error.strerror})") from None
+
+
+@lru_cache(maxsize=16)
+def _hash(table: str, changed_ns: int, size: int) -> str:
+    return hashlib.sha256(Path(table).read_bytes()).hexdigest()
+
+
+@lru_cache(maxsize=4)
+def read_table(table: str, content: str) -> dict[str, Known]:
+    """Rows of a table by key; read once in each process.
+
+    Args:
+        table: path.
+        content: hash of what is in it.
+
+    Raises:
+        SettingsError: it cannot be read, lacks a column, or has a key twice.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -132,7 +166,12 @@ def read_table(table: str) -> dict[str, Known]:
         raise SettingsError(f"theory.table {table}: no column {error}: it needs 'key' and 'energy'") from None
     none: list[None] = [None] * len(keys)
     rows = zip(energies, columns.get("structure", none), columns.get("failure", none), strict=True)
-    return {key: Known(*row) for key, row in zip(keys, rows, strict=True)}
+    found: dict[str, Known] = {}
+    for key, row in zip(keys, rows, strict=True):
+        if key in found:
+            raise SettingsError(f"theory.table {table}: key {key!r} is in it twice: keep the one that is meant")
+        found[key] = Known(*row)
+    return found
 
 
 def lookup(settings: LookupTheory) -> Theory:
@@ -141,6 +180,7 @@ def lookup(settings: LookupTheory) -> Theory:
     Raises:
         SettingsError: it cannot be read.
     """
-    read_table(settings.table)
-    content = hashlib.sha256(Path(settings.table).read_bytes()).hexdigest()
-    return LookupRelaxation(settings, f"lookup-{settings.key(content=content)}", CorrectionScheme(settings.corrections))
+    content = content_of(settings.table)
+    read_table(settings.table, content)
+    scheme = CorrectionScheme(settings.corrections)
+    return LookupRelaxation(settings, f"lookup-{settings.key(content=content)}", scheme, content)

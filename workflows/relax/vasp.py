@@ -9,6 +9,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import json
+import re
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
@@ -241,6 +242,8 @@ class VaspRelaxation(Theory):
         return ""
 
     def steps(self, directory: Path) -> list[Atoms]:
+        if isinstance(self.settings, VaspR2scanTheory) and not _is_r2scan(directory):
+            return []  # the first relaxation of its flow is one by PBEsol
         for path in sorted(directory.glob("vasprun.xml*")):
             try:
                 return list(iread(path, index=":", format="vasp-xml"))
@@ -269,6 +272,12 @@ def _read(path: Path) -> str:
             return str(file.read())
     except (OSError, EOFError):
         return ""
+
+
+def _is_r2scan(directory: Path) -> bool:
+    """Whether the inputs of a calculation ask for r2SCAN."""
+    text = "".join(_read(path) for path in sorted(directory.glob("INCAR*"))[:1])
+    return re.search(r"^\s*METAGGA\s*=\s*R2", text, re.IGNORECASE | re.MULTILINE) is not None
 
 
 def _handler(correction: dict[str, Any]) -> str:

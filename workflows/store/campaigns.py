@@ -183,24 +183,31 @@ class Campaigns:
         self.rounds.update_one({**key, f"{field}.token": token}, {"$set": {f"{field}.done": True}})
 
     @contextmanager
-    def exclusive(self, what: str, lease: timedelta = timedelta(minutes=10)) -> Iterator[bool]:
+    def exclusive(self, what: str) -> Iterator[bool]:
         """Do something that only one may do at a time; yields False, at once, where another is at it.
 
-        Args:
-            what: it is.
-            lease: after so long the other is taken for dead.
+        The holder tells every quarter of LEASE that it is alive; one that has been silent for LEASE is taken for dead.
         """
-        key, token = {"_id": f"exclusive {what}"}, uuid4().hex
-        self.database["schema"].update_one(key, {"$setOnInsert": {"until": None, "token": None}}, upsert=True)
-        free = {"$or": [{"until": None}, {"until": {"$lt": now()}}]}
-        mine = {"$set": {"until": now() + lease, "token": token}}
-        if self.database["schema"].find_one_and_update({**key, **free}, mine) is None:
+        schema, key, token = self.database["schema"], {"_id": f"exclusive {what}"}, uuid4().hex
+        schema.update_one(key, {"$setOnInsert": {"at": None, "token": None}}, upsert=True)
+        free = {"$or": [{"at": None}, {"at": {"$lt": now() - LEASE}}]}
+        if schema.find_one_and_update({**key, **free}, {"$set": {"at": now(), "token": token}}) is None:
             yield False
             return
+        done = threading.Event()
+
+        def beat() -> None:
+            while not done.wait(LEASE.total_seconds() / 4):
+                schema.update_one({**key, "token": token}, {"$set": {"at": now()}})
+
+        heart = threading.Thread(target=beat, daemon=True)
+        heart.start()
         try:
             yield True
         finally:
-            self.database["schema"].update_one({**key, "token": token}, {"$set": {"until": None}})
+            done.set()
+            heart.join()
+            schema.update_one({**key, "token": token}, {"$set": {"at": None}})
 
     def _beat(self, mine: Mapping[str, Any], field: str, done: threading.Event) -> None:
         while not done.wait(LEASE.total_seconds() / 4):

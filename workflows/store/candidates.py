@@ -97,17 +97,21 @@ class Candidates:
         query = {"campaign": campaign, "round": number, "search": search}
         return sorted(document["_id"] for document in self.candidates.find(query, {"_id": 1}))
 
-    def waiting_among(self, keys: Some[str]) -> list[str]:
-        """Those of some candidates that have not ended, in their order."""
+    def candidates_among(self, keys: Some[str], state: str) -> list[str]:
+        """Those of some candidates that are in a state, in their order."""
         found: set[str] = set()
         for some in chunks(keys):
-            found |= {d["_id"] for d in self.candidates.find({"_id": {"$in": some}, "state": "selected"}, {"_id": 1})}
+            found |= {d["_id"] for d in self.candidates.find({"_id": {"$in": some}, "state": state}, {"_id": 1})}
         return sorted(found)
 
     def begin_candidate(self, key: str) -> dict[str, Any]:
         """Note that a worker begins with a candidate, and return its document, `begun` counted."""
         found = self.candidates.find_one_and_update({"_id": key}, {"$inc": {"begun": 1}}, return_document=True)
         return dict(found) if found else self.candidate(key)
+
+    def leave_candidate(self, key: str) -> None:
+        """Note that the worker is done with a candidate, or has said why it is not: it has not died of it."""
+        self.candidates.update_one({"_id": key}, {"$set": {"begun": 0}})
 
     def select_rechecks(self, campaign: str, number: int, theory: str, entries: Iterable[Mapping[str, Any]]) -> None:
         """Write what is to be relaxed again at another theory; what is there already is left as it is.
@@ -145,10 +149,18 @@ class Candidates:
             self.candidates.bulk_write(operations, ordered=False)
 
     def recheck(self, entry: str) -> dict[str, Any] | None:
-        """The latest relaxation of an entry at the theory of a second opinion, crystals left out; None for none."""
+        """The relaxation of an entry at the theory of a second opinion, crystals left out; None for none.
+
+        Of several, of different campaigns, the latest that has a result.
+        """
         query = {"recheck_of": entry}
-        found = self.candidates.find(query, {"structure": 0, "restart_structure": 0}).sort("selected", -1).limit(1)
-        return next((dict(document) for document in found), None)
+        found = list(self.candidates.find(query, {"structure": 0, "restart_structure": 0}).sort("selected", ASCENDING))
+        return next((dict(d) for d in reversed(found) if d["state"] == "relaxed"), dict(found[-1]) if found else None)
+
+    def unfinished_rechecks(self, campaign: str, theory: str) -> list[str]:
+        """Formulas whose second opinion, at a theory, waits or has failed: its hull lacks them."""
+        query = {"campaign": campaign, "round": None, "theory": theory, "state": {"$ne": "relaxed"}}
+        return sorted(document["formula"] for document in self.candidates.find(query, {"formula": 1}))
 
     def tally_rechecks(self, campaign: str) -> dict[str, int]:
         """How many relaxations of a second opinion are in each state."""

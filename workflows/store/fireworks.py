@@ -17,8 +17,11 @@ class Fireworks:
     database: Database[Any]
 
     def unfinished_workflows(self, campaign: str) -> list[dict[str, Any]]:
-        """Workflows of a campaign that have not ended: `nodes` and `fw_states`."""
-        query = {"metadata.campaign": campaign, "state": {"$nin": ["COMPLETED", "ARCHIVED", "DEFUSED"]}}
+        """Workflows of a campaign that have not ended: `nodes` and `fw_states`.
+
+        Those that FireWorks calls defused too: of these, single Fireworks may have been put back.
+        """
+        query = {"metadata.campaign": campaign, "state": {"$nin": ["COMPLETED", "ARCHIVED"]}}
         return list(self.database["workflows"].find(query, {"nodes": 1, "fw_states": 1}))
 
     def set_fireworks(
