@@ -6,19 +6,21 @@ import csv
 import io
 import json
 import sys
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from workflows import cli_data, cli_doctor, cli_generate, cli_hull, cli_models
+from workflows.strict import SettingsError
 
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
     from fireworks import LaunchPad
     from rich.console import Console
 
-    from workflows.results import PhaseRow
+    from workflows.phases import New, PhaseRow
     from workflows.store import Store
 
 TOUR = """GNoME's discovery loop: generate crystals, filter them with graph networks, relax, hull, retrain, again.
@@ -61,10 +63,19 @@ app.command(
 )(cli_models.predict)
 
 
-class TableFormat(StrEnum):
+class PhaseFormat(StrEnum):
     TABLE = "table"
     CSV = "csv"
     JSON = "json"
+    CIF = "cif"
+    POSCAR = "poscar"
+
+
+class NewKind(StrEnum):
+    ALL = "all"
+    COMPOSITION = "composition"
+    PROTOTYPE = "prototype"
+    ANY = "any"
 
 
 # ---- database
@@ -220,32 +231,69 @@ def campaign_list() -> None:
 # ---- results
 
 
-@app.command(epilog="Example: gnome stable --campaign quickstart --max-ehull 0.02 --format json")
+@app.command(epilog="Example: gnome stable --campaign quickstart --elements Mg,F --max-ehull 0.02 --format json")
 def stable(
     campaign: Annotated[str | None, typer.Option(help="only this campaign")] = None,
+    elements: Annotated[str | None, typer.Option(help="phases that hold all of these, such as Li,O")] = None,
+    chemsys: Annotated[str | None, typer.Option(help="phases of just these elements, such as Li-Fe-O")] = None,
     max_ehull: Annotated[float, typer.Option(min=0.0, help="distance to the hull at most, eV/atom")] = 5e-5,
     new: Annotated[
-        bool, typer.Option("--new", help="only compositions neither in the first data nor imported")
-    ] = False,
+        NewKind, typer.Option(help="only new compositions, new prototypes, or any of the two")
+    ] = NewKind.ALL,
+    since: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="computed since, UTC")] = None,
+    sort: Annotated[str, typer.Option(help="by what; with a minus in front the largest first")] = "e_above_hull",
     limit: Annotated[int, typer.Option(min=0, help="at most this many; 0 for all")] = 0,
-    format: Annotated[TableFormat, typer.Option(help="how to print them")] = TableFormat.TABLE,
-    cif: Annotated[Path | None, typer.Option(help="also write each crystal into this directory as a CIF file")] = None,
+    format: Annotated[PhaseFormat, typer.Option(help="how to print them; cif and poscar: files in --out")] = (
+        PhaseFormat.TABLE
+    ),
+    out: Annotated[Path | None, typer.Option(help="directory of the crystals' files")] = None,
 ) -> None:
     """Stable compounds, the most stable first."""
-    from workflows.results import phase_rows, write_cifs
+    from datetime import UTC
 
+    from workflows.phases import PhaseQuery, phases, write_crystals
+
+    query = PhaseQuery(
+        campaign=campaign,
+        elements=_symbols("--elements", elements, ","),
+        chemsys=_symbols("--chemsys", chemsys, "-"),
+        max_e_above_hull=max_ehull,
+        new=cast("New", "" if new is NewKind.ALL else new.value),
+        since=since.replace(tzinfo=UTC) if since else None,
+        sort=sort,
+        limit=limit,
+    )
+    if format in (PhaseFormat.CIF, PhaseFormat.POSCAR) and out is None:
+        raise SettingsError(f"--format {format.value} writes a file for each phase: say where with --out DIR")
     _, store = open_database()
     if campaign:
         store.campaign(campaign)
-    rows = phase_rows(store, campaign, max_ehull, new, limit)
-    if cif:
-        write_cifs(store, rows, cif)
-    if format is TableFormat.JSON:
+    rows = phases(store, query)
+    if out is not None:
+        write_crystals(store, rows, out, "poscar" if format is PhaseFormat.POSCAR else "cif")
+    if format is PhaseFormat.JSON:
         print(json.dumps([row.as_dict() for row in rows], indent=2))
-    elif format is TableFormat.CSV:
+    elif format is PhaseFormat.CSV:
         print(_csv(rows), end="")
-    else:
+    elif format is PhaseFormat.TABLE:
         _print_phases(rows, _console())
+    else:
+        print(f"{len(rows)} crystals in {out}")
+
+
+def _symbols(option: str, text: str | None, separator: str) -> tuple[str, ...]:
+    """Elements of an option; empty where it was not given.
+
+    Raises:
+        SettingsError: one of them is no element.
+    """
+    from pymatgen.core import Element
+
+    symbols = tuple(some.strip() for some in text.split(separator)) if text is not None else ()
+    for symbol in symbols:
+        if not Element.is_valid_symbol(symbol):
+            raise SettingsError(f"{option} {text}: {symbol!r} is not an element: write Li{separator}O")
+    return symbols
 
 
 @app.command(epilog="Example: gnome demo --workers 2")
@@ -258,7 +306,7 @@ def demo(
 
     from workflows.campaign import register, start_workflow
     from workflows.launch import add_once
-    from workflows.results import phase_rows
+    from workflows.phases import phase_rows
     from workflows.settings import read_campaign_file
     from workflows.store import CampaignExistsError, StoreError
 
@@ -462,6 +510,8 @@ def _notes(row: PhaseRow) -> list[str]:
     if row.likely_disorder:
         notes.append(f"probably disordered: {', '.join(row.likely_disorder)}")
     notes += row.warnings
+    if row.displaced:
+        notes.append(f"was on the hull until {row.displaced}, falls apart into {' + '.join(row.decomposition)}")
     if row.recheck_e_above_hull is not None:
         lacking = f", which lacks {', '.join(row.recheck_missing)}" if row.recheck_missing else ""
         notes.append(f"{row.recheck_e_above_hull:.3f} eV/atom above the hull of {row.recheck}{lacking}")
@@ -473,7 +523,7 @@ def _notes(row: PhaseRow) -> list[str]:
 def _csv(rows: list[PhaseRow]) -> str:
     from dataclasses import fields
 
-    from workflows.results import PhaseRow
+    from workflows.phases import PhaseRow
 
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, [field.name for field in fields(PhaseRow)], lineterminator="\n")
@@ -484,6 +534,7 @@ def _csv(rows: list[PhaseRow]) -> str:
             "likely_disorder": " ".join(row.likely_disorder),
             "warnings": "; ".join(row.warnings),
             "recheck_missing": " ".join(row.recheck_missing),
+            "decomposition": " + ".join(row.decomposition),
         }
         writer.writerow({**row.as_dict(), **texts})
     return buffer.getvalue()
@@ -494,7 +545,7 @@ def _print_next_steps(name: str, console: Console) -> None:
         "\nThe database is still running. What next:\n"
         f"  gnome stable --campaign {name} --max-ehull 0.05     more phases, near the hull too (--format json, csv)\n"
         f"  gnome campaign status {name}                        rounds, failures and their reasons\n"
-        f"  gnome stable --campaign {name} --cif phases             their crystals as CIF files\n"
+        f"  gnome stable --campaign {name} --out phases             their crystals as CIF files\n"
         "  lpad report; lpad get_wflows -d more                     the same campaign as FireWorks sees it\n"
         "  cp workflows/examples/quickstart.yaml mine.yaml          edit it, then: gnome campaign start mine.yaml\n"
         "  gnome db stop                                            stop the database; the data stay",
@@ -525,7 +576,6 @@ def _is_for_the_user(error: Exception) -> bool:
     from gnome_torch.data.outside import SourceError
     from workflows.embedded import EmbeddedDatabaseError
     from workflows.local import CampaignStuckError
-    from workflows.settings import SettingsError
     from workflows.slurm import SlurmError
     from workflows.store import StoreError
 

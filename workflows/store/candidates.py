@@ -148,14 +148,18 @@ class Candidates:
         if operations:
             self.candidates.bulk_write(operations, ordered=False)
 
-    def recheck(self, entry: str) -> dict[str, Any] | None:
-        """The relaxation of an entry at the theory of a second opinion, crystals left out; None for none.
+    def rechecks_of(self, entries: Some[str]) -> dict[str, dict[str, Any]]:
+        """The relaxations of entries at the theory of a second opinion, by entry, crystals left out.
 
         Of several, of different campaigns, the latest that has a result.
         """
-        query = {"recheck_of": entry}
-        found = list(self.candidates.find(query, {"structure": 0, "restart_structure": 0}).sort("selected", ASCENDING))
-        return next((dict(d) for d in reversed(found) if d["state"] == "relaxed"), dict(found[-1]) if found else None)
+        found: dict[str, dict[str, Any]] = {}
+        for some in chunks(entries):
+            query = {"recheck_of": {"$in": some}}
+            documents = self.candidates.find(query, {"structure": 0, "restart_structure": 0, "last_structure": 0})
+            for document in sorted(documents, key=lambda d: (d["state"] == "relaxed", d["selected"])):
+                found[document["recheck_of"]] = dict(document)
+        return found
 
     def unfinished_rechecks(self, campaign: str, theory: str) -> list[str]:
         """Formulas whose second opinion, at a theory, waits or has failed: its hull lacks them."""
