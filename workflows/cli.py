@@ -164,12 +164,21 @@ def campaign_run(
 
 
 @campaign.command("status", epilog="Example: gnome campaign status quickstart")
-def campaign_status(name: NAME) -> None:
+def campaign_status(
+    name: NAME,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="a live view until the campaign ends; Ctrl-C leaves it")
+    ] = False,
+    every_s: Annotated[float, typer.Option(min=0.2, help="seconds between two looks of --watch")] = 5.0,
+) -> None:
     """Where a campaign stands: its rounds, what failed and why."""
     from workflows.campaign import adopt
 
     launchpad, store = open_database()
     adopt(store, launchpad, name)
+    if watch:
+        _watch(store, launchpad, name, every_s)
+        return
     document = store.campaign(name)
     console = _console()
     console.print(f"campaign '{name}': {document['state']} {document['reason']}".rstrip())
@@ -183,6 +192,17 @@ def campaign_status(name: NAME) -> None:
     if again := store.tally_rechecks(name):
         counts = ", ".join(f"{count} {'waiting' if state == 'selected' else state}" for state, count in again.items())
         console.print(f"second opinion: {counts}")
+
+
+def _watch(store: Store, launchpad: LaunchPad, name: str, every_s: float) -> None:
+    import time
+
+    from workflows.watch import snapshot, watch
+
+    try:
+        watch(lambda: snapshot(store, launchpad, name), _console(), every_s, time.sleep)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
 
 
 @campaign.command("pause", epilog="Example: gnome campaign pause quickstart")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection as Some
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from pymatgen.core import Structure
@@ -246,6 +247,16 @@ class Candidates:
         """Candidates of all rounds whose relaxation has not ended; rechecks are of no round."""
         query = {"campaign": campaign, "round": {"$ne": None}, "state": "selected"}
         return int(self.candidates.count_documents(query))
+
+    def count_ended(self, campaign: str, since: datetime) -> int:
+        """Relaxations of a campaign that ended since a moment, second opinions included."""
+        return int(self.candidates.count_documents({"campaign": campaign, "ended": {"$gte": since}}))
+
+    def latest_failures(self, campaign: str, limit: int) -> list[dict[str, Any]]:
+        """The candidates that failed last, the latest first, crystals left out."""
+        query = {"campaign": campaign, "state": "failed"}
+        fields = {"formula": 1, "reason": 1, "directory": 1, "ended": 1}
+        return list(self.candidates.find(query, fields).sort("ended", -1).limit(limit))
 
     def tried_candidates(self, campaign: str) -> set[str]:
         """Candidate keys that a campaign has selected in any round."""
