@@ -307,6 +307,23 @@ class Entries:
             chemsys: of just these elements; empty for whatever.
             since: that were written since then.
         """
+        order = [
+            ("stability.e_above_hull", ASCENDING),
+            ("stability.phase_separation_energy", ASCENDING),
+            ("_id", ASCENDING),
+        ]
+        query = self.phases_query(campaign, max_e_above_hull, elements, chemsys, since)
+        return list(self.entries.find(query, {"structure": 0, "initial": 0}).sort(order))
+
+    def phases_query(
+        self,
+        campaign: str | None,
+        max_e_above_hull: float,
+        elements: Some[str] = (),
+        chemsys: Some[str] = (),
+        since: datetime | None = None,
+    ) -> dict[str, Any]:
+        """The query of `phases`, for the same arguments."""
         query: dict[str, Any] = {"stability.e_above_hull": {"$lte": max_e_above_hull}, "nelements": {"$gte": 2}}
         query["campaigns"] = campaign or {"$ne": []}
         if elements:
@@ -315,12 +332,7 @@ class Entries:
             query["chemsys"] = "-".join(sorted(chemsys))
         if since is not None:
             query["created"] = {"$gte": since}
-        order = [
-            ("stability.e_above_hull", ASCENDING),
-            ("stability.phase_separation_energy", ASCENDING),
-            ("_id", ASCENDING),
-        ]
-        return list(self.entries.find(query, {"structure": 0, "initial": 0}).sort(order))
+        return query
 
     def entries_of(self, keys: Some[str]) -> dict[str, dict[str, Any]]:
         """Documents of entries by key, without their crystals; what there is none of is left out."""
