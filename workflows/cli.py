@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from workflows import cli_data, cli_doctor, cli_generate, cli_hull, cli_models
+from workflows import cli_data, cli_doctor, cli_export, cli_generate, cli_hull, cli_models
 from workflows.strict import SettingsError
 
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
@@ -57,6 +57,7 @@ app.add_typer(cli_models.app, name="train")
 app.command("hull", epilog="Example: gnome hull --entries known.csv --query candidates.csv --out hull.csv")(
     cli_hull.hull
 )
+app.command("export", epilog="Example: gnome export quickstart --out release --distance 0.05")(cli_export.export)
 app.command("flips", epilog="Example: gnome flips --theory mp-pbe --out flips.csv")(cli_hull.flips)
 app.command(
     "predict", epilog="Example: gnome predict --model model --input formulas.csv --target target --out predictions.csv"
