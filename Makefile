@@ -34,9 +34,10 @@ demo: setup
 	@echo "== a discovery campaign; Ctrl-C stops it, 'make demo' goes on from there"
 	@$(BIN)/gnome demo
 
+# two at a time, one thread each; those on SLURM, which share one, one after another
 test: setup
 	@echo "== the tests; at the end: what was skipped, and what it wants (GPAW: make gpaw; SLURM: slurm-wlm munge)"
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TESTS_AT_ONCE) --dist loadgroup
 
 lint: setup
 	$(BIN)/ruff check .
