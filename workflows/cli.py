@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from workflows import cli_data, cli_doctor, cli_export, cli_generate, cli_hull, cli_models
+from workflows import cli_data, cli_doctor, cli_export, cli_generate, cli_hull, cli_models, cli_serve
 from workflows.strict import SettingsError
 
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
@@ -39,6 +39,7 @@ machine-learned potential in the place of DFT.
 Candidates alone, from your crystals: [bold]gnome generate structural --help[/bold]
 What others have computed: [bold]gnome data import --help[/bold]
 Distances to the hull, from a table: [bold]gnome hull --help[/bold]
+Your finds, for others: [bold]gnome serve --help[/bold]
 Networks alone, from a table: [bold]gnome train --help[/bold], [bold]gnome predict --help[/bold]
 """
 NAME = Annotated[str, typer.Argument(help="name of the campaign")]
@@ -58,6 +59,7 @@ app.command("hull", epilog="Example: gnome hull --entries known.csv --query cand
     cli_hull.hull
 )
 app.command("export", epilog="Example: gnome export quickstart --out release --distance 0.05")(cli_export.export)
+app.command("serve", epilog="Example: gnome serve --campaign quickstart --port 8000")(cli_serve.serve)
 app.command("flips", epilog="Example: gnome flips --theory mp-pbe --out flips.csv")(cli_hull.flips)
 app.command(
     "predict", epilog="Example: gnome predict --model model --input formulas.csv --target target --out predictions.csv"
@@ -597,6 +599,7 @@ def _is_for_the_user(error: Exception) -> bool:
     from gnome_torch.data.outside import SourceError
     from workflows.embedded import EmbeddedDatabaseError
     from workflows.local import CampaignStuckError
+    from workflows.serving.access import ServeError
     from workflows.slurm import SlurmError
     from workflows.store import StoreError
 
@@ -606,6 +609,7 @@ def _is_for_the_user(error: Exception) -> bool:
         SlurmError,
         EmbeddedDatabaseError,
         CampaignStuckError,
+        ServeError,
         StructureFileError,
         SourceError,
         GenerationError,

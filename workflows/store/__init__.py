@@ -1,6 +1,7 @@
 """The database: the only door to MongoDB.
 
-Collections (design, section 4): `campaigns`, `rounds`, `candidates`, `entries`, `models`, and `searches`, `imports`.
+Collections (design, section 4): `campaigns`, `rounds`, `candidates`, `entries`, `models`, and `searches`, `imports`;
+`optimade_*` for what is served.
 Every write is an upsert under a content hash or a name, so a Firework that runs twice changes nothing the second time.
 Only features that MongoDB and the embedded server share are used.
 """
@@ -18,6 +19,7 @@ from workflows.store.connected import SCHEMA_VERSION, StoreError, check_server, 
 from workflows.store.entries import Entries, OutsideEntry
 from workflows.store.fireworks import Fireworks
 from workflows.store.imports import Imports
+from workflows.store.published import Published
 from workflows.store.searches import Searches, search_id
 
 __all__ = [
@@ -46,7 +48,7 @@ def job_store(database: Database[Any]) -> Any:
     )
 
 
-class Store(Campaigns, Candidates, Entries, Fireworks, Imports, Searches):
+class Store(Campaigns, Candidates, Entries, Fireworks, Imports, Published, Searches):
     """Reads and writes of the loop, collection by collection.
 
     Args:

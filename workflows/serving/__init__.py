@@ -1,0 +1,1 @@
+"""What campaigns found, served to every OPTIMADE client (`gnome serve`)."""

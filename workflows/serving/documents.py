@@ -1,0 +1,114 @@
+"""Entries as OPTIMADE documents, kept in the database: written once, and again only when they have changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pymatgen.core import Structure
+
+from gnome_torch.records import content_hash
+from workflows.serving.fields import FIELDS, Found
+from workflows.serving.references import PAPERS, paper_document, papers_of
+from workflows.store import Store, now
+
+BATCH = 200  # documents made and written together
+VERSION = 1  # of what this module writes: a change of it writes everything anew
+STANDARD_INDEXED = (
+    "nelements",
+    "elements",
+    "nsites",
+    "chemical_formula_reduced",
+    "chemical_formula_anonymous",
+    "last_modified",
+)
+
+LINKS = (
+    {
+        "id": "gnome",
+        "type": "links",
+        "name": "gnome-torch",
+        "description": "Phases that campaigns of gnome-torch have found, in this database",
+        "base_url": None,
+        "homepage": None,
+        "link_type": "root",
+        "aggregate": "ok",
+    },
+)
+
+
+def refresh(store: Store) -> int:
+    """Bring the documents up to what the entries say.
+
+    Returns:
+        How many structures were written or withdrawn.
+    """
+    store.prepare_published([*STANDARD_INDEXED, *(field.key for field in FIELDS if field.indexed)])
+    entries = {entry["_id"]: entry for entry in store.found_crystals()}
+    imported = store.known_outside({entry["formula"] for entry in entries.values()})
+    second = store.second_opinions()
+    properties = {
+        key: _properties(Found(entry, entry["formula"] in imported, second.get(key))) for key, entry in entries.items()
+    }
+
+    def structures(keys: list[str]) -> list[dict[str, Any]]:
+        return [
+            {**crystal_properties(crystal), **properties[key], "id": key, "immutable_id": key, "type": "structures"}
+            for key, crystal in store.structures(keys).items()
+        ]
+
+    changed = _update(store, "structures", properties, structures)
+    papers = {key: PAPERS[key] for key in sorted({key for entry in entries.values() for key in papers_of(entry)})}
+    _update(store, "references", papers, lambda keys: [paper_document(key) for key in keys])
+    links = {str(link["id"]): link for link in LINKS}
+    _update(store, "links", links, lambda keys: [dict(links[key]) for key in keys])
+    return changed
+
+
+def crystal_properties(crystal: Structure) -> dict[str, Any]:
+    """OPTIMADE's own properties of an ordered crystal."""
+    from optimade.adapters.structures.pymatgen import from_pymatgen
+
+    found = from_pymatgen(crystal).model_dump(mode="json", exclude_none=True)
+    found["species"].sort(key=lambda species: species["name"])
+    return dict(found)
+
+
+def _properties(found: Found) -> dict[str, Any]:
+    """What a document has beside its crystal, which never changes."""
+    cited = [{"type": "references", "id": paper} for paper in papers_of(found.entry)]
+    return {
+        "space_group_it_number": found.entry["spacegroup"]["number"],
+        **{field.key: field.value(found) for field in FIELDS},
+        "relationships": {"references": {"data": cited}},
+    }
+
+
+def _update(
+    store: Store,
+    kind: str,
+    wanted: Mapping[str, Mapping[str, Any]],
+    documents: Callable[[list[str]], list[dict[str, Any]]],
+) -> int:
+    """Write the documents of a kind that are new or changed, and withdraw those that are no longer wanted.
+
+    Args:
+        store: the database.
+        kind: of document.
+        wanted: id -> what tells whether a document has changed.
+        documents: makes them, without dates.
+
+    Returns:
+        How many were written or withdrawn.
+    """
+    there = store.digests(kind)
+    digests = {key: content_hash({"version": VERSION, "content": content}) for key, content in wanted.items()}
+    changed = sorted(key for key, digest in digests.items() if there.get(key) != digest)
+    moment = now().replace(microsecond=0)  # clients compare it as text of whole seconds
+    for start in range(0, len(changed), BATCH):
+        made = documents(changed[start : start + BATCH])
+        stamped = [{**d, "_id": d["id"], "last_modified": moment, "digest": digests[d["id"]]} for d in made]
+        store.publish(kind, stamped, there)
+    gone = there.keys() - wanted.keys()
+    store.withdraw(kind, gone)
+    return len(changed) + len(gone)

@@ -1,0 +1,83 @@
+"""What `gnome serve` shows: OPTIMADE documents, written from the entries and read by the server.
+
+optimade_structures, optimade_references, optimade_links    _id = id that clients see
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection as Some
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from bson.codec_options import CodecOptions
+from pymongo import ASCENDING, ReplaceOne
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.errors import BulkWriteError
+
+from workflows.store.connected import chunks
+from workflows.store.entries import DUPLICATE_KEY
+
+DIGEST = "digest"
+"""Field with the hash of what a document was made from: what has not changed is not written again."""
+
+
+class Published:
+    """Reads and writes of `optimade_*`."""
+
+    database: Database[Any]
+    entries: Collection[Any]
+
+    def found_crystals(self) -> Iterator[dict[str, Any]]:
+        """Entries of campaigns in force, without crystals; second opinions are no finds, nor are doubtful ones."""
+        query = {"campaigns": {"$ne": []}, "structure": {"$ne": None}, "replaced_by": None, "doubtful": None}
+        yield from self.entries.find(query, {"structure": 0, "initial": 0, "calculation.stress": 0})
+
+    def second_opinions(self) -> dict[str, dict[str, Any]]:
+        """Where phases stand at the theory of their second opinion: entry -> `theory`, `stability`; the latest each."""
+        query = {"recheck_of": {"$ne": None}, "stability": {"$ne": None}}
+        fields = {"recheck_of": 1, "theory": 1, "stability.e_above_hull": 1, "created": 1}
+        found = sorted(self.entries.find(query, fields), key=lambda document: (document["created"], document["_id"]))
+        return {document["recheck_of"]: document for document in found}
+
+    def published(self, kind: str) -> Collection[Any]:
+        """Documents of a kind: "structures", "references" or "links"; their times are in UTC, and say so."""
+        return self.database[f"optimade_{kind}"].with_options(CodecOptions(tz_aware=True))
+
+    def prepare_published(self, indexed: Some[str]) -> None:
+        """Create the indexes of structures; safe to repeat.
+
+        Args:
+            indexed: fields that are searched and sorted by; ties are in the order of the ids.
+        """
+        structures = self.published("structures")
+        structures.create_index([("id", ASCENDING)])
+        for field in indexed:
+            structures.create_index([(field, ASCENDING), ("_id", ASCENDING)])
+
+    def digests(self, kind: str) -> dict[str, str]:
+        """What every document of a kind was made from, by id."""
+        return {document["_id"]: document[DIGEST] for document in self.published(kind).find({}, {DIGEST: 1})}
+
+    def publish(self, kind: str, documents: Sequence[Mapping[str, Any]], there: Some[str]) -> None:
+        """Write documents.
+
+        Args:
+            kind: of document.
+            documents: with `_id` and `digest`.
+            there: ids that are replaced; the others are new.
+        """
+        collection = self.published(kind)
+        if new := [dict(document) for document in documents if document["_id"] not in there]:
+            try:
+                collection.insert_many(new, ordered=False)
+            except BulkWriteError as error:
+                if any(problem["code"] != DUPLICATE_KEY for problem in error.details["writeErrors"]):
+                    raise  # another server that writes the same is no harm
+        if changed := [ReplaceOne({"_id": d["_id"]}, dict(d), upsert=True) for d in documents if d["_id"] in there]:
+            collection.bulk_write(changed, ordered=False)
+
+    def withdraw(self, kind: str, ids: Some[str]) -> None:
+        """Remove documents."""
+        for some in chunks(ids):
+            self.published(kind).delete_many({"_id": {"$in": some}})
