@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from workflows import cli_data, cli_doctor, cli_generate, cli_hull, cli_models
+from workflows import cli_data, cli_doctor, cli_generate, cli_hull, cli_models, cli_report
 from workflows.strict import SettingsError
 
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
@@ -35,6 +35,7 @@ machine-learned potential in the place of DFT.
                      or [bold]rlaunch rapidfire[/bold], or [bold]gnome launchers[/bold] on a cluster
   4. Progress        [bold]gnome campaign status quickstart[/bold], [bold]lpad get_wflows[/bold]
   5. New phases      [bold]gnome stable --campaign quickstart[/bold]
+  6. Everything      [bold]gnome report quickstart --out report[/bold], a page to read and to show
 
 Candidates alone, from your crystals: [bold]gnome generate structural --help[/bold]
 What others have computed: [bold]gnome data import --help[/bold]
@@ -58,6 +59,7 @@ app.command("hull", epilog="Example: gnome hull --entries known.csv --query cand
     cli_hull.hull
 )
 app.command("flips", epilog="Example: gnome flips --theory mp-pbe --out flips.csv")(cli_hull.flips)
+app.command("report", epilog="Example: gnome report quickstart --out report")(cli_report.report)
 app.command(
     "predict", epilog="Example: gnome predict --model model --input formulas.csv --target target --out predictions.csv"
 )(cli_models.predict)
