@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from workflows import cli_data, cli_doctor, cli_export, cli_generate, cli_hull, cli_models, cli_serve
+from workflows import (
+    cli_data,
+    cli_doctor,
+    cli_export,
+    cli_generate,
+    cli_hull,
+    cli_models,
+    cli_report,
+    cli_serve,
+)
 from workflows.strict import SettingsError
 
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
@@ -35,6 +44,7 @@ machine-learned potential in the place of DFT.
                      or [bold]rlaunch rapidfire[/bold], or [bold]gnome launchers[/bold] on a cluster
   4. Progress        [bold]gnome campaign status quickstart[/bold], [bold]lpad get_wflows[/bold]
   5. New phases      [bold]gnome stable --campaign quickstart[/bold]
+  6. Everything      [bold]gnome report quickstart --out report[/bold], a page to read and to show
 
 Candidates alone, from your crystals: [bold]gnome generate structural --help[/bold]
 What others have computed: [bold]gnome data import --help[/bold]
@@ -61,6 +71,7 @@ app.command("hull", epilog="Example: gnome hull --entries known.csv --query cand
 app.command("export", epilog="Example: gnome export quickstart --out release --distance 0.05")(cli_export.export)
 app.command("serve", epilog="Example: gnome serve --campaign quickstart --port 8000")(cli_serve.serve)
 app.command("flips", epilog="Example: gnome flips --theory mp-pbe --out flips.csv")(cli_hull.flips)
+app.command("report", epilog="Example: gnome report quickstart --out report")(cli_report.report)
 app.command(
     "predict", epilog="Example: gnome predict --model model --input formulas.csv --target target --out predictions.csv"
 )(cli_models.predict)
@@ -330,7 +341,7 @@ def demo(
     from workflows.campaign import register, start_workflow
     from workflows.launch import add_once
     from workflows.phases import phase_rows
-    from workflows.settings import read_campaign_file
+    from workflows.settings import parse_settings, read_campaign_file
     from workflows.store import CampaignExistsError, StoreError
 
     console = _console()
@@ -344,7 +355,7 @@ def demo(
         console.print(f"campaign '{settings.name}' added: {'-'.join(settings.elements)}, from {path}")
     except CampaignExistsError:
         document = store.campaign(settings.name)
-        if document["settings"] != settings.model_dump(mode="json"):
+        if parse_settings(document["settings"], f"campaign '{settings.name}'") != settings:
             raise StoreError(
                 f"campaign '{settings.name}' exists with other settings than {path}: choose another name in the file"
             ) from None
@@ -352,9 +363,26 @@ def demo(
     _run(launchpad, settings.name, workers, console)
     _print_funnel(store, settings.name, console)
     _print_phases(phase_rows(store, settings.name), console)
+    _write_page(store, settings.name, settings.root / "report", console)
     _print_next_steps(settings.name, console)
     if store.campaign(settings.name)["state"] == "failed":
         raise typer.Exit(1)
+
+
+def _write_page(store: Store, name: str, directory: Path, console: Console) -> None:
+    """The campaign as a page, where what it wants is installed."""
+    import os
+
+    os.environ.setdefault("MPLBACKEND", "agg")  # no window, whatever desktop this runs on
+    try:
+        from workflows.report.data import read_report
+        from workflows.report.page import write_report
+
+        page = write_report(read_report(store, name), directory)
+    except ImportError as error:
+        console.print(f"no report: {error.name} is not installed: pip install 'gnome-torch[report]'")
+        return
+    console.print(f"the campaign as a page, to open in a browser: {page}")
 
 
 # ---- shared by the commands

@@ -88,6 +88,12 @@ class Candidates:
             query["state"] = state
         return list(self.candidates.find(query).sort("_id", ASCENDING))
 
+    def relaxed_candidates(self, campaign: str) -> list[dict[str, Any]]:
+        """What was predicted and has been relaxed, in all rounds: prediction, entry, search; crystals left out."""
+        query = {"campaign": campaign, "round": {"$gt": 0}, "state": "relaxed"}
+        fields = {"round": 1, "formula": 1, "prediction": 1, "entry": 1, "search": 1}
+        return sorted(self.candidates.find(query, fields), key=lambda document: (document["round"], document["_id"]))
+
     def waiting_candidates(self, campaign: str, number: int, search: str | None) -> list[dict[str, Any]]:
         """Candidates of a round that have not ended: of the random search of a composition, or (None) of no search."""
         query = {"campaign": campaign, "round": number, "state": "selected", "search": search}
