@@ -287,7 +287,7 @@ def _elements(report: Report) -> Figure:
             ax.text(column + 0.46, row + 0.72, str(count), ha="center", va="center", color=colour, fontsize=9)
     ax.set_xlim(0.9, 19)
     ax.set_ylim(9.7, 0.9)
-    ax.set_aspect("equal")
+    ax.set_aspect("equal", adjustable="box")
     ax.axis("off")
     return figure
 
