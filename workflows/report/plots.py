@@ -204,6 +204,7 @@ def _parity(points: tuple[Point, ...]) -> Figure:
     ends = [min(values) - margin, max(values) + margin]
     ax.plot(ends, ends, color=MUTED, linewidth=1, zorder=1)
     ax.set_xlim(*ends)
+    ax.locator_params(axis="x", nbins=5)
     ax.set_xlabel("relaxed formation energy, eV/atom")
     ax.set_ylabel("predicted, eV/atom (bar: half the IQR each way)")
     ax.legend()
@@ -256,6 +257,7 @@ def _learning(networks: tuple[Network, ...]) -> Figure:
         for n, size, error in zip(some, sizes, errors, strict=True):
             ax.annotate(f"round {n.round}", (size, error), (0, 8), textcoords="offset points", ha="center", fontsize=9)
     ax.margins(0.18)
+    ax.locator_params(axis="x", nbins=5, integer=True)
     ax.set_ylim(bottom=0)
     ax.set_xlabel("training structures (compositions for composition networks)")
     ax.set_ylabel("error on the test set, meV/atom")
