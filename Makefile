@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "== installing torch"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
 	@echo "== installing gnome-torch and what it stands on"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[embedded,chgnet,mp,optimade,dev]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[embedded,chgnet,mp,optimade,serve,report,dev]"
 	@$(BIN)/python -m pip check
 	@touch $@
 
@@ -34,9 +34,10 @@ demo: setup
 	@echo "== a discovery campaign; Ctrl-C stops it, 'make demo' goes on from there"
 	@$(BIN)/gnome demo
 
+# two at a time, one thread each; those on SLURM, which share one, one after another
 test: setup
-	@echo "== the tests; at the end: what was skipped, and what it wants (GPAW: make gpaw; SLURM: slurm-wlm munge)"
-	$(BIN)/python -m pytest
+	@echo "== the tests; at the end: what was skipped, and what it wants (GPAW: make gpaw; SLURM: slurm-wlm munge; the page: chromium)"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TESTS_AT_ONCE) --dist loadgroup
 
 lint: setup
 	$(BIN)/ruff check .

@@ -6,19 +6,30 @@ import csv
 import io
 import json
 import sys
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from workflows import cli_data, cli_doctor, cli_generate, cli_hull, cli_models, cli_serve
+from workflows import (
+    cli_data,
+    cli_doctor,
+    cli_export,
+    cli_generate,
+    cli_hull,
+    cli_models,
+    cli_report,
+    cli_serve,
+)
+from workflows.strict import SettingsError
 
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
     from fireworks import LaunchPad
     from rich.console import Console
 
-    from workflows.results import PhaseRow
+    from workflows.phases import New, PhaseRow
     from workflows.store import Store
 
 TOUR = """GNoME's discovery loop: generate crystals, filter them with graph networks, relax, hull, retrain, again.
@@ -33,6 +44,7 @@ machine-learned potential in the place of DFT.
                      or [bold]rlaunch rapidfire[/bold], or [bold]gnome launchers[/bold] on a cluster
   4. Progress        [bold]gnome campaign status quickstart[/bold], [bold]lpad get_wflows[/bold]
   5. New phases      [bold]gnome stable --campaign quickstart[/bold]
+  6. Everything      [bold]gnome report quickstart --out report[/bold], a page to read and to show
 
 Candidates alone, from your crystals: [bold]gnome generate structural --help[/bold]
 What others have computed: [bold]gnome data import --help[/bold]
@@ -56,17 +68,28 @@ app.add_typer(cli_models.app, name="train")
 app.command("hull", epilog="Example: gnome hull --entries known.csv --query candidates.csv --out hull.csv")(
     cli_hull.hull
 )
+app.command("export", epilog="Example: gnome export quickstart --out release --distance 0.05")(cli_export.export)
 app.command("serve", epilog="Example: gnome serve --campaign quickstart --port 8000")(cli_serve.serve)
 app.command("flips", epilog="Example: gnome flips --theory mp-pbe --out flips.csv")(cli_hull.flips)
+app.command("report", epilog="Example: gnome report quickstart --out report")(cli_report.report)
 app.command(
     "predict", epilog="Example: gnome predict --model model --input formulas.csv --target target --out predictions.csv"
 )(cli_models.predict)
 
 
-class TableFormat(StrEnum):
+class PhaseFormat(StrEnum):
     TABLE = "table"
     CSV = "csv"
     JSON = "json"
+    CIF = "cif"
+    POSCAR = "poscar"
+
+
+class NewKind(StrEnum):
+    ALL = "all"
+    COMPOSITION = "composition"
+    PROTOTYPE = "prototype"
+    ANY = "any"
 
 
 # ---- database
@@ -155,12 +178,21 @@ def campaign_run(
 
 
 @campaign.command("status", epilog="Example: gnome campaign status quickstart")
-def campaign_status(name: NAME) -> None:
+def campaign_status(
+    name: NAME,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="a live view until the campaign ends; Ctrl-C leaves it")
+    ] = False,
+    every_s: Annotated[float, typer.Option(min=0.2, help="seconds between two looks of --watch")] = 5.0,
+) -> None:
     """Where a campaign stands: its rounds, what failed and why."""
     from workflows.campaign import adopt
 
     launchpad, store = open_database()
     adopt(store, launchpad, name)
+    if watch:
+        _watch(store, launchpad, name, every_s)
+        return
     document = store.campaign(name)
     console = _console()
     console.print(f"campaign '{name}': {document['state']} {document['reason']}".rstrip())
@@ -174,6 +206,17 @@ def campaign_status(name: NAME) -> None:
     if again := store.tally_rechecks(name):
         counts = ", ".join(f"{count} {'waiting' if state == 'selected' else state}" for state, count in again.items())
         console.print(f"second opinion: {counts}")
+
+
+def _watch(store: Store, launchpad: LaunchPad, name: str, every_s: float) -> None:
+    import time
+
+    from workflows.watch import snapshot, watch
+
+    try:
+        watch(lambda: snapshot(store, launchpad, name), _console(), every_s, time.sleep)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
 
 
 @campaign.command("pause", epilog="Example: gnome campaign pause quickstart")
@@ -222,32 +265,69 @@ def campaign_list() -> None:
 # ---- results
 
 
-@app.command(epilog="Example: gnome stable --campaign quickstart --max-ehull 0.02 --format json")
+@app.command(epilog="Example: gnome stable --campaign quickstart --elements Mg,F --max-ehull 0.02 --format json")
 def stable(
     campaign: Annotated[str | None, typer.Option(help="only this campaign")] = None,
+    elements: Annotated[str | None, typer.Option(help="phases that hold all of these, such as Li,O")] = None,
+    chemsys: Annotated[str | None, typer.Option(help="phases of just these elements, such as Li-Fe-O")] = None,
     max_ehull: Annotated[float, typer.Option(min=0.0, help="distance to the hull at most, eV/atom")] = 5e-5,
     new: Annotated[
-        bool, typer.Option("--new", help="only compositions neither in the first data nor imported")
-    ] = False,
+        NewKind, typer.Option(help="only new compositions, new prototypes, or any of the two")
+    ] = NewKind.ALL,
+    since: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="computed since, UTC")] = None,
+    sort: Annotated[str, typer.Option(help="by what; with a minus in front the largest first")] = "e_above_hull",
     limit: Annotated[int, typer.Option(min=0, help="at most this many; 0 for all")] = 0,
-    format: Annotated[TableFormat, typer.Option(help="how to print them")] = TableFormat.TABLE,
-    cif: Annotated[Path | None, typer.Option(help="also write each crystal into this directory as a CIF file")] = None,
+    format: Annotated[PhaseFormat, typer.Option(help="how to print them; cif and poscar: files in --out")] = (
+        PhaseFormat.TABLE
+    ),
+    out: Annotated[Path | None, typer.Option(help="directory of the crystals' files")] = None,
 ) -> None:
     """Stable compounds, the most stable first."""
-    from workflows.results import phase_rows, write_cifs
+    from datetime import UTC
 
+    from workflows.phases import PhaseQuery, phases, write_crystals
+
+    query = PhaseQuery(
+        campaign=campaign,
+        elements=_symbols("--elements", elements, ","),
+        chemsys=_symbols("--chemsys", chemsys, "-"),
+        max_e_above_hull=max_ehull,
+        new=cast("New", "" if new is NewKind.ALL else new.value),
+        since=since.replace(tzinfo=UTC) if since else None,
+        sort=sort,
+        limit=limit,
+    )
+    if format in (PhaseFormat.CIF, PhaseFormat.POSCAR) and out is None:
+        raise SettingsError(f"--format {format.value} writes a file for each phase: say where with --out DIR")
     _, store = open_database()
     if campaign:
         store.campaign(campaign)
-    rows = phase_rows(store, campaign, max_ehull, new, limit)
-    if cif:
-        write_cifs(store, rows, cif)
-    if format is TableFormat.JSON:
+    rows = phases(store, query)
+    if out is not None:
+        write_crystals(store, rows, out, "poscar" if format is PhaseFormat.POSCAR else "cif")
+    if format is PhaseFormat.JSON:
         print(json.dumps([row.as_dict() for row in rows], indent=2))
-    elif format is TableFormat.CSV:
+    elif format is PhaseFormat.CSV:
         print(_csv(rows), end="")
-    else:
+    elif format is PhaseFormat.TABLE:
         _print_phases(rows, _console())
+    else:
+        print(f"{len(rows)} crystals in {out}")
+
+
+def _symbols(option: str, text: str | None, separator: str) -> tuple[str, ...]:
+    """Elements of an option; empty where it was not given.
+
+    Raises:
+        SettingsError: one of them is no element.
+    """
+    from pymatgen.core import Element
+
+    symbols = tuple(some.strip() for some in text.split(separator)) if text is not None else ()
+    for symbol in symbols:
+        if not Element.is_valid_symbol(symbol):
+            raise SettingsError(f"{option} {text}: {symbol!r} is not an element: write Li{separator}O")
+    return symbols
 
 
 @app.command(epilog="Example: gnome demo --workers 2")
@@ -260,8 +340,8 @@ def demo(
 
     from workflows.campaign import register, start_workflow
     from workflows.launch import add_once
-    from workflows.results import phase_rows
-    from workflows.settings import read_campaign_file
+    from workflows.phases import phase_rows
+    from workflows.settings import parse_settings, read_campaign_file
     from workflows.store import CampaignExistsError, StoreError
 
     console = _console()
@@ -275,7 +355,7 @@ def demo(
         console.print(f"campaign '{settings.name}' added: {'-'.join(settings.elements)}, from {path}")
     except CampaignExistsError:
         document = store.campaign(settings.name)
-        if document["settings"] != settings.model_dump(mode="json"):
+        if parse_settings(document["settings"], f"campaign '{settings.name}'") != settings:
             raise StoreError(
                 f"campaign '{settings.name}' exists with other settings than {path}: choose another name in the file"
             ) from None
@@ -283,9 +363,26 @@ def demo(
     _run(launchpad, settings.name, workers, console)
     _print_funnel(store, settings.name, console)
     _print_phases(phase_rows(store, settings.name), console)
+    _write_page(store, settings.name, settings.root / "report", console)
     _print_next_steps(settings.name, console)
     if store.campaign(settings.name)["state"] == "failed":
         raise typer.Exit(1)
+
+
+def _write_page(store: Store, name: str, directory: Path, console: Console) -> None:
+    """The campaign as a page, where what it wants is installed."""
+    import os
+
+    os.environ.setdefault("MPLBACKEND", "agg")  # no window, whatever desktop this runs on
+    try:
+        from workflows.report.data import read_report
+        from workflows.report.page import write_report
+
+        page = write_report(read_report(store, name), directory)
+    except ImportError as error:
+        console.print(f"no report: {error.name} is not installed: pip install 'gnome-torch[report]'")
+        return
+    console.print(f"the campaign as a page, to open in a browser: {page}")
 
 
 # ---- shared by the commands
@@ -464,6 +561,8 @@ def _notes(row: PhaseRow) -> list[str]:
     if row.likely_disorder:
         notes.append(f"probably disordered: {', '.join(row.likely_disorder)}")
     notes += row.warnings
+    if row.displaced:
+        notes.append(f"was on the hull until {row.displaced}, falls apart into {' + '.join(row.decomposition)}")
     if row.recheck_e_above_hull is not None:
         lacking = f", which lacks {', '.join(row.recheck_missing)}" if row.recheck_missing else ""
         notes.append(f"{row.recheck_e_above_hull:.3f} eV/atom above the hull of {row.recheck}{lacking}")
@@ -475,7 +574,7 @@ def _notes(row: PhaseRow) -> list[str]:
 def _csv(rows: list[PhaseRow]) -> str:
     from dataclasses import fields
 
-    from workflows.results import PhaseRow
+    from workflows.phases import PhaseRow
 
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, [field.name for field in fields(PhaseRow)], lineterminator="\n")
@@ -486,6 +585,7 @@ def _csv(rows: list[PhaseRow]) -> str:
             "likely_disorder": " ".join(row.likely_disorder),
             "warnings": "; ".join(row.warnings),
             "recheck_missing": " ".join(row.recheck_missing),
+            "decomposition": " + ".join(row.decomposition),
         }
         writer.writerow({**row.as_dict(), **texts})
     return buffer.getvalue()
@@ -496,7 +596,7 @@ def _print_next_steps(name: str, console: Console) -> None:
         "\nThe database is still running. What next:\n"
         f"  gnome stable --campaign {name} --max-ehull 0.05     more phases, near the hull too (--format json, csv)\n"
         f"  gnome campaign status {name}                        rounds, failures and their reasons\n"
-        f"  gnome stable --campaign {name} --cif phases             their crystals as CIF files\n"
+        f"  gnome stable --campaign {name} --out phases             their crystals as CIF files\n"
         "  lpad report; lpad get_wflows -d more                     the same campaign as FireWorks sees it\n"
         "  cp workflows/examples/quickstart.yaml mine.yaml          edit it, then: gnome campaign start mine.yaml\n"
         "  gnome db stop                                            stop the database; the data stay",
@@ -528,7 +628,6 @@ def _is_for_the_user(error: Exception) -> bool:
     from workflows.embedded import EmbeddedDatabaseError
     from workflows.local import CampaignStuckError
     from workflows.serving.access import ServeError
-    from workflows.settings import SettingsError
     from workflows.slurm import SlurmError
     from workflows.store import StoreError
 

@@ -45,7 +45,12 @@ def current_hull(store: Store, theory: str, elements: Collection[str] | None = N
 
     Entries that cannot be believed, and those of elements without an entry of their own, are left out.
     """
-    return hull_of(_placeable(_believable(store.energies(theory, elements))[0]))
+    return hull_of(hull_entries(store, theory, elements))
+
+
+def hull_entries(store: Store, theory: str, elements: Collection[str] | None = None) -> list[EntryEnergy]:
+    """What the hull of a theory is made of, within some elements or all; empty where there is nothing yet."""
+    return _placeable(_believable(store.energies(theory, elements))[0])
 
 
 def believed(store: Store, theory: str) -> list[EntryEnergy]:
@@ -54,7 +59,7 @@ def believed(store: Store, theory: str) -> list[EntryEnergy]:
     Raises:
         StoreError: there is none.
     """
-    entries = _placeable(_believable(store.energies(theory))[0])
+    entries = hull_entries(store, theory)
     if not entries:
         names = ", ".join(sorted({row["theory"] for row in store.theories()})) or "none"
         raise StoreError(f"theory {theory!r} has no entries that a hull can be made of (theories: {names})")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from commands import Gnome, in_process
 from fireworks import LaunchPad
 from slurm import Slurm, missing_programs, running_slurm
 from submitted import Jobs
@@ -16,22 +16,11 @@ from launchers import cli
 
 ROOT = Path(__file__).parents[2]
 
-Gnome = Callable[..., tuple[int, str, str]]
-
 
 @pytest.fixture
 def gnome(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Gnome:
     """Run a command: (exit status, standard output, standard error)."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["gnome", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        output = capsys.readouterr()
-        return int(ended.value.code or 0), output.out, output.err
-
-    return run
+    return in_process(cli.main, monkeypatch, capsys)
 
 
 @pytest.fixture(scope="session")

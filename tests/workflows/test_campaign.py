@@ -32,7 +32,8 @@ from workflows.campaign import begin, start_workflow
 from workflows.firetasks.close import CloseRound
 from workflows.launch import fizzled
 from workflows.local import CampaignStuckError, run_campaign
-from workflows.results import phase_rows, round_rows
+from workflows.phases import phase_rows
+from workflows.results import round_rows
 from workflows.settings import SettingsError
 from workflows.store import CampaignExistsError, Store
 from workflows.worker import is_dead, worker_name

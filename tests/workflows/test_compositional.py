@@ -24,7 +24,8 @@ from gnome_torch.similarity import Distinct
 from gnome_torch.stability.hull import STABLE_TOLERANCE
 from workflows.firetasks.search import PrerelaxCrystals
 from workflows.launch import fizzled
-from workflows.results import phase_rows, round_rows
+from workflows.phases import phase_rows
+from workflows.results import round_rows
 from workflows.searches import (
     PreRelaxed,
     chosen_crystals,

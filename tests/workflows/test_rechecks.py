@@ -14,8 +14,8 @@ from fireworks import LaunchPad
 from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from pymatgen.core import Composition
 
+from workflows.phases import phase_rows
 from workflows.rechecks import largest
-from workflows.results import phase_rows
 from workflows.settings import SettingsError
 from workflows.store import Store
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import requests
 from campaigns import run_all, small_campaign
+from commands import Gnome
 from fireworks import LaunchPad
 from pymatgen.core import Structure
 from pymatgen.ext.optimade import OptimadeRester
@@ -203,6 +204,48 @@ def store_stability(document: dict[str, Any]) -> dict[str, Any]:
     return {name: document[f"_gnome_{name}"] for name in names}
 
 
+def test_second_opinions_and_imports_are_told(store: Store) -> None:
+    """A phase at another theory is no structure of its own, but a property of the phase."""
+    entry = store.entries.find_one({"lineage.round": 1})
+    assert entry is not None
+    key = entry["_id"]
+    opinion = {**entry, "_id": "opinion", "recheck_of": key, "campaigns": [], "theory": "better"}
+    opinion["stability"] = {**entry["stability"], "e_above_hull": 0.25}
+    outside = {"source": "elsewhere", "key": "1", "version": "", "record": "r"}
+    known = {**entry, "_id": "known", "campaigns": [], "theory": "other", "outside": outside}
+    published = store.published("structures")
+    refresh(store)
+    assert published.find_one({"_id": key})["_gnome_new_composition"] is True
+    store.entries.insert_many([opinion, known])
+    try:
+        refresh(store)
+        told = published.find_one({"_id": key})
+        assert (told["_gnome_second_opinion_theory"], told["_gnome_second_opinion_e_above_hull"]) == ("better", 0.25)
+        assert told["_gnome_new_composition"] is False
+        assert published.count_documents({"_id": {"$in": ["opinion", "known"]}}) == 0
+    finally:
+        store.entries.delete_many({"_id": {"$in": ["opinion", "known"]}})
+        refresh(store)
+
+
+def test_a_campaign_alone(database: EmbeddedDatabase, store: Store) -> None:
+    """What another campaign has is not served, and not counted."""
+    shared = sorted(d["_id"] for d in store.entries.find({}, {"_id": 1}))[:3]
+    store.create_campaign("other", {}, "emt", "none", "", "")
+    store.share_entries(shared, "other")
+    try:
+        with served(database, "--campaign", "other") as found:
+            assert [row["id"] for row in structures(found)] == shared
+            assert len(structures(found, filter='_gnome_campaigns HAS "emt"')) == 3
+            theirs = next(d["_id"] for d in store.entries.find({}, {"_id": 1}) if d["_id"] not in shared)
+            assert requests.get(f"{found}/v1/structures/{theirs}", timeout=30).json()["data"] is None
+            answer = requests.get(f"{found}/v1/structures", timeout=30).json()
+            assert answer["meta"]["data_available"] == 3
+    finally:
+        store.entries.update_many({}, {"$pull": {"campaigns": "other"}})
+        store.campaigns.delete_one({"_id": "other"})
+
+
 # ---- who may ask
 
 
@@ -229,12 +272,12 @@ def test_password(database: EmbeddedDatabase, store: Store, tmp_path: Path) -> N
 
 
 def test_bad_input(
-    gnome: Any, database: EmbeddedDatabase, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    gnome: Gnome, database: EmbeddedDatabase, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*arguments: object) -> str:
         status, out, err = gnome("serve", "--port", "0", *arguments)
         assert (status, out, err.count("\n")) == (2, "", 1), err
-        return str(err)
+        return err
 
     for name, value in environment(database, NAME).items():
         monkeypatch.setenv(name, value)
@@ -257,5 +300,7 @@ def test_bad_input(
         assert "no computed crystal yet" in refused("--campaign", "empty")
     finally:
         store.campaigns.delete_one({"_id": "empty"})
+    monkeypatch.setenv("GNOME_MONGODB_NAME", f"{NAME}_empty")
+    assert "no computed crystal yet" in refused()
     monkeypatch.setenv("GNOME_MONGODB_URI", "mongodb://127.0.0.1:1")
     assert "no database answers" in refused()

@@ -82,15 +82,15 @@ def test_stability_and_the_list_of_stable_phases(store: Store) -> None:
     point = HullPoint(-3.0, 0.0, -0.5, {"a": 1.0})
     far = HullPoint(-2.0, 1.0, 1.0, {"a": 1.0})
     store.set_stability("theory-1", {"a": HullPoint(-3.0, 0.0, -0.1, {"a": 1.0}), "b": point, "far": far}, now(), 3)
-    assert [d["_id"] for d in store.stable("c", 1e-4)] == ["b", "a"]
-    assert [d["_id"] for d in store.stable(None, 2.0)] == ["b", "a", "far"]
-    assert store.stable("other", 2.0) == []
+    assert [d["_id"] for d in store.phases("c", 1e-4)] == ["b", "a"]
+    assert [d["_id"] for d in store.phases(None, 2.0)] == ["b", "a", "far"]
+    assert store.phases("other", 2.0) == []
     assert [key for key, _ in store.near_hull("theory-1", ["Mg", "O"], 0.1)] == ["a", "b"]
     # a hull of entries read earlier does not overwrite what a later one said
     store.set_stability("theory-1", {"a": far}, now() - timedelta(minutes=1), 2)
-    assert [d["_id"] for d in store.stable("c", 1e-4)] == ["b", "a"]
+    assert [d["_id"] for d in store.phases("c", 1e-4)] == ["b", "a"]
     store.set_doubtful({"b": "formation energy -9.0 eV/atom"})
-    assert [d["_id"] for d in store.stable("c", 1e-4)] == ["a"]
+    assert [d["_id"] for d in store.phases("c", 1e-4)] == ["a"]
 
 
 def test_training_data_hold_the_start_of_a_relaxation_with_its_own_energy(store: Store) -> None:

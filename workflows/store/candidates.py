@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection as Some
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from pymatgen.core import Structure
@@ -87,6 +88,12 @@ class Candidates:
             query["state"] = state
         return list(self.candidates.find(query).sort("_id", ASCENDING))
 
+    def relaxed_candidates(self, campaign: str) -> list[dict[str, Any]]:
+        """What was predicted and has been relaxed, in all rounds: prediction, entry, search; crystals left out."""
+        query = {"campaign": campaign, "round": {"$gt": 0}, "state": "relaxed"}
+        fields = {"round": 1, "formula": 1, "prediction": 1, "entry": 1, "search": 1}
+        return sorted(self.candidates.find(query, fields), key=lambda document: (document["round"], document["_id"]))
+
     def waiting_candidates(self, campaign: str, number: int, search: str | None) -> list[dict[str, Any]]:
         """Candidates of a round that have not ended: of the random search of a composition, or (None) of no search."""
         query = {"campaign": campaign, "round": number, "state": "selected", "search": search}
@@ -148,14 +155,18 @@ class Candidates:
         if operations:
             self.candidates.bulk_write(operations, ordered=False)
 
-    def recheck(self, entry: str) -> dict[str, Any] | None:
-        """The relaxation of an entry at the theory of a second opinion, crystals left out; None for none.
+    def rechecks_of(self, entries: Some[str]) -> dict[str, dict[str, Any]]:
+        """The relaxations of entries at the theory of a second opinion, by entry, crystals left out.
 
         Of several, of different campaigns, the latest that has a result.
         """
-        query = {"recheck_of": entry}
-        found = list(self.candidates.find(query, {"structure": 0, "restart_structure": 0}).sort("selected", ASCENDING))
-        return next((dict(d) for d in reversed(found) if d["state"] == "relaxed"), dict(found[-1]) if found else None)
+        found: dict[str, dict[str, Any]] = {}
+        for some in chunks(entries):
+            query = {"recheck_of": {"$in": some}}
+            documents = self.candidates.find(query, {"structure": 0, "restart_structure": 0, "last_structure": 0})
+            for document in sorted(documents, key=lambda d: (d["state"] == "relaxed", d["selected"])):
+                found[document["recheck_of"]] = dict(document)
+        return found
 
     def unfinished_rechecks(self, campaign: str, theory: str) -> list[str]:
         """Formulas whose second opinion, at a theory, waits or has failed: its hull lacks them."""
@@ -242,6 +253,16 @@ class Candidates:
         """Candidates of all rounds whose relaxation has not ended; rechecks are of no round."""
         query = {"campaign": campaign, "round": {"$ne": None}, "state": "selected"}
         return int(self.candidates.count_documents(query))
+
+    def count_ended(self, campaign: str, since: datetime) -> int:
+        """Relaxations of a campaign that ended since a moment, second opinions included."""
+        return int(self.candidates.count_documents({"campaign": campaign, "ended": {"$gte": since}}))
+
+    def latest_failures(self, campaign: str, limit: int) -> list[dict[str, Any]]:
+        """The candidates that failed last, the latest first, crystals left out."""
+        query = {"campaign": campaign, "state": "failed"}
+        fields = {"formula": 1, "reason": 1, "directory": 1, "ended": 1}
+        return list(self.candidates.find(query, fields).sort("ended", -1).limit(limit))
 
     def tried_candidates(self, campaign: str) -> set[str]:
         """Candidate keys that a campaign has selected in any round."""

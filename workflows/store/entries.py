@@ -19,6 +19,7 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
 from gnome_torch.records import Entry, EntryEnergy, HullPoint, Lineage, content_hash
+from gnome_torch.stability.hull import STABLE_TOLERANCE
 from gnome_torch.stability.novelty import likely_disorder, prototype_of
 from gnome_torch.symmetry import symmetry
 from workflows.store.connected import StoreError, chunks, now
@@ -277,7 +278,10 @@ class Entries:
                 # true of a missing date too; the embedded server would look through all entries for an $or
                 not_later = {"stability.hull_date": {"$not": {"$gt": moment}}}
                 stability = {**place, "hull_date": moment, "hull_entries": hull_size}
-                operations.append(UpdateOne({"_id": key, **not_later}, {"$set": {"stability": stability}}))
+                change: dict[str, Any] = {"stability": stability}
+                if old.get("e_above_hull", 1.0) <= STABLE_TOLERANCE < point.e_above_hull:
+                    change["displaced"] = {"until": moment, "by": sorted(point.decomposition)}
+                operations.append(UpdateOne({"_id": key, **not_later}, {"$set": change}))
         if operations:
             self.entries.bulk_write(operations, ordered=False)
 
@@ -286,21 +290,57 @@ class Entries:
         for key, reason in reasons.items():
             self.entries.update_one({"_id": key}, {"$set": {"stability": None, "doubtful": reason}})
 
-    def stable(self, campaign: str | None, max_e_above_hull: float) -> list[dict[str, Any]]:
+    def phases(
+        self,
+        campaign: str | None,
+        max_e_above_hull: float,
+        elements: Some[str] = (),
+        chemsys: Some[str] = (),
+        since: datetime | None = None,
+    ) -> list[dict[str, Any]]:
         """Compounds that campaigns have on or near the hull, the most stable first; crystals left out.
 
         Args:
             campaign: only entries of this campaign; None for all campaigns.
             max_e_above_hull: eV/atom.
+            elements: that they hold, all of them.
+            chemsys: of just these elements; empty for whatever.
+            since: that were written since then.
         """
-        query: dict[str, Any] = {"stability.e_above_hull": {"$lte": max_e_above_hull}, "nelements": {"$gte": 2}}
-        query["campaigns"] = campaign or {"$ne": []}
         order = [
             ("stability.e_above_hull", ASCENDING),
             ("stability.phase_separation_energy", ASCENDING),
             ("_id", ASCENDING),
         ]
+        query = self.phases_query(campaign, max_e_above_hull, elements, chemsys, since)
         return list(self.entries.find(query, {"structure": 0, "initial": 0}).sort(order))
+
+    def phases_query(
+        self,
+        campaign: str | None,
+        max_e_above_hull: float,
+        elements: Some[str] = (),
+        chemsys: Some[str] = (),
+        since: datetime | None = None,
+    ) -> dict[str, Any]:
+        """The query of `phases`, for the same arguments."""
+        query: dict[str, Any] = {"stability.e_above_hull": {"$lte": max_e_above_hull}, "nelements": {"$gte": 2}}
+        query["campaigns"] = campaign or {"$ne": []}
+        if elements:
+            query["elements"] = {"$all": sorted(elements)}
+        if chemsys:
+            query["chemsys"] = "-".join(sorted(chemsys))
+        if since is not None:
+            query["created"] = {"$gte": since}
+        return query
+
+    def entries_of(self, keys: Some[str]) -> dict[str, dict[str, Any]]:
+        """Documents of entries by key, without their crystals; what there is none of is left out."""
+        found: dict[str, dict[str, Any]] = {}
+        for some in chunks(keys):
+            for document in self.entries.find({"_id": {"$in": some}}, {"structure": 0, "initial": 0}):
+                found[document["_id"]] = dict(document)
+        return found
 
     # novelty
 

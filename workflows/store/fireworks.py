@@ -8,6 +8,8 @@ from typing import Any
 from pymongo import UpdateOne
 from pymongo.database import Database
 
+from workflows.store.connected import chunks
+
 CHUNK = 100  # workflows looked at together
 
 
@@ -23,6 +25,34 @@ class Fireworks:
         """
         query = {"metadata.campaign": campaign, "state": {"$nin": ["COMPLETED", "ARCHIVED"]}}
         return list(self.database["workflows"].find(query, {"nodes": 1, "fw_states": 1}))
+
+    def launches(self, campaign: str) -> list[dict[str, Any]]:
+        """Launches of a campaign's Fireworks, those that were repeated too: `category`, `state`, `seconds`, `ended`.
+
+        `seconds` and `ended` (UTC, as FireWorks writes it) are None for what runs.
+        """
+        nodes = [
+            node
+            for workflow in self.database["workflows"].find({"metadata.campaign": campaign}, {"nodes": 1})
+            for node in workflow["nodes"]
+        ]
+        found = []
+        for some in chunks(nodes):
+            fields = {"fw_id": 1, "spec._category": 1}
+            fireworks = self.database["fireworks"].find({"fw_id": {"$in": some}}, fields)
+            category = {d["fw_id"]: d["spec"].get("_category") or "other" for d in fireworks}
+            fields = {"launch_id": 1, "fw_id": 1, "state": 1, "runtime_secs": 1, "time_end": 1}
+            for launch in self.database["launches"].find({"fw_id": {"$in": some}}, fields):
+                found.append(
+                    {
+                        "launch_id": launch["launch_id"],
+                        "category": category.get(launch["fw_id"], "other"),
+                        "state": launch["state"],
+                        "seconds": launch.get("runtime_secs"),
+                        "ended": launch.get("time_end"),
+                    }
+                )
+        return sorted(found, key=lambda launch: launch["launch_id"])
 
     def set_fireworks(
         self,

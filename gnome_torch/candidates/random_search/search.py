@@ -22,11 +22,12 @@ from gnome_torch.candidates.random_search.separations import (
 )
 from gnome_torch.candidates.random_search.soft_spheres import nearest_ratio, push_apart
 from gnome_torch.similarity import Distinct
-from gnome_torch.symmetry import symmetry
+from gnome_torch.symmetry import primitive, symmetry
 
 GENERATORS = ("auto", "airss", "pyxtal")
 TOO_NEAR = "atoms stay too near one another"
 OTHER_VOLUME = "a volume out of the range"
+SMALLER_CELL = "a smaller cell describes it"
 OTHER_SYMMETRY = "more or less symmetry than asked for"
 DUPLICATE = "a crystal that is there already"
 
@@ -184,6 +185,10 @@ def make(composition: Composition, attempt: int, options: SearchOptions, generat
     low, high = options.volumes
     if not 0.97 * low <= structure.volume / whole <= 1.03 * high:  # AIRSS is given a range of 2 %
         raise NoCellError(OTHER_VOLUME)
+    # pushing can move atoms onto places that a translation joins: then it is a crystal of fewer formula units
+    smaller = primitive(structure)
+    if smaller is not None and len(smaller) < len(structure):
+        raise NoCellError(SMALLER_CELL)
     group = symmetry(structure).number
     # special positions can have more symmetry than the group that was drawn, and pushing can lose some
     if not options.operations[0] <= operations_of(group) <= options.operations[1]:

@@ -1,0 +1,32 @@
+"""`gnome report`: a campaign as a page."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    name: Annotated[str, typer.Argument(metavar="CAMPAIGN", help="name of the campaign")],
+    out: Annotated[Path, typer.Option(help="directory of the page; made if it is not there")],
+    max_ehull: Annotated[float, typer.Option(min=0.0, help="phases at most this far above the hull, eV/atom")] = 5e-5,
+) -> None:
+    """Write a campaign as one HTML page that opens anywhere, with its figures as SVG and PNG files beside it."""
+    os.environ.setdefault("MPLBACKEND", "agg")  # no window, whatever desktop this runs on
+    from workflows.cli import open_database
+    from workflows.report.data import read_report
+    from workflows.report.page import write_report
+    from workflows.store import StoreError
+
+    _, store = open_database()
+    try:
+        found = read_report(store, name, max_ehull)
+        page = write_report(found, out)
+    except (StoreError, OSError) as error:
+        print(f"gnome: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    print(f"{page}: {len(found.phases)} phases, {len(found.finds)} new stable compounds")

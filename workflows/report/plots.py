@@ -1,0 +1,336 @@
+"""The figures of a report, drawn from its data alone: the same data give the same files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from workflows.report.data import Network, Point, Report, System
+from workflows.stored import COMPOSITION, STRUCTURE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, MUTED, ACCENT, SECOND, GOOD = "#1d2733", "#8694a3", "#1f6feb", "#d9480f", "#2b8a3e"
+COLOUR = {STRUCTURE: ACCENT, COMPOSITION: SECOND}
+MARK = {STRUCTURE: "o", COMPOSITION: "s"}
+MEAN_ERROR_OF_IQR = 0.591  # mean absolute error of a normal distribution, in inter-quartile ranges
+SHOW_UNSTABLE = 0.1  # eV/atom above the hull, in its diagrams
+STYLE: dict[str, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 11,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e6eaef",
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "svg.hashsalt": "gnome",  # ids that do not change from run to run
+}
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure as files hold it.
+
+    Attributes:
+        name: of its files.
+        title: heading.
+        description: what it shows, in a sentence: its alternative text.
+        svg: the file.
+        png: the file.
+    """
+
+    name: str
+    title: str
+    description: str
+    svg: bytes
+    png: bytes
+
+
+def plots(report: Report) -> list[Plot]:
+    """The figures that a report has data for, in the order of the page."""
+    found = []
+    if any(row.generated is not None or row.searches for row in report.rounds):
+        found.append(_plot("funnel", "Funnel", _funnel, report, _of_funnel(report)))
+    if any(row.hit_rate is not None for row in report.rounds):
+        text = "share of the finished relaxations that were on the hull when their round closed: " + "; ".join(
+            f"round {row.number} {row.hit_rate:.0%}" for row in report.rounds if row.hit_rate is not None
+        )
+        found.append(_plot("hit-rate", "Hit rate", _hit_rate, report, text))
+    if report.points:
+        text = f"{len(report.points)} predicted against relaxed formation energies in eV/atom; the line is equality"
+        found.append(_plot("predicted-relaxed", "Predicted and relaxed energies", _parity, report.points, text))
+    if _calibrated(report.networks) or report.points:
+        text = (
+            "absolute error against the spread of the ensemble in eV/atom: lines are test sets, dots relaxed finds; "
+            "the dashed line is what a normal distribution of that spread would give"
+        )
+        found.append(_plot("calibration", "Is the uncertainty right?", _calibration, report, text))
+    if any(network.test_mae is not None for network in report.networks):
+        text = "mean absolute error on held-out compositions: " + "; ".join(
+            f"{network.network} networks, {network.n_train} examples: {1000 * network.test_mae:.0f} meV/atom"
+            for network in report.networks
+            if network.test_mae is not None
+        )
+        found.append(_plot("error-data", "Error and amount of data", _learning, report.networks, text))
+    if report.element_counts:
+        text = "new stable compounds that hold each element: " + ", ".join(
+            f"{symbol} {count}" for symbol, count in report.element_counts.items()
+        )
+        found.append(_plot("elements", "Elements of the discoveries", _elements, report, text))
+    for system in report.systems:
+        new = ", ".join(sorted({entry.formula for entry in system.entries if entry.find}))
+        text = f"convex hull of {system.name} from {len(system.entries)} entries; stars are found here: {new}"
+        found.append(_plot(f"hull-{system.name}", f"Hull of {system.name}", _hull, system, text))
+    return found
+
+
+def _plot(name: str, title: str, draw: Callable[[Any], Figure], what: Any, description: str) -> Plot:
+    import matplotlib
+
+    with matplotlib.rc_context(cast(Any, STYLE)):
+        figure = draw(what)
+        files = {}
+        for kind, metadata in (("svg", {"Date": None}), ("png", {"Software": None})):
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=kind, dpi=160, metadata=metadata, bbox_inches="tight")
+            files[kind] = buffer.getvalue()
+    return Plot(name, title, description, **files)
+
+
+def _figure(width: float = 6.0, height: float = 4.2) -> tuple[Figure, Axes]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _stages(report: Report) -> list[tuple[str, list[tuple[str, int | None]]]]:
+    """Each round's stages, from the widest on."""
+    found = []
+    for row in report.rounds:
+        if row.generated is not None:
+            stages = [("generated", row.generated), ("near hull", row.near_hull), ("selected", row.selected)]
+            outcome = [("relaxed", row.relaxed), ("failed", row.failed), ("stable", row.stable)]
+            found.append((f"round {row.number}", [*stages, *outcome]))
+        if (some := row.searches) is not None:
+            stages = [("formulas", some.formulas), ("near hull", some.near_hull), ("searched", some.searched)]
+            outcome = [("finished", some.finished), ("failed", some.failed), ("stable", some.stable)]
+            found.append((f"round {row.number}, searches", [*stages, *outcome]))
+    return found
+
+
+def _of_funnel(report: Report) -> str:
+    parts = (
+        f"{name}: " + ", ".join(f"{stage} {'unknown' if count is None else count}" for stage, count in stages)
+        for name, stages in _stages(report)
+    )
+    return "candidates that remain after each stage; " + "; ".join(parts)
+
+
+def _funnel(report: Report) -> Figure:
+    groups = _stages(report)
+    figure, ax = _figure(6.0, 0.9 + 1.75 * len(groups))
+    place, ticks, labels = 0.0, [], []
+    shades = {"failed": "#c92a2a", "stable": GOOD}
+    for name, stages in groups:
+        ax.text(1, place, name, fontweight="bold", va="center", ha="left")
+        place += 1
+        for stage, count in stages:
+            ax.barh(place, max(count or 0, 0), height=0.78, color=shades.get(stage, ACCENT), left=0)
+            ax.text(1.12 * max(count or 0, 0.9), place, "–" if count is None else f"{count:,}", va="center")
+            ticks.append(place)
+            labels.append(stage)
+            place += 1
+        place += 0.4
+    largest = max((count or 0 for _, stages in groups for _, count in stages), default=1)
+    ax.set_xscale("log")
+    ax.set_xlim(0.9, max(10, 4 * largest))
+    ax.set_ylim(place - 0.4, -0.8)
+    ax.set_yticks(ticks, labels)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="y", visible=False)
+    ax.set_xlabel("candidates (logarithmic)")
+    return figure
+
+
+def _hit_rate(report: Report) -> Figure:
+    figure, ax = _figure()
+    rows = [row for row in report.rounds if row.hit_rate is not None]
+    numbers = [row.number for row in rows]
+    ax.bar(numbers, [100 * (row.hit_rate or 0) for row in rows], width=0.55, color=GOOD)
+    for row in rows:
+        ax.text(row.number, 100 * (row.hit_rate or 0) + 1.5, f"{row.hit_rate:.0%}", ha="center")
+    ax.set_xticks(numbers, [str(number) if number else "0\n(first data)" for number in numbers])
+    ax.set_xlim(numbers[0] - 0.9, numbers[-1] + 0.9)
+    ax.set_ylim(0, 108)
+    ax.grid(axis="x", visible=False)
+    ax.set_xlabel("round")
+    ax.set_ylabel("on the hull, % of relaxed")
+    return figure
+
+
+def _parity(points: tuple[Point, ...]) -> Figure:
+    figure, ax = _figure(5.6, 4.8)
+    for network in (STRUCTURE, COMPOSITION):
+        some = [point for point in points if point.network == network]
+        if some:
+            ax.errorbar(
+                [point.relaxed for point in some],
+                [point.predicted for point in some],
+                yerr=[point.iqr / 2 for point in some],
+                fmt=MARK[network],
+                color=COLOUR[network],
+                ecolor="#b9c4d0",
+                markersize=5,
+                alpha=0.8,
+                linewidth=1,
+                label=f"{network} networks ({len(some)})",
+            )
+    values = [value for point in points for value in (point.relaxed, point.predicted)]
+    margin = 0.05 * (max(values) - min(values)) + 0.01
+    ends = [min(values) - margin, max(values) + margin]
+    ax.plot(ends, ends, color=MUTED, linewidth=1, zorder=1)
+    ax.set_xlim(*ends)
+    ax.set_xlabel("relaxed formation energy, eV/atom")
+    ax.set_ylabel("predicted, eV/atom (bar: half the IQR each way)")
+    ax.legend()
+    return figure
+
+
+def _calibrated(networks: tuple[Network, ...]) -> list[Network]:
+    return [network for network in networks if network.bins]
+
+
+def _calibration(report: Report) -> Figure:
+    figure, ax = _figure()
+    networks = _calibrated(report.networks)
+    last = max((network.round for network in networks), default=0)
+    for network in networks:
+        ax.plot(
+            [some.iqr for some in network.bins],
+            [some.mae for some in network.bins],
+            color=COLOUR[network.network],
+            marker=MARK[network.network],
+            alpha=0.3 + 0.7 * network.round / max(last, 1),
+            label=f"test set, {network.network}, round {network.round}",
+        )
+    if report.points:
+        errors = [abs(point.predicted - point.relaxed) for point in report.points]
+        ax.scatter(
+            [point.iqr for point in report.points], errors, s=14, color=MUTED, alpha=0.7, label="relaxed candidates"
+        )
+    largest = max(
+        [some.iqr for network in networks for some in network.bins] + [point.iqr for point in report.points], default=1
+    )
+    ax.plot([0, largest], [0, MEAN_ERROR_OF_IQR * largest], "--", color=INK, linewidth=1, label="normal distribution")
+    ax.set_xlim(left=0)
+    ax.set_ylim(bottom=0)
+    ax.set_xlabel("inter-quartile range of the ensemble, eV/atom")
+    ax.set_ylabel("absolute error, eV/atom")
+    ax.legend(fontsize=9)
+    return figure
+
+
+def _learning(networks: tuple[Network, ...]) -> Figure:
+    figure, ax = _figure()
+    for network in (STRUCTURE, COMPOSITION):
+        some = [n for n in networks if n.network == network and n.test_mae is not None]
+        if not some:
+            continue
+        errors = [1000 * (n.test_mae or 0) for n in some]
+        sizes = [n.n_train for n in some]
+        ax.plot(sizes, errors, color=COLOUR[network], marker=MARK[network], label=f"{network} networks")
+        for n, size, error in zip(some, sizes, errors, strict=True):
+            ax.annotate(f"round {n.round}", (size, error), (0, 8), textcoords="offset points", ha="center", fontsize=9)
+    ax.margins(0.18)
+    ax.set_ylim(bottom=0)
+    ax.set_xlabel("training structures (compositions for composition networks)")
+    ax.set_ylabel("error on the test set, meV/atom")
+    ax.legend(loc="lower left")
+    return figure
+
+
+def _elements(report: Report) -> Figure:
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+    from pymatgen.core import Element
+
+    figure = Figure(figsize=(9.0, 5.0), layout="constrained")
+    ax = figure.subplots()
+    largest = max(report.element_counts.values())
+    for number in range(1, 104):
+        element = Element.from_Z(number)
+        column, row = _cell(number, element.group, element.row)
+        count = report.element_counts.get(element.symbol, 0)
+        shade = colormaps["YlGnBu"](0.15 + 0.75 * count / largest) if count else "#f4f6f8"
+        edge = ACCENT if element.symbol in report.elements else "#d5dbe1"
+        ax.add_patch(
+            Rectangle((column, row), 0.92, 0.92, facecolor=shade, edgecolor=edge, linewidth=1.6 if count else 0.8)
+        )
+        colour = "white" if count > 0.55 * largest else INK if count or element.symbol in report.elements else MUTED
+        ax.text(column + 0.46, row + (0.36 if count else 0.48), element.symbol, ha="center", va="center", color=colour)
+        if count:
+            ax.text(column + 0.46, row + 0.72, str(count), ha="center", va="center", color=colour, fontsize=9)
+    ax.set_xlim(0.9, 19)
+    ax.set_ylim(9.7, 0.9)
+    ax.set_aspect("equal")
+    ax.axis("off")
+    return figure
+
+
+def _cell(number: int, group: int, period: int) -> tuple[float, float]:
+    """Column and row; lanthanides and actinides stand below, La and Ac first."""
+    for first, row in ((57, 8.4), (89, 9.4)):
+        if first <= number < first + 15:
+            return 3.0 + number - first, row - 0.7
+    return float(group), float(period)
+
+
+def _hull(system: System) -> Figure:
+    """pymatgen's diagram, in our sizes; stars are the campaign's own."""
+    import matplotlib.pyplot as plt
+    from pymatgen.analysis.phase_diagram import PDEntry, PDPlotter, PhaseDiagram
+    from pymatgen.core import Composition
+
+    entries = []
+    for entry in system.entries:
+        composition = Composition(entry.formula)
+        energy = entry.energy_per_atom * composition.num_atoms
+        entries.append(PDEntry(composition, energy, attribute="new" if entry.find else "existing"))
+    plotter = PDPlotter(
+        PhaseDiagram(entries), SHOW_UNSTABLE, backend="matplotlib", markerfacecolor=ACCENT, markersize=11
+    )
+    figure = plt.figure()
+    try:
+        ax: Any = plotter.get_plot(label_unstable=False, process_attributes=True, ax=figure.add_subplot())
+        figure.set_size_inches(6.4, 4.8)
+        for text in ax.texts:
+            text.set_fontsize(13)
+        for line in ax.lines:
+            if line.get_marker() == "*":
+                line.set(markerfacecolor="#f2b705", markersize=17, markeredgecolor=INK)
+            elif line.get_marker() == "s":
+                line.set(markerfacecolor="#e3a19b", markeredgecolor=MUTED, markersize=6)
+            elif line.get_marker() == "None":
+                line.set_linewidth(1.4)
+        if len(system.elements) == 2:
+            ax.set_xlabel(f"fraction of {system.elements[1]}", fontsize=11, fontweight="normal")
+            ax.set_ylabel("formation energy, eV/atom", fontsize=11, fontweight="normal")
+            ax.tick_params(labelsize=11)
+    finally:
+        plt.close(figure)
+    return figure
