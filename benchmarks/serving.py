@@ -95,7 +95,7 @@ def measure(database: EmbeddedDatabase, n: int, campaign: str | None) -> None:
         store.entries.insert_many([entry(number, draw) for number in range(start, min(start + 1000, n))])
     for what in ("first time", "nothing new"):
         begun = time.perf_counter()
-        written = refresh(store)
+        written = refresh(store).changed
         print(f"documents, {what}: {written:,} written in {time.perf_counter() - begun:.1f} s", flush=True)
     server = Server(store, campaign, None, None)
     port = free_port()

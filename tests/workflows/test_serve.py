@@ -1,191 +1,306 @@
-"""`gnome serve`: a real server over a real campaign, asked by OPTIMADE's validator and by clients."""
+"""`gnome serve`: a real server process on the finds of a small campaign, asked by every client that is at hand."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 from campaigns import run_all, small_campaign
+from commands import Gnome
 from fireworks import LaunchPad
+from pymatgen.core import Structure
+from pymatgen.ext.optimade import OptimadeRester
 
+from workflows.embedded import EmbeddedDatabase
 from workflows.serving.documents import refresh
-from workflows.store import Store, now
+from workflows.serving.fields import FIELDS
+from workflows.store import Store
 
-Gnome = Callable[..., tuple[int, str, str]]
+NAME = "test_serve"
+PASSWORD = "correct horse"
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def environment(database: EmbeddedDatabase, name: str) -> dict[str, str]:
+    uri = f"mongodb://{database.host}:{database.port}"
+    return {**os.environ, "GNOME_MONGODB_URI": uri, "GNOME_MONGODB_NAME": name}
+
+
+@contextmanager
+def served(database: EmbeddedDatabase, *arguments: object) -> Iterator[str]:
+    """A running `gnome serve`: its address."""
+    command = [sys.executable, "-m", "workflows.cli", "serve", "--port", "0", *map(str, arguments)]
+    process = subprocess.Popen(
+        command, env=environment(database, NAME), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        found = re.search(r"http://[\d.]+:\d+", line)
+        assert found, f"it said {line!r}"
+        yield found[0]
+    finally:
+        process.terminate()
+        process.wait(20)
 
 
 @pytest.fixture(scope="module")
-def finds(database: Any, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """What a small campaign has found."""
-    directory = tmp_path_factory.mktemp("finds")
-    pad = LaunchPad(host=database.host, port=database.port, name=f"finds_{os.getpid()}", strm_lvl="WARNING")
+def store(database: EmbeddedDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A small campaign that has run."""
+    pad = LaunchPad(host=database.host, port=database.port, name=NAME, strm_lvl="WARNING")
     pad.reset("", require_password=False)
-    settings = small_campaign(directory, elements=["Al", "Cu", "Ni", "Pt"], seeds={"limit": 8, "max_sites": 4})
-    return run_all(pad, settings, directory / "launches")
+    directory = tmp_path_factory.mktemp("serve")
+    yield run_all(pad, small_campaign(directory), directory / "runs")
+    pad.connection.close()
 
 
-@pytest.fixture
-def connected(database: Any, finds: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
-    monkeypatch.setenv("GNOME_MONGODB_URI", f"mongodb://{database.host}:{database.port}")
-    monkeypatch.setenv("GNOME_MONGODB_NAME", finds.database.name)
-    return finds
+@pytest.fixture(scope="module")
+def address(database: EmbeddedDatabase, store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    report = tmp_path_factory.mktemp("report")
+    (report / "index.html").write_text("<h1>the report</h1>")
+    with served(database, "--campaign", "emt", "--report", report) as found:
+        yield found
 
 
-@pytest.fixture
-def serve(connected: Store, tmp_path: Path) -> Iterator[Callable[..., str]]:
-    """Start `gnome serve` with some options, and return its address."""
-    running = []
-
-    def start(*options: str) -> str:
-        port = free_port()
-        command = [sys.executable, "-m", "workflows.cli", "serve", "--port", str(port), *options]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=(tmp_path / "err").open("w"), text=True)
-        running.append(process)
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert f"http://127.0.0.1:{port}/v1/structures" in line, (line, (tmp_path / "err").read_text())
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                requests.get(f"http://127.0.0.1:{port}/v1/links", timeout=5)
-                return f"http://127.0.0.1:{port}"
-            except requests.ConnectionError:
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
-
-    yield start
-    for process in running:
-        process.terminate()
-        process.wait(timeout=20)
-
-
-def test_the_validator_and_a_client(
-    connected: Store, serve: Callable[..., str], gnome: Gnome, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    address = serve("--campaign", "emt")
-    found = {d["_id"]: d for d in connected.entries.find({"campaigns": "emt"})}
-
-    # OPTIMADE's own validator, as anybody runs it
-    validator = Path(sys.executable).parent / "optimade-validator"
-    done = subprocess.run(
-        [str(validator), address, "--json", "--page_limit", "5"],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    summary = json.loads(done.stdout)
-    assert summary["success_count"] > 50
-    assert (summary["failure_count"], summary["internal_failure_count"]) == (0, 0), done.stderr[-3000:]
-
-    # ours, by pages: every find with its numbers under our prefix
-    rows, following = [], f"{address}/v1/structures?page_limit=3"
-    while following:
+def structures(address: str, **query: Any) -> list[dict[str, Any]]:
+    """All structures, page after page."""
+    answer = requests.get(f"{address}/v1/structures", params=query, timeout=30).json()
+    found = list(answer["data"])
+    while following := answer["links"]["next"]:
         answer = requests.get(following, timeout=30).json()
-        rows += answer["data"]
-        following = answer["links"]["next"]
-        following = following["href"] if isinstance(following, dict) else following
-    assert {row["id"] for row in rows} == found.keys()
+        assert answer["data"], "an empty page"
+        found += answer["data"]
+    assert answer["meta"]["data_returned"] == len(found)
+    return found
+
+
+# ---- clients
+
+
+def test_validator(address: str) -> None:
+    command = [Path(sys.executable).with_name("optimade-validator"), "--json", f"{address}/v1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    summary = json.loads(done.stdout)
+    assert done.returncode == 0
+    counts = ("failure_count", "internal_failure_count", "optional_failure_count")
+    assert {name: summary[name] for name in counts} == dict.fromkeys(counts, 0)
+    assert summary["success_count"] > 50
+    assert summary["optional_success_count"] > 15
+
+
+def test_our_own_client(address: str, database: EmbeddedDatabase, store: Store) -> None:
+    command = [sys.executable, "-m", "workflows.cli", "data", "import", "optimade", address, "--theory", "served"]
+    command += ["--energy", "_gnome_energy_per_atom_uncorrected"]
+    other = f"{NAME}_imported"
+    done = subprocess.run(
+        command, env=environment(database, other), capture_output=True, text=True, timeout=120, check=True
+    )
+    assert "left out" not in done.stderr
+
+    def energies(name: str) -> list[tuple[str, float]]:
+        found = store.database.client[name]["entries"].find({"structure": {"$ne": None}})
+        return sorted((d["formula"], round(d["energy"] / d["nsites"], 8)) for d in found)
+
+    assert len(energies(NAME)) > 5
+    assert energies(other) == energies(NAME)
+
+
+def test_pymatgen(address: str, store: Store) -> None:
+    with OptimadeRester(address, timeout=30) as rester:
+        [found] = rester.get_structures(elements=["Cu", "Au"], nelements=2).values()
+    compounds = {d["_id"]: d["structure"] for d in store.entries.find({"nelements": 2})}
+    assert found.keys() == compounds.keys()
+    for key, crystal in found.items():
+        assert Structure.from_dict(compounds[key]).matches(crystal)
+
+
+# ---- what is served
+
+
+def test_properties(address: str, store: Store) -> None:
+    rows = structures(address, filter="nelements=2", sort="_gnome_e_above_hull")
+    distances = [row["attributes"]["_gnome_e_above_hull"] for row in rows]
+    assert distances == sorted(distances)
     for row in rows:
-        stability = found[row["id"]]["stability"]
-        assert row["attributes"]["_gnome_e_above_hull"] == pytest.approx(stability["e_above_hull"])
-        assert row["attributes"]["chemical_formula_reduced"]
-        assert row["attributes"]["_gnome_theory"] == found[row["id"]]["theory"]
-    stable = requests.get(f"{address}/v1/structures?filter=_gnome_e_above_hull<=0.00005", timeout=30).json()
-    assert {row["id"] for row in stable["data"]} == {
-        key for key, d in found.items() if d["stability"]["e_above_hull"] <= 5e-5
-    }
-    info = requests.get(f"{address}/v1/info/structures", timeout=30).json()["data"]["properties"]
-    assert info["_gnome_e_above_hull"]["description"]
-
-    # gnome-torch is a client of itself
-    monkeypatch.setenv("GNOME_MONGODB_NAME", f"{connected.database.name}_client")
-    options = ["--energy", "_gnome_energy_per_atom", "--kind", "total", "--theory", "theirs"]
-    status, _, err = gnome("data", "import", "optimade", address, *options)
-    assert status == 0, err
-    theirs = Store(connected.database.client[f"{connected.database.name}_client"])
-    imported = sorted((d["formula"], round(d["energy_per_atom"], 6)) for d in theirs.entries.find({}))
-    assert imported == sorted((d["formula"], round(d["energy_per_atom"], 6)) for d in found.values())
+        entry = store.entry(row["id"])
+        assert entry is not None
+        served = row["attributes"]
+        assert served["_gnome_e_above_hull"] == entry["stability"]["e_above_hull"]
+        assert served["_gnome_energy_per_atom"] == entry["energy_per_atom"]
+        assert served["_gnome_campaigns"] == ["emt"]
+        assert served["_gnome_new_composition"] == (entry["lineage"]["round"] > 0)
+        assert served["space_group_it_number"] == entry["spacegroup"]["number"]
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", served["last_modified"])
+        assert row["relationships"]["references"]["data"] == [{"type": "references", "id": "merchant2023"}]
 
 
-def test_what_is_served_follows_the_database(connected: Store) -> None:
-    """Written once, and again only where something has changed."""
-    refresh(connected)
-    assert refresh(connected) == 0
-    some = connected.entries.find_one({"nelements": 2})
-    assert some is not None
-    connected.entries.update_one({"_id": some["_id"]}, {"$set": {"stability.e_above_hull": 0.123}})
-    try:
-        assert refresh(connected) == 1
-        document = connected.published("structures").find_one({"_id": some["_id"]})
-        assert document is not None
-        assert document["_gnome_e_above_hull"] == 0.123
-        assert document["last_modified"] <= now()
-        connected.entries.update_one({"_id": some["_id"]}, {"$set": {"doubtful": "a hole"}})
-        assert refresh(connected) == 1
-        assert connected.published("structures").find_one({"_id": some["_id"]}) is None
-    finally:
-        connected.entries.replace_one({"_id": some["_id"]}, some)
-    assert refresh(connected) == 1
-
-
-def test_a_password_and_a_report(serve: Callable[..., str], tmp_path: Path) -> None:
-    (tmp_path / "password").write_text("secret\n")
-    (tmp_path / "password").chmod(0o600)
-    (tmp_path / "report").mkdir()
-    (tmp_path / "report" / "index.html").write_text("<p>what was found</p>")
-    address = serve("--password-file", str(tmp_path / "password"), "--report", str(tmp_path / "report"))
-    assert requests.get(f"{address}/v1/structures", timeout=30).status_code == 401
-    assert requests.get(f"{address}/report/", timeout=30, auth=("gnome", "wrong")).status_code == 401
-    assert "what was found" in requests.get(f"{address}/report/", timeout=30, auth=("gnome", "secret")).text
-    assert requests.get(f"{address}/v1/structures", timeout=30, auth=("gnome", "secret")).json()["data"]
+def test_definitions(address: str) -> None:
+    properties = requests.get(f"{address}/v1/info/structures", timeout=30).json()["data"]["properties"]
+    for field in FIELDS:
+        shown = properties[field.key]
+        assert (shown["type"], shown.get("unit"), shown["description"]) == (field.type, field.unit, field.description)
+    assert {name for name in properties if name.startswith("_")} == {field.key for field in FIELDS}
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--host", "0.0.0.0"], "gnome: --host 0.0.0.0: other machines reach it, so it needs a password"),
-        (["--campaign", "none"], "gnome: no campaign 'none'"),
-        (["--report", "/nowhere"], "gnome: --report /nowhere: no index.html in it"),
-        (["--password-file", "/nowhere"], "gnome: /nowhere: cannot be read"),
-    ],
+    "query", [{}, {"sort": "-_gnome_e_above_hull"}, {"page_number": 1}, {"page_offset": 1}, {"filter": "nelements=2"}]
 )
-def test_what_is_not_served(connected: Store, gnome: Gnome, options: list[str], message: str) -> None:
-    status, _, err = gnome("serve", "--port", free_port(), *options)
-    assert status == 2
-    assert err.startswith(message)
-    assert len(err.splitlines()) == 1
+def test_pages(address: str, query: dict[str, Any]) -> None:
+    answer = requests.get(f"{address}/v1/structures", params=query, timeout=30).json()
+    whole = [row["id"] for row in answer["data"]]
+    assert answer["links"]["next"] is None
+    paged = []
+    following: str | None = f"{address}/v1/structures"
+    parameters: dict[str, Any] | None = {**query, "page_limit": 2}
+    while following:
+        answer = requests.get(following, params=parameters, timeout=30).json()
+        assert len(answer["data"]) in (1, 2)
+        paged += [row["id"] for row in answer["data"]]
+        following, parameters = answer["links"]["next"], None
+    assert len(whole) > 2
+    assert paged == whole
 
 
-def test_nothing_there_and_a_port_in_use(
-    connected: Store, launchpad: LaunchPad, gnome: Gnome, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_report_lies_beside(address: str) -> None:
+    assert requests.get(f"{address}/report/", timeout=30).text == "<h1>the report</h1>"
+
+
+def test_only_what_changed_is_written(store: Store) -> None:
+    refresh(store)
+    published = store.published("structures")
+    assert refresh(store).changed == 0
+    before = {d["_id"]: d for d in published.find({})}
+    first, second, *_ = sorted(before)
+    published.update_many({}, {"$set": {"untouched": True}})
+    try:
+        store.entries.update_one({"_id": first}, {"$set": {"stability.e_above_hull": 0.5}})
+        store.entries.update_one({"_id": second}, {"$set": {"doubtful": "no crystal has such an energy"}})
+        seen = refresh(store)
+        assert seen.changed == 2
+        after = {d["_id"]: d for d in published.find({})}
+        assert after.keys() == before.keys() - {second}
+        assert after[first]["_gnome_e_above_hull"] == 0.5
+        assert [key for key, d in after.items() if "untouched" not in d] == [first]
+        assert refresh(store).state == seen.state
+    finally:
+        store.entries.update_one({"_id": first}, {"$set": {"stability": store_stability(before[first])}})
+        store.entries.update_one({"_id": second}, {"$unset": {"doubtful": ""}})
+        published.delete_many({"untouched": True})
+        refresh(store)
+    assert {d["_id"] for d in published.find({})} == before.keys()
+
+
+def store_stability(document: dict[str, Any]) -> dict[str, Any]:
+    names = ("e_above_hull", "phase_separation_energy", "formation_energy")
+    return {name: document[f"_gnome_{name}"] for name in names}
+
+
+def test_second_opinions_and_imports_are_told(store: Store) -> None:
+    """A phase at another theory is no structure of its own, but a property of the phase."""
+    entry = store.entries.find_one({"lineage.round": 1})
+    assert entry is not None
+    key = entry["_id"]
+    opinion = {**entry, "_id": "opinion", "recheck_of": key, "campaigns": [], "theory": "better"}
+    opinion["stability"] = {**entry["stability"], "e_above_hull": 0.25}
+    outside = {"source": "elsewhere", "key": "1", "version": "", "record": "r"}
+    known = {**entry, "_id": "known", "campaigns": [], "theory": "other", "outside": outside}
+    published = store.published("structures")
+    refresh(store)
+    assert published.find_one({"_id": key})["_gnome_new_composition"] is True
+    store.entries.insert_many([opinion, known])
+    try:
+        refresh(store)
+        told = published.find_one({"_id": key})
+        assert (told["_gnome_second_opinion_theory"], told["_gnome_second_opinion_e_above_hull"]) == ("better", 0.25)
+        assert told["_gnome_new_composition"] is False
+        assert published.count_documents({"_id": {"$in": ["opinion", "known"]}}) == 0
+    finally:
+        store.entries.delete_many({"_id": {"$in": ["opinion", "known"]}})
+        refresh(store)
+
+
+def test_a_campaign_alone(database: EmbeddedDatabase, store: Store) -> None:
+    """What another campaign has is not served, and not counted."""
+    shared = sorted(d["_id"] for d in store.entries.find({}, {"_id": 1}))[:3]
+    store.create_campaign("other", {}, "emt", "none", "", "")
+    store.share_entries(shared, "other")
+    try:
+        with served(database, "--campaign", "other") as found:
+            assert [row["id"] for row in structures(found)] == shared
+            assert len(structures(found, filter='_gnome_campaigns HAS "emt"')) == 3
+            theirs = next(d["_id"] for d in store.entries.find({}, {"_id": 1}) if d["_id"] not in shared)
+            assert requests.get(f"{found}/v1/structures/{theirs}", timeout=30).json()["data"] is None
+            answer = requests.get(f"{found}/v1/structures", timeout=30).json()
+            assert answer["meta"]["data_available"] == 3
+    finally:
+        store.entries.update_many({}, {"$pull": {"campaigns": "other"}})
+        store.campaigns.delete_one({"_id": "other"})
+
+
+# ---- who may ask
+
+
+def test_no_other_site_may_ask(address: str) -> None:
+    """A page in the user's browser: neither from another origin, nor under a name that leads to this machine."""
+    url = f"{address}/v1/structures"
+    answer = requests.get(url, headers={"Origin": "https://elsewhere.example"}, timeout=30)
+    assert "access-control-allow-origin" not in answer.headers
+    assert requests.get(url, headers={"Host": "elsewhere.example"}, timeout=30).status_code == 400
+
+
+def test_password(database: EmbeddedDatabase, store: Store, tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text(f"{PASSWORD}\n")
+    file.chmod(0o600)
+    with served(database, "--host", "0.0.0.0", "--password-file", file) as found:
+        url = found.replace("0.0.0.0", "127.0.0.1") + "/v1/structures"
+        for credentials in (None, ("gnome", "wrong"), ("other", PASSWORD), ("gnome", "")):
+            refused = requests.get(url, auth=credentials, timeout=30)
+            assert refused.status_code == 401
+            assert "data" not in refused.text
+        assert requests.get(url, headers={"Authorization": "Basic !"}, timeout=30).status_code == 401
+        assert requests.get(url, auth=("gnome", PASSWORD), timeout=30).json()["data"]
+
+
+def test_bad_input(
+    gnome: Gnome, database: EmbeddedDatabase, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        err = gnome("serve", "--port", other.getsockname()[1])[2]
-        assert "address already in use" in err
-        assert err.endswith(": choose another --port\n")
-    (tmp_path / "open").write_text("secret")
-    (tmp_path / "open").chmod(0o644)
-    assert (
-        "others may read it: chmod 600"
-        in gnome("serve", "--port", free_port(), "--password-file", tmp_path / "open")[2]
-    )
-    monkeypatch.setenv("GNOME_MONGODB_NAME", launchpad.name)
-    assert "has no computed crystal yet: there is nothing to serve" in gnome("serve", "--port", free_port())[2]
+    def refused(*arguments: object) -> str:
+        status, out, err = gnome("serve", "--port", "0", *arguments)
+        assert (status, out, err.count("\n")) == (2, "", 1), err
+        return err
+
+    for name, value in environment(database, NAME).items():
+        monkeypatch.setenv(name, value)
+    secret = tmp_path / "password"
+    assert "no campaign 'other'" in refused("--campaign", "other")
+    assert "needs a password" in refused("--host", "0.0.0.0")
+    assert "needs a password" in refused("--host", "example.org")
+    assert "cannot be read" in refused("--host", "0.0.0.0", "--password-file", secret)
+    secret.write_text("x")
+    secret.chmod(0o644)
+    assert "chmod 600" in refused("--host", "0.0.0.0", "--password-file", secret)
+    secret.chmod(0o600)
+    secret.write_text("\n")
+    assert "no password" in refused("--host", "0.0.0.0", "--password-file", secret)
+    assert "no index.html" in refused("--report", tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert "already in use" in refused("--port", taken.getsockname()[1])
+    store.create_campaign("empty", {}, "emt", "none", "", "")
+    try:
+        assert "no computed crystal yet" in refused("--campaign", "empty")
+    finally:
+        store.campaigns.delete_one({"_id": "empty"})
+    monkeypatch.setenv("GNOME_MONGODB_NAME", f"{NAME}_empty")
+    assert "no computed crystal yet" in refused()
+    monkeypatch.setenv("GNOME_MONGODB_URI", "mongodb://127.0.0.1:1")
+    assert "no database answers" in refused()

@@ -72,10 +72,10 @@ class Server:
             app.mount("/report", StaticFiles(directory=report, html=True))
         self.application: Any = app if password is None else PasswordGate(app, password)
 
-    def forget_counts(self) -> None:
+    def forget(self) -> None:
         """After the documents have changed."""
         for collection in self.collections.values():
-            collection.forget_counts()
+            collection.forget()
 
 
 def _configuration(database: str, campaign: str | None) -> Any:

@@ -1,18 +1,23 @@
 """Documents as optimade's server asks for them.
 
-Its own collection skips to a page and counts all matches for each: here a page begins after an id, in the order of an
-index, and matches of a filter are counted once, so that the last page costs what the first one does.
+Its own collection skips to a page, and sorts and counts all matches for each. Here the ids that match a filter are
+found once, in their order, and a page is a slice of them: the last page costs what the first one does, on any server.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import threading
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from optimade.exceptions import BadRequest
 from optimade.filtertransformers.mongo import MongoTransformer
 from optimade.server.entry_collections import EntryCollection
+
+from workflows.store.connected import chunks
 
 if TYPE_CHECKING:
     from optimade.models import EntryResource
@@ -20,7 +25,8 @@ if TYPE_CHECKING:
     from optimade.server.mappers import BaseResourceMapper
     from optimade.server.query_params import EntryListingQueryParams
 
-MAX_COUNTS = 1000  # filters whose matches are remembered
+MAX_IDS = 1_000_000  # remembered, of all filters together: about 80 MB
+MAX_FILTERS = 1000
 
 
 class PublishedCollection(EntryCollection):
@@ -45,7 +51,8 @@ class PublishedCollection(EntryCollection):
         super().__init__(resource, mapper, MongoTransformer(mapper=mapper), config)
         self.collection = collection
         self.scope = dict(scope)
-        self._counts: dict[str, int] = {}
+        self._matches: OrderedDict[str, list[str]] = OrderedDict()
+        self._lock = threading.Lock()  # requests come in threads
 
     def __len__(self) -> int:
         return self.count(filter={})
@@ -60,17 +67,33 @@ class PublishedCollection(EntryCollection):
 
     def count(self, **criteria: Any) -> int:
         """How many documents match `filter`."""
-        query = self._within(criteria["filter"])
-        key = json.dumps(query, sort_keys=True, default=str)
-        if key not in self._counts:
-            if len(self._counts) >= MAX_COUNTS:
-                self._counts.clear()
-            self._counts[key] = int(self.collection.count_documents(query))
-        return self._counts[key]
+        return len(self.matches(criteria["filter"]))
 
-    def forget_counts(self) -> None:
+    def matches(self, query: Mapping[str, Any], sort: Sequence[tuple[str, int]] = ()) -> list[str]:
+        """Ids of the documents that match a query, in the order of fields and then of the ids."""
+        key = json.dumps([query, sort], sort_keys=True, default=str)
+        with self._lock:
+            if key in self._matches:
+                self._matches.move_to_end(key)
+                return self._matches[key]
+        found = self.collection.find(self._within(query), {"_id": 1})
+        if sort:
+            found = found.sort([*sort, ("_id", 1)])
+        ids = [document["_id"] for document in found]
+        if not sort:
+            ids.sort()
+        with self._lock:
+            self._matches[key] = ids
+            while len(self._matches) > MAX_FILTERS or (
+                len(self._matches) > 1 and sum(map(len, self._matches.values())) > MAX_IDS
+            ):
+                self._matches.popitem(last=False)
+        return ids
+
+    def forget(self) -> None:
         """After the documents have changed."""
-        self._counts.clear()
+        with self._lock:
+            self._matches.clear()
 
     def handle_query_params(self, params: Any) -> dict[str, Any]:
         criteria: dict[str, Any] = super().handle_query_params(params)
@@ -89,20 +112,22 @@ class PublishedCollection(EntryCollection):
     def _run_db_query(
         self, criteria: dict[str, Any], single_entry: bool = False
     ) -> tuple[list[dict[str, Any]], int | None, bool]:
-        query = self._within(criteria["filter"])
-        if above := criteria.get("page_above"):
-            query = _both(query, {"_id": {"$gt": above}})
-        limit = criteria["limit"]
-        found = self.collection.find(query, criteria["projection"]).sort([*criteria.get("sort", ()), ("_id", 1)])
-        rows = list(found.skip(criteria.get("skip", 0)).limit(limit + 1))
-        total = len(rows) if single_entry else self.count(filter=criteria["filter"])
-        return rows[:limit], total, len(rows) > limit
+        limit, projection = criteria["limit"], criteria["projection"]
+        if single_entry:
+            rows = list(self.collection.find(self._within(criteria["filter"]), projection).limit(2))
+            return rows, len(rows), False
+        ids = self.matches(criteria["filter"], criteria.get("sort", ()))
+        above = criteria.get("page_above")
+        start = criteria.get("skip", 0) if above is None else bisect_right(ids, above)
+        page = ids[start : start + limit]
+        found = {
+            document["id"]: document
+            for some in chunks(page)
+            for document in self.collection.find({"_id": {"$in": some}}, projection)
+        }
+        return [found[key] for key in page if key in found], len(ids), start + limit < len(ids)
 
     def _within(self, query: Mapping[str, Any]) -> dict[str, Any]:
-        return _both(self.scope, query)
-
-
-def _both(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    if not first or not second:
-        return dict(first or second)
-    return {"$and": [dict(first), dict(second)]}
+        if not self.scope or not query:
+            return dict(self.scope or query)
+        return {"$and": [self.scope, dict(query)]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pymatgen.core import Structure
@@ -37,12 +38,21 @@ LINKS = (
 )
 
 
-def refresh(store: Store) -> int:
-    """Bring the documents up to what the entries say.
+@dataclass(frozen=True)
+class Refreshed:
+    """What a look at the entries came to.
 
-    Returns:
-        How many structures were written or withdrawn.
+    Attributes:
+        changed: structures that were written or withdrawn.
+        state: hash of all structures, whoever wrote them.
     """
+
+    changed: int
+    state: str
+
+
+def refresh(store: Store) -> Refreshed:
+    """Bring the documents up to what the entries say; repeated, it changes nothing."""
     store.prepare_published([*STANDARD_INDEXED, *(field.key for field in FIELDS if field.indexed)])
     entries = {entry["_id"]: entry for entry in store.found_crystals()}
     imported = store.known_outside({entry["formula"] for entry in entries.values()})
@@ -62,7 +72,7 @@ def refresh(store: Store) -> int:
     _update(store, "references", papers, lambda keys: [paper_document(key) for key in keys])
     links = {str(link["id"]): link for link in LINKS}
     _update(store, "links", links, lambda keys: [dict(links[key]) for key in keys])
-    return changed
+    return Refreshed(changed, content_hash(_digests(properties)))
 
 
 def crystal_properties(crystal: Structure) -> dict[str, Any]:
@@ -84,6 +94,10 @@ def _properties(found: Found) -> dict[str, Any]:
     }
 
 
+def _digests(wanted: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    return {key: content_hash({"version": VERSION, "content": content}) for key, content in wanted.items()}
+
+
 def _update(
     store: Store,
     kind: str,
@@ -102,7 +116,7 @@ def _update(
         How many were written or withdrawn.
     """
     there = store.digests(kind)
-    digests = {key: content_hash({"version": VERSION, "content": content}) for key, content in wanted.items()}
+    digests = _digests(wanted)
     changed = sorted(key for key, digest in digests.items() if there.get(key) != digest)
     moment = now().replace(microsecond=0)  # clients compare it as text of whole seconds
     for start in range(0, len(changed), BATCH):

@@ -35,14 +35,14 @@ PAPERS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 
-POTENTIALS = {"chgnet": "deng2023", "sevennet": "park2024", "7net": "park2024"}
+POTENTIALS = {"chgnet": "deng2023", "sevenn": "park2024"}
 """Beginning of a theory's name -> paper of its potential."""
 
 
 def papers_of(entry: Mapping[str, Any]) -> list[str]:
     """Keys of the papers that an entry rests on."""
     cited = ["merchant2023"]
-    cited += [paper for name, paper in POTENTIALS.items() if entry["theory"].startswith(name)]
+    cited += [paper for name, paper in POTENTIALS.items() if entry["theory"].lower().startswith(name)]
     if entry["source"] == "random":
         cited.append("pickard2011")
     return cited

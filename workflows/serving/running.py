@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from workflows.store import Store
+
+
+QUIET = 20  # between two looks at the entries, times what a look takes
 
 
 def serve(
@@ -47,14 +51,14 @@ def serve(
         store.campaign(campaign)
     password = None if password_file is None else read_password(password_file)
     with listen(host, port, password) as listener:
-        refresh(store)
+        state = refresh(store).state
         server = Server(store, campaign, password, report)
         import uvicorn
 
         where = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
         say(f"{len(server.collections['structures']):,} structures at {where}/v1/structures; Ctrl-C stops")
         stop = threading.Event()
-        follower = threading.Thread(target=_follow, args=(store, server, refresh_s, stop), daemon=True)
+        follower = threading.Thread(target=_follow, args=(store, server, state, refresh_s, stop), daemon=True)
         follower.start()
         try:
             uvicorn.Server(uvicorn.Config(server.application, log_level="warning", access_log=False)).run([listener])
@@ -62,11 +66,16 @@ def serve(
             stop.set()
 
 
-def _follow(store: Store, server: Server, refresh_s: float, stop: threading.Event) -> None:
+def _follow(store: Store, server: Server, state: str, refresh_s: float, stop: threading.Event) -> None:
     """Look at the entries again and again; a look that fails is told, and the next may not."""
-    while not stop.wait(refresh_s):
+    wait = refresh_s
+    while not stop.wait(wait):
+        begun = time.monotonic()
         try:
-            if refresh(store):
-                server.forget_counts()
+            now = refresh(store).state
+            if now != state:
+                state = now
+                server.forget()
         except Exception as error:
             print(f"gnome: the structures are not renewed: {' '.join(str(error).split())}", file=sys.stderr)
+        wait = max(refresh_s, QUIET * (time.monotonic() - begun))

@@ -29,7 +29,7 @@ class Published:
     entries: Collection[Any]
 
     def found_crystals(self) -> Iterator[dict[str, Any]]:
-        """Entries of campaigns in force, without crystals; second opinions are no finds, nor are doubtful ones."""
+        """Entries of campaigns in force, without their crystals; neither second opinions nor doubtful ones."""
         query = {"campaigns": {"$ne": []}, "structure": {"$ne": None}, "replaced_by": None, "doubtful": None}
         yield from self.entries.find(query, {"structure": 0, "initial": 0, "calculation.stress": 0})
 
