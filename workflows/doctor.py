@@ -163,6 +163,8 @@ def _is_ours(directory: str) -> bool:
         return os.getuid() in (0, Path(directory).stat().st_uid)
     except FileNotFoundError:
         return True
+    except OSError:  # another user's, behind a door that is closed to us
+        return False
 
 
 def _lost(launchpad: LaunchPad, verdict: _Verdict, patience: Patience) -> list[Finding]:

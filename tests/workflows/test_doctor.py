@@ -23,7 +23,7 @@ from pymongo.errors import AutoReconnect
 from gnome_torch.training.state import CHECKPOINT
 from workflows.campaign import start_workflow
 from workflows.control import pause, stop
-from workflows.doctor import Finding, Patience, examine
+from workflows.doctor import Finding, Patience, _is_ours, examine
 from workflows.embedded import EmbeddedDatabase
 from workflows.store import Store
 
@@ -169,6 +169,12 @@ def test_a_job_that_the_list_lacks_is_asked_for(
         patch.setattr(os, "getuid", lambda: 12345)
         (finding,) = examine(store, launchpad, list, AT_ONCE)
         assert "as the user who submitted them" in finding.remedy
+
+        def closed(path: Path) -> Any:
+            raise PermissionError(13, "Permission denied")
+
+        patch.setattr(Path, "stat", closed)
+        assert not _is_ours(str(tmp_path))
     assert launchpad.get_fw_by_id(firework.fw_id).state == "RESERVED"
     assert len(examine(store, launchpad, list, AT_ONCE, is_gone=lambda job: True)) == 1
 

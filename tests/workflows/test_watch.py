@@ -73,4 +73,3 @@ def test_it_ends_with_the_campaign(launchpad: LaunchPad, tmp_path: Path, monkeyp
     looks.clear()
     watch(look, Console(file=io.StringIO()), 5.0, lambda seconds: looks.append("waited"))
     assert looks == [""]
-    monkeypatch.undo()
