@@ -13,13 +13,14 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pymatgen.core import Structure
+from pymatgen.core import Composition, Structure
+from scipy.special import ndtri
 
 from gnome_torch.candidates.shards import SUMMARY, candidates_of, decorations, shard_paths, write_json, write_table
 from gnome_torch.records import Decorations, Prediction, Predictions
@@ -54,6 +55,51 @@ class Choice:
 
     index: int
     distance: float
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """By what candidates are judged: distance to the hull, and how the spread of the ensemble enters.
+
+    Attributes:
+        rule: "predicted": the distance that the median predicts, GNoME's rule. "bound": that less `weight` standard
+            deviations (a lower confidence bound). "thompson": that plus `weight` standard deviations times a standard
+            normal draw. "random": by chance among those whose predicted distance the threshold lets pass.
+        weight: of the standard deviation.
+        seed: of the draws; the same candidate gets the same one.
+    """
+
+    rule: Literal["predicted", "bound", "thompson", "random"] = "predicted"
+    weight: float = 1.0
+    seed: int = 0
+
+    def scores(self, ids: Sequence[str], distance: np.ndarray, iqr: np.ndarray, threshold: float) -> np.ndarray:
+        """What takes the place of the distance in `select`, eV/atom, (n,): with it the threshold, and the order.
+
+        Args:
+            ids: keys of the candidates, n.
+            distance: predicted, eV/atom, (n,).
+            iqr: inter-quartile range of the ensemble, eV/atom, (n,).
+            threshold: largest distance that is near, eV/atom.
+        """
+        if self.rule == "predicted":
+            return distance
+        deviation = self.weight * np.nan_to_num(iqr) / IQR_OF_NORMAL
+        if self.rule == "bound":
+            return distance - deviation
+        uniform = np.array([_uniform(f"{self.seed}/{key}") for key in ids])
+        if self.rule == "thompson":
+            return distance + deviation * ndtri(uniform)
+        return np.where(distance <= threshold, threshold - uniform, np.inf)
+
+
+IQR_OF_NORMAL = 1.349
+"""Inter-quartile range of a normal distribution, in standard deviations."""
+
+
+def _uniform(text: str) -> float:
+    """A number between 0 and 1 that hangs on a text alone."""
+    return (int(hashlib.sha256(text.encode()).hexdigest()[:13], 16) + 0.5) / 16**13
 
 
 @dataclass(frozen=True)
@@ -99,6 +145,8 @@ def select(
     hull: Sequence[float] | np.ndarray,
     threshold: float = 0.05,
     limit: int | None = None,
+    systems: Sequence[Any] | np.ndarray | None = None,
+    per_system: int | None = None,
 ) -> list[Choice]:
     """Candidates predicted near or below the hull, one per composition, the most promising first.
 
@@ -111,6 +159,8 @@ def select(
         hull: energy of the hull at each composition, eV/atom, (n,).
         threshold: largest predicted distance, eV/atom.
         limit: at most this many; None for all.
+        systems: chemical system of each candidate, or a number that stands for it, (n,); wanted for `per_system`.
+        per_system: at most this many of one chemical system; None for all.
 
     Raises:
         ValueError: inputs of different lengths.
@@ -122,7 +172,20 @@ def select(
     ranked = near[np.argsort(distance[near], kind="stable")]
     _, first = np.unique(np.asarray(formulas)[ranked], return_index=True)
     best = ranked[np.sort(first)]
+    if per_system is not None:
+        best = best[_place_among_equals(np.asarray(systems)[best]) < per_system]
     return [Choice(int(i), float(distance[i])) for i in best[:limit]]
+
+
+def _place_among_equals(values: np.ndarray) -> np.ndarray:
+    """How often each value has come before, (n,)."""
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(values) else np.zeros(0, dtype=np.int64)
+    places = np.arange(len(values)) - np.repeat(starts, np.diff(np.r_[starts, len(values)]))
+    result = np.empty(len(values), dtype=np.int64)
+    result[order] = places
+    return result
 
 
 def by_parent(parents: Mapping[str, Structure], predict: Callable[[Sequence[Decorations]], Predictions]) -> Predict:
@@ -152,6 +215,8 @@ def screen(
     *,
     threshold: float = 0.05,
     limit: int | None = None,
+    ranking: Ranking = Ranking(),
+    per_system: int | None = None,
     first_look: Predict | None = None,
     cascade: Cascade | None = None,
     progress: Callable[[int], None] | None = None,
@@ -167,6 +232,8 @@ def screen(
         identity: JSON content that fixes what `predict` (and, with a cascade, the hull) says; another one starts over.
         threshold: largest predicted distance that is near the hull, eV/atom.
         limit: candidates chosen at most; None for all.
+        ranking: how the spread enters the choice.
+        per_system: candidates of one chemical system chosen at most; None for all.
         first_look: a cheaper prediction; used with `cascade`.
         cascade: how to use it.
         progress: called with the number of candidates predicted so far, also those of an earlier run.
@@ -193,7 +260,8 @@ def screen(
         done += part.rows
         if progress:
             progress(done)
-    return _decide(candidates, directory, hull_energies, threshold, limit, cascade, read)
+    choose = Chooser(threshold, limit, ranking, per_system)
+    return _decide(candidates, directory, hull_energies, choose, cascade, read)
 
 
 @dataclass(frozen=True)
@@ -301,30 +369,56 @@ def _floors(formulas: pa.ChunkedArray, hull_energies: HullEnergies) -> tuple[np.
     return encoded.indices.to_numpy(), floors
 
 
+@dataclass(frozen=True)
+class Chooser:
+    """Settings of the choice. See `screen`."""
+
+    threshold: float
+    limit: int | None
+    ranking: Ranking
+    per_system: int | None
+
+    def __call__(self, table: pa.Table, codes: np.ndarray, distance: np.ndarray) -> list[Choice]:
+        """Choose among predicted candidates.
+
+        Args:
+            table: with `id`, `formula` and `iqr`.
+            codes: number of each row's composition, (n,).
+            distance: predicted, eV/atom, (n,); infinite for those that cannot be chosen.
+        """
+        iqr = table["iqr"].to_numpy()
+        scores = self.ranking.scores(table["id"].to_pylist(), distance, iqr, self.threshold)
+        systems = None
+        if self.per_system is not None:
+            unique = pc.dictionary_encode(table["formula"]).combine_chunks().dictionary.to_pylist()
+            systems = np.array([Composition(formula).chemical_system for formula in unique])[codes]
+        choices = select(codes, scores, np.zeros(len(scores)), self.threshold, self.limit, systems, self.per_system)
+        return [Choice(choice.index, float(distance[choice.index])) for choice in choices]
+
+
 def _decide(
     candidates: Path,
     directory: Path,
     hull_energies: HullEnergies,
-    threshold: float,
-    limit: int | None,
+    choose: Chooser,
     cascade: Cascade | None,
     read: Callable[[pa.Table], Iterable[Any]],
 ) -> Screened:
     parts = list(_parts(candidates))
-    names = ["formula", "formation_energy", "prediction"]
+    names = ["id", "formula", "formation_energy", "iqr", "prediction"]
     columns = [pq.read_table(directory / part.name, columns=names) for part in parts]
     table = pa.concat_tables(columns).unify_dictionaries() if columns else None
     if table is None:
         nothing = Screened(0, 0, [], None, 0)
-        _report(directory, nothing, dict.fromkeys(DECISIONS, 0), threshold)
+        _report(directory, nothing, dict.fromkeys(DECISIONS, 0), choose.threshold)
         return nothing
     codes, floors = _floors(table["formula"], hull_energies)
     energies = table["formation_energy"].to_numpy()
     first_look, audited = (pc.equal(table["prediction"].cast(pa.string()), how).to_numpy() for how in HOW[:2])
     # a first look that was not good enough does not select
     distance = np.where(first_look, np.inf, energies - floors[codes])
-    choices = select(codes, distance, np.zeros(len(distance)), threshold, limit)
-    near = distance <= threshold
+    choices = choose(table, codes, distance)
+    near = distance <= choose.threshold
     decision = np.where(near, 1, 2)
     decision[[choice.index for choice in choices]] = 0
 
@@ -341,7 +435,7 @@ def _decide(
         full=int((~first_look).sum()),
     )
     counts = dict(zip(DECISIONS, np.bincount(decision, minlength=3).tolist(), strict=True))
-    _report(directory, screened, counts, threshold)
+    _report(directory, screened, counts, choose.threshold)
     return screened
 
 

@@ -21,7 +21,9 @@ from fireworks import Firework, LaunchPad, Workflow
 from pymatgen.core import Structure
 
 from gnome_torch.candidates.decoration import decorations, elemental_crystals, own_crystals
+from gnome_torch.candidates.pool import check_pool
 from gnome_torch.candidates.prototypes import prototypes
+from gnome_torch.candidates.shards import ShardError
 from gnome_torch.data.files import read_structures
 from gnome_torch.records import Candidate, structure_key
 from workflows.control import add_workflows
@@ -51,7 +53,8 @@ def register(store: Store, settings: CampaignSettings) -> None:
 
     Raises:
         CampaignExistsError: the name is taken.
-        SettingsError: the theory is not installed, the seeds cannot be used, or the directory cannot be had.
+        SettingsError: the theory is not installed, the seeds or the pool cannot be used, or the directory cannot be
+            had.
     """
     store.check_name_is_free(settings.name)
     level = theory(settings.theory)
@@ -62,6 +65,11 @@ def register(store: Store, settings: CampaignSettings) -> None:
         raise SettingsError("recheck.theory: it is the campaign's own: name another, or leave 'recheck' out")
     if settings.seeds.source != "prototypes":
         list(first_crystals(settings))
+    if settings.structural.pool is not None:
+        try:
+            check_pool(Path(settings.structural.pool))
+        except ShardError as error:
+            raise SettingsError(f"structural.pool: {error}") from None
     _check_directory_is_free(settings.root, settings.name)
     store.prepare()
     uid = uuid4().hex

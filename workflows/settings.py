@@ -52,8 +52,13 @@ class Seeds(Strict):
 
 
 class Structural(Strict):
-    """Candidates by full and symmetry-aware partial substitution."""
+    """Candidates by full and symmetry-aware partial substitution, or from a pool."""
 
+    pool: str | None = Field(
+        None,
+        description="directory that `gnome generate structural` wrote: its candidates in every round, instead of new "
+        "substitutions; empty: none",
+    )
     threshold: float = Field(0.001, gt=0, lt=1, description="smallest substitution probability")
     saps: bool = Field(True, description="also replace an ion on some of its sites only")
     split_sites: int = Field(12, ge=0, le=20, description="an ion on more sites than this changes by whole orbits only")
@@ -63,8 +68,18 @@ class Structural(Strict):
     charge_balance: bool = False
     min_contact: float = Field(0.75, ge=0, description="shortest distance over the sum of covalent radii at least")
     parents_within: float = Field(0.1, ge=0, description="entries this near the hull are parents too, eV/atom")
+    polymorphs: bool = Field(
+        False,
+        description="also propose other crystals of compositions that were computed here; false: a composition with an "
+        "entry is known, as in GNoME. Those of imported entries are known in any case",
+    )
     limit: int = Field(100_000, ge=1, description="candidates screened per round at most")
     order: Literal["probable", "random"] = Field("probable", description="which ones: the most probable, or a sample")
+
+    @field_validator("pool")
+    @classmethod
+    def _absolute(cls, value: str | None) -> str | None:
+        return None if value is None else _absolute_path(value)
 
 
 class Search(Strict):
@@ -165,6 +180,12 @@ class Network(Strict):
     volume_jitter: float = Field(
         0.0, ge=0, lt=1, description="also show crystals at volumes this far off, with the energy of their own"
     )
+    warm_epochs: int | None = Field(
+        None,
+        ge=1,
+        description="from the second round on members go on from their weights of the round before, for so many "
+        "epochs; empty: from scratch",
+    )
 
 
 class FirstLook(Strict):
@@ -176,10 +197,25 @@ class FirstLook(Strict):
     audit: float = Field(0.02, ge=0, le=1, description="share of the others predicted in full: measures the recall")
 
 
+class RankingSettings(Strict):
+    """By what candidates are judged: their predicted distance to the hull, and how the ensemble's spread enters."""
+
+    rule: Literal["predicted", "bound", "thompson", "random"] = Field(
+        "predicted",
+        description="predicted: the median, as in GNoME; bound: the median less `weight` standard deviations; "
+        "thompson: a draw from the spread; random: by chance among those that the threshold lets pass, a control",
+    )
+    weight: float = Field(1.0, ge=0, description="of the standard deviation in bound and thompson")
+
+
 class Screening(Strict):
     """The filter between networks and relaxation."""
 
     threshold: float = Field(0.05, description="predicted distance to the hull at most, eV/atom")
+    ranking: RankingSettings = RankingSettings()
+    per_system: int | None = Field(
+        None, ge=1, description="relaxations of one chemical system per round at most; empty: no such limit"
+    )
     volumes: int = Field(20, ge=1, description="volumes tried, 80 % to 120 % of the reference; 1: the reference alone")
     cascade: FirstLook | None = Field(None, description="a cheap first look at every candidate; empty: none")
     max_relaxations: int = Field(1000, ge=1, description="relaxations per round at most")
@@ -423,6 +459,9 @@ def _beside(path: Path, data: Any) -> Any:
         return data
     here = path.expanduser().absolute().parent
     data = dict(data)
+    structural = data.get("structural")
+    if isinstance(structural, dict) and isinstance(structural.get("pool"), str):
+        data["structural"] = {**structural, "pool": str(here / Path(structural["pool"]).expanduser())}
     if isinstance(data.get("directory"), str):
         data["directory"] = str(here / Path(data["directory"]).expanduser())
     seeds = data.get("seeds")

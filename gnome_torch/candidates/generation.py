@@ -178,7 +178,7 @@ def generate(
             tally = _run_units(work, directory / PARTS, workers, progress)
             counts: Counter[str] = Counter()
             tables = _merged(work, directory / PARTS, round_number, frozenset(tried), tally)
-            write_shards(_counted(_selected(tables, selection), counts), directory)
+            write_shards(_counted(selected(tables, selection), counts), directory)
             finish(directory, _parents(work), _summary(work, selection, refused, tally, counts))
             shutil.rmtree(directory / PARTS)
     except OSError as error:
@@ -377,7 +377,7 @@ def _merged(work: Plan, parts: Path, round_number: int, tried: frozenset[str], t
         yield table
 
 
-def _selected(tables: Iterable[pa.Table], selection: Selection) -> Iterator[pa.Table]:
+def selected(tables: Iterable[pa.Table], selection: Selection) -> Iterator[pa.Table]:
     """The candidates to keep, in the order they came."""
     if selection.limit is None:
         yield from tables

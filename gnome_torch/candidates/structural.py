@@ -280,7 +280,7 @@ class _Compositions:
                 tally.refused[rule] += self.n_choices * int(refused.sum())
                 kept &= ~refused
         if len(options.known):
-            known = kept & _among(composition_keys(elements, amounts), options.known)
+            known = kept & among(composition_keys(elements, amounts), options.known)
             tally.known += self.n_choices * int(known.sum())
             kept &= ~known
         return parent[kept], news[kept], probability[kept]
@@ -337,7 +337,7 @@ def _elements_of(unit: Unit, grouping: Grouping) -> np.ndarray:
     return np.array([p.parent.numbers[p.order[sites]] for p in unit.parents])
 
 
-def _among(keys: np.ndarray, known: np.ndarray) -> np.ndarray:
+def among(keys: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Whether each key is among the sorted known ones, (n,)."""
     if not len(known):
         return np.zeros(len(keys), dtype=bool)

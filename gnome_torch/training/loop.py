@@ -91,6 +91,8 @@ class TrainingConfig:
         compiled: compile the network before the first step.
         hold_out: keep the test part of the split out of the training, and measure on it; False: learn from everything.
         device: where to train, as torch names it.
+        begin_with: directory of a saved model of the same shape, whose weights and scale it begins with; None: random
+            weights, and the mean and deviation of the data.
     """
 
     epochs: int = 1000
@@ -106,6 +108,7 @@ class TrainingConfig:
     compiled: bool = False
     hold_out: bool = True
     device: str = "cpu"
+    begin_with: str | None = None
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 1 or not self.learning_rate > 0:
@@ -164,6 +167,7 @@ def train(
 
     Raises:
         DataSetError: if no example is in the training part, or they are not of the network's kind.
+        CheckpointError: the model to begin with cannot be read, or is of another shape.
         FloatingPointError: if the training diverges; nothing is saved then.
         TrainingStopped: one of the signals came.
     """
@@ -179,7 +183,10 @@ def train(
     if type(model).__name__ != dataset.network:
         raise DataSetError(f"a {type(model).__name__} cannot learn from a {type(dataset).__name__}")
     mean, deviation = float(dataset.targets[train_part].mean()), float(dataset.targets[train_part].std())
-    model.standardise(mean, deviation if deviation > 0 else 1.0)
+    if config.begin_with is None:
+        model.standardise(mean, deviation if deviation > 0 else 1.0)
+    else:
+        begin_with(model, config.begin_with)
     model.to(config.device)
     optimizer = OPTIMIZERS[config.optimizer](model.parameters(), lr=0.0, weight_decay=config.weight_decay)
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.averaging)) if config.averaging else None
@@ -334,6 +341,18 @@ class _Stepper:
         # gradients are averaged over the processes, so each counts for their number
         (self.workers.count * error / (batch_size * self.model.scale)).backward()
         return float(error.detach())
+
+
+def begin_with(model: Any, directory: str | Path) -> None:
+    """Give a network the weights and the scale of a saved one.
+
+    Raises:
+        CheckpointError: it cannot be read, or is of another shape.
+    """
+    saved: Any = load_model(directory)
+    if type(saved) is not type(model) or saved.config != model.config:
+        raise CheckpointError(f"{directory}: {saved.config} cannot begin a training of {model.config}")
+    model.load_state_dict(saved.state_dict())
 
 
 def _identity(

@@ -20,7 +20,7 @@ from gnome_torch.candidates import shards
 from gnome_torch.candidates.elements import numbers_of
 from gnome_torch.candidates.parents import parent_of
 from gnome_torch.records import Decorations, Predictions
-from gnome_torch.screening import Cascade, Choice, by_parent, screen, select
+from gnome_torch.screening import Cascade, Choice, Ranking, by_parent, screen, select
 
 SALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.61), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 METAL = Structure(Lattice.hexagonal(3.2, 5.2), ["Mg", "Mg"], [[0, 0, 0], [1 / 3, 2 / 3, 0.5]])
@@ -54,6 +54,49 @@ def test_selection_is_the_written_rule(rows: list[tuple[str, int, int]]) -> None
             best[formula] = (energy - hull, index)
     chosen = select([r[0] for r in rows], [float(r[1]) for r in rows], [float(r[2]) for r in rows], threshold=1.0)
     assert [(c.distance, c.index) for c in chosen] == sorted(best.values())
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("ABCDEF"), st.integers(-9, 9)), max_size=20), st.integers(1, 3))
+def test_so_many_of_a_system(rows: list[tuple[str, int]], limit: int) -> None:
+    """The best of each composition, and no more of a chemical system than are allowed: one loop."""
+    systems = [formula in "ABC" for formula, _ in rows]
+    kept, counts = [], [0, 0]
+    for choice in select([f for f, _ in rows], [float(e) for _, e in rows], [0.0] * len(rows), threshold=9.0):
+        system = systems[choice.index]
+        if counts[system] < limit:
+            kept.append(choice)
+        counts[system] += 1
+    given = [f for f, _ in rows], [float(e) for _, e in rows], [0.0] * len(rows)
+    assert select(*given, threshold=9.0, systems=systems, per_system=limit) == kept
+
+
+def test_how_the_spread_enters() -> None:
+    ids = [f"candidate {i}" for i in range(20_000)]
+    distance, iqr = np.linspace(-0.1, 0.1, 20_000), np.full(20_000, 0.02698)  # a deviation of 0.02
+    assert np.array_equal(Ranking().scores(ids, distance, iqr, 0.05), distance)
+    assert Ranking("bound", 2.0).scores(ids, distance, iqr, 0.05) == pytest.approx(distance - 0.04)
+    draws = Ranking("thompson", 1.0, seed=3).scores(ids, distance, iqr, 0.05) - distance
+    assert abs(draws.mean()) < 0.001
+    assert draws.std() == pytest.approx(0.02, rel=0.03)
+    assert np.percentile(np.abs(draws), 95) == pytest.approx(0.0392, rel=0.03)
+    # the same candidate draws the same, whoever stands beside it; another seed draws another
+    some = Ranking("thompson", 1.0, seed=3).scores(ids[5:7], distance[5:7], iqr[5:7], 0.05)
+    assert np.array_equal(some - distance[5:7], draws[5:7])
+    other = Ranking("thompson", 1.0, seed=4).scores(ids, distance, iqr, 0.05) - distance
+    assert abs(np.corrcoef(draws, other)[0, 1]) < 0.03
+    # one member alone has no spread
+    assert np.array_equal(Ranking("bound").scores(ids[:2], distance[:2], np.array([np.nan, 0.0]), 0.05), distance[:2])
+
+
+def test_by_chance_means_among_those_that_pass() -> None:
+    ids = [str(i) for i in range(4000)]
+    distance = np.linspace(-0.1, 0.1, 4000)
+    scores = Ranking("random", seed=1).scores(ids, distance, np.zeros(4000), 0.05)
+    chosen = [c.index for c in select(ids, scores, np.zeros(4000), 0.05, limit=1000)]
+    assert distance[chosen].max() <= 0.05
+    assert distance[chosen].mean() == pytest.approx(-0.025, abs=0.005)
+    assert len({*chosen}) == 1000
 
 
 @pytest.fixture

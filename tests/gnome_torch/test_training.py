@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gnome_torch.graphs import batch_graphs, crystal_graph
-from gnome_torch.models.checkpoint import load_metrics, load_model
+from gnome_torch.models.checkpoint import CheckpointError, load_metrics, load_model
 from gnome_torch.models.ensemble import Ensemble
 from gnome_torch.models.structure import StructureNetwork, StructureNetworkConfig
 from gnome_torch.training.dataset import CompositionSet, DataSetError, TrainingSet, in_test_part, read_meta
@@ -418,6 +418,23 @@ def test_every_way_of_training_learns(dataset: TrainingSet, tmp_path: Path, opti
 def test_everything_can_be_learnt_from(dataset: TrainingSet, tmp_path: Path) -> None:
     metrics = train(dataset, SMALL, TrainingConfig(epochs=1, hold_out=False), tmp_path / "model")
     assert (metrics["n_train"], metrics["n_test"], metrics["test_mae"]) == (len(dataset), 0, None)
+
+
+def test_goes_on_from_the_weights_of_another(dataset: TrainingSet, tmp_path: Path) -> None:
+    """A rate of nothing leaves the network as it was, on whatever data; a rate goes on from there."""
+    train(dataset, SMALL, TrainingConfig(epochs=30, batch_size=16, learning_rate=0.005), tmp_path / "first")
+    less = dataset.take(np.arange(len(dataset) - 20))
+    still = TrainingConfig(epochs=1, batch_size=16, learning_rate=1e-30, begin_with=str(tmp_path / "first"))
+    train(less, SMALL, still, tmp_path / "still")
+    batch = batch_graphs([crystal_graph(structure) for structure in crystals()[0]])
+    before, after = (load_model(tmp_path / name).eval()(batch) for name in ("first", "still"))
+    assert torch.equal(before, after)
+    further = train(dataset, SMALL, replace(still, epochs=5, learning_rate=0.002), tmp_path / "further")
+    anew = train(dataset, SMALL, replace(still, epochs=5, learning_rate=0.002, begin_with=None), tmp_path / "anew")
+    assert further["train_mae"] < 0.5 * anew["train_mae"]
+    with pytest.raises(CheckpointError, match="cannot begin a training of"):
+        train(dataset, replace(SMALL, hidden=(8, 8)), still, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 def test_tensorboard_has_the_table(dataset: TrainingSet, tmp_path: Path) -> None:

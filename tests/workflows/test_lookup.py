@@ -61,11 +61,25 @@ def test_by_structure_and_by_formula(launchpad: LaunchPad, tmp_path: Path) -> No
     assert output is not None
     again = level.read(output)
     assert (again.energy, again.structure, again.converged) == (-14.0, relaxed, True)
+    assert found.initial_energy is None
+    assert again.initial_energy is None
     by_formula = LookupTheory(
         table=table(tmp_path / "formulas.parquet", key=["Cu"], energy=[-3.0]).table, by="formula", cost_s=7.0
     )
     found = theory(by_formula).relax(COPPER)
     assert (found.energy, found.structure, found.details) == (-12.0, COPPER, {"cost_s": 7.0})
+
+
+def test_the_energy_before_a_relaxation(tmp_path: Path) -> None:
+    """The networks learn from the crystal that went in, too, where the table knows its energy."""
+    settings = table(
+        tmp_path / "world.parquet",
+        key=[structure_key(COPPER), structure_key(GOLD)],
+        energy=[-3.5, -3.0],
+        initial_energy=[-3.25, None],
+    )
+    assert theory(settings).relax(COPPER).initial_energy == -13.0
+    assert theory(settings).relax(GOLD).initial_energy is None
 
 
 def test_another_table_is_another_theory(tmp_path: Path) -> None:

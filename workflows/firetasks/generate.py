@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from fireworks import FiretaskBase, FWAction, explicit_serialize
 
 from gnome_torch.candidates.generation import Selection, generate
 from gnome_torch.candidates.parents import Parent, ParentError, parent_of
+from gnome_torch.candidates.pool import draw
 from gnome_torch.candidates.prototypes import prototypes
 from workflows.firetasks.train import round_directory
 from workflows.settings import CampaignSettings
@@ -19,7 +21,9 @@ COUNTS = ("parents", "proposed", "refused", "known", "duplicates", "tried", "pas
 
 @explicit_serialize
 class GenerateCandidates(FiretaskBase):
-    """Substitute in the prototypes and in the campaign's own best crystals; write the shards of the round.
+    """Substitute in the prototypes and in the campaign's own best crystals, or draw from the campaign's pool.
+
+    Writes the shards of the round.
 
     Required parameters:
         campaign: name.
@@ -34,17 +38,20 @@ class GenerateCandidates(FiretaskBase):
         settings = campaign_settings(store, name)
         theory = store.campaign(name)["theory"]
         structural = settings.structural
-        crystals, unsuitable = parents(store, settings, theory)
-        summary = generate(
-            crystals,
-            settings.structural_options(store.known_formulas(theory, settings.elements)),
-            round_directory(settings, number) / "candidates",
-            selection=Selection(structural.limit, structural.order, settings.seed),
-            round_number=number,
-            tried=tried_keys(store, name),
-            refused=unsuitable,
-            overwrite=True,  # of a first run of this Firework: what is known may have grown since
-        )
+        known = store.known_formulas(theory, settings.elements, outside=structural.polymorphs)
+        which: dict[str, Any] = {
+            "options": settings.structural_options(known),
+            "directory": round_directory(settings, number) / "candidates",
+            "selection": Selection(structural.limit, structural.order, settings.seed),
+            "round_number": number,
+            "tried": tried_keys(store, name),
+        }
+        if structural.pool:
+            summary = draw(Path(structural.pool), **which)
+        else:
+            crystals, unsuitable = parents(store, settings, theory)
+            # overwriting what a first run of this Firework wrote: what is known may have grown since
+            summary = generate(crystals, **which, refused=unsuitable, overwrite=True)
         counts = {key: summary[key] for key in COUNTS} | {"generated": summary["written"]}
         store.open_round(name, number)
         store.update_round(name, number, **{f"counts.{key}": value for key, value in counts.items()})

@@ -9,7 +9,7 @@ import numpy as np
 from fireworks import FiretaskBase, FWAction, explicit_serialize
 
 from gnome_torch.candidates.shards import read_parents
-from gnome_torch.screening import Cascade, Predict, by_parent, screen
+from gnome_torch.screening import Cascade, Predict, Ranking, by_parent, screen
 from workflows.campaign import advance
 from workflows.continuation import StopRequested, go_on, watch
 from workflows.firetasks.train import round_directory
@@ -90,6 +90,8 @@ def choose(store: Store, name: str, number: int, stopped: Callable[[], int] = la
         identity,
         threshold=screening.threshold,
         limit=screening.max_relaxations,
+        ranking=Ranking(screening.ranking.rule, screening.ranking.weight, settings.seed + number),
+        per_system=screening.per_system,
         first_look=first_look,
         cascade=cascade,
         progress=stop_if(stopped),

@@ -60,7 +60,9 @@ def training_set(store: Store, settings: CampaignSettings, number: int, network:
     return dataset
 
 
-def shape_and_training(settings: CampaignSettings, network: str, member: int, device: str) -> tuple[Any, Any]:
+def shape_and_training(
+    settings: CampaignSettings, network: str, number: int, member: int, device: str
+) -> tuple[Any, Any]:
     """Configuration of a network and of its training."""
     from gnome_torch.models.composition import CompositionNetworkConfig
     from gnome_torch.models.structure import StructureNetworkConfig
@@ -73,8 +75,11 @@ def shape_and_training(settings: CampaignSettings, network: str, member: int, de
     }
     if network == STRUCTURE:
         chosen = settings.network
+        before = member_directory(settings, number - 1, member)
+        warm = chosen.warm_epochs if before.exists() else None
         return StructureNetworkConfig(hidden=chosen.hidden), TrainingConfig(
-            epochs=chosen.epochs,
+            epochs=warm or chosen.epochs,
+            begin_with=str(before) if warm else None,
             batch_size=chosen.batch_size,
             learning_rate=chosen.learning_rate,
             volume_jitter=chosen.volume_jitter,
@@ -121,7 +126,7 @@ class TrainMember(FiretaskBase):
             network = self.get("network", STRUCTURE)
             directory = member_directory(settings, self["round"], self["member"], network)
             dataset = training_set(store, settings, self["round"], network)
-            config, training = shape_and_training(settings, network, self["member"], best_device())
+            config, training = shape_and_training(settings, network, self["round"], self["member"], best_device())
             if is_trained(directory, dataset, config, training):
                 metrics = load_metrics(directory)
             else:

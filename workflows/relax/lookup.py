@@ -2,10 +2,11 @@
 
 The table is Parquet, a row a result:
 
-    key         of the crystal that goes in (`gnome_torch.records.structure_key`), or its reduced formula
-    energy      eV/atom, uncorrected; null for a relaxation that fails
-    structure   the relaxed crystal, as JSON (pymatgen's `to_json`); null or no such column: as it goes in
-    failure     why it fails; null or no such column for all others
+    key             of the crystal that goes in (`gnome_torch.records.structure_key`), or its reduced formula
+    energy          eV/atom, uncorrected; null for a relaxation that fails
+    initial_energy  of the crystal that goes in, eV/atom, uncorrected; null or no such column: not known
+    structure       the relaxed crystal, as JSON (pymatgen's `to_json`); null or no such column: as it goes in
+    failure         why it fails; null or no such column for all others
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ class Known:
     energy: float | None
     structure: str | None
     failure: str | None
+    initial_energy: float | None
 
 
 class UnknownCrystalError(RuntimeError):
@@ -80,24 +82,31 @@ class LookupRelaxation(Theory):
     def read(self, output: dict[str, Any]) -> Relaxation:
         structure = output["structure"]
         structure = structure if isinstance(structure, Structure) else Structure.from_dict(structure)
-        return self._relaxation(structure, output["energy"])
+        return self._relaxation(structure, output["energy"], output.get("initial_energy"))
 
     def relax(self, structure: Structure) -> Relaxation:
         return self._relaxation(*found(structure, self.settings.table, self.settings.by, self.content))
 
-    def _relaxation(self, structure: Structure, energy: float) -> Relaxation:
-        return Relaxation(structure, energy, converged=True, steps=1, details={"cost_s": self.settings.cost_s})
+    def _relaxation(self, structure: Structure, energy: float, initial_energy: float | None) -> Relaxation:
+        return Relaxation(
+            structure,
+            energy,
+            converged=True,
+            steps=1,
+            initial_energy=initial_energy,
+            details={"cost_s": self.settings.cost_s},
+        )
 
 
 @job
 def look_up(structure: Structure, table: str, by: str, content: str) -> dict[str, Any]:
     """A row of the table, as a job of jobflow."""
-    relaxed, energy = found(structure, table, by, content)
-    return {"structure": relaxed, "energy": energy}
+    relaxed, energy, initial_energy = found(structure, table, by, content)
+    return {"structure": relaxed, "energy": energy, "initial_energy": initial_energy}
 
 
-def found(structure: Structure, table: str, by: str, content: str) -> tuple[Structure, float]:
-    """The relaxed crystal and its energy, eV per cell.
+def found(structure: Structure, table: str, by: str, content: str) -> tuple[Structure, float, float | None]:
+    """The relaxed crystal, its energy, and that of the crystal before it was relaxed if it is known, eV per cell.
 
     Args:
         structure: that is asked for.
@@ -122,7 +131,8 @@ def found(structure: Structure, table: str, by: str, content: str) -> tuple[Stru
     relaxed = Structure.from_str(known.structure, fmt="json") if known.structure else structure
     if relaxed.composition.reduced_formula != formula:
         raise SettingsError(f"theory.table {table}: key {key} is {formula}, its crystal {relaxed.reduced_formula}")
-    return relaxed, known.energy * len(relaxed)
+    n = len(relaxed)
+    return relaxed, known.energy * n, known.initial_energy * n if known.initial_energy is not None else None
 
 
 def content_of(table: str) -> str:
@@ -165,7 +175,8 @@ def read_table(table: str, content: str) -> dict[str, Known]:
     except KeyError as error:
         raise SettingsError(f"theory.table {table}: no column {error}: it needs 'key' and 'energy'") from None
     none: list[None] = [None] * len(keys)
-    rows = zip(energies, columns.get("structure", none), columns.get("failure", none), strict=True)
+    optional = [columns.get(name, none) for name in ("structure", "failure", "initial_energy")]
+    rows = zip(energies, *optional, strict=True)
     found: dict[str, Known] = {}
     for key, row in zip(keys, rows, strict=True):
         if key in found:

@@ -251,9 +251,16 @@ class Entries:
 
         return [(formula, energy) for formula, energy in sorted(lowest.items()) if is_label(formula)]
 
-    def known_formulas(self, theory: str, elements: Some[str]) -> set[str]:
-        """Reduced formulas of all entries of one theory within a set of elements."""
-        return {document["formula"] for document in self.entries.find(within(theory, elements), {"formula": 1})}
+    def known_formulas(self, theory: str, elements: Some[str], outside: bool = False) -> set[str]:
+        """Reduced formulas of all entries of one theory within a set of elements.
+
+        Args:
+            theory: key.
+            elements: of the entries.
+            outside: only of entries that no campaign has computed.
+        """
+        query = within(theory, elements) | ({"campaigns": []} if outside else {})
+        return {document["formula"] for document in self.entries.find(query, {"formula": 1})}
 
     def set_stability(self, theory: str, points: Mapping[str, HullPoint], moment: datetime, hull_size: int) -> None:
         """Write where entries of a theory stand, unless something later is written already.

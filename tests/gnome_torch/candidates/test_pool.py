@@ -1,0 +1,96 @@
+"""Candidates drawn from a directory: what may be chosen in a round, against the rules one by one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pymatgen.core import Composition
+
+from gnome_torch.candidates.composition_shards import write_compositions
+from gnome_torch.candidates.compositions import CompositionLimits, compositions
+from gnome_torch.candidates.generation import Selection, generate
+from gnome_torch.candidates.parents import parent_of
+from gnome_torch.candidates.policy import ElementPolicy
+from gnome_torch.candidates.pool import draw
+from gnome_torch.candidates.prototypes import prototypes
+from gnome_torch.candidates.shards import ShardError, read_parents, read_shards, read_summary
+from gnome_torch.candidates.structural import StructuralOptions, known_compositions
+from gnome_torch.candidates.substitution import SubstitutionRules
+from gnome_torch.records import Candidate
+
+METALS = frozenset(["Cu", "Ag", "Au", "Pd"])
+OPTIONS = StructuralOptions(ElementPolicy(METALS, max_sites=8), SubstitutionRules(1e-3))
+ALL = Selection()
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("pool") / "candidates"
+    parents = [parent_of(key, crystal) for key, crystal in prototypes().items() if 2 <= len(crystal) <= 8]
+    generate(parents, OPTIONS, directory)
+    return directory
+
+
+def drawn(pool: Path, directory: Path, options: StructuralOptions, **more: object) -> list[Candidate]:
+    summary = draw(pool, options, directory, ALL, **more)  # type: ignore[arg-type]
+    assert summary == read_summary(directory)
+    found = list(read_shards(directory))
+    assert summary["written"] == len(found)
+    lost = sum(summary["refused"].values()) + summary["known"] + summary["tried"]
+    assert summary["proposed"] == lost + summary["passed"] == read_summary(pool)["written"]
+    assert summary["saps"] == sum(some.lineage.source == "saps" for some in found)
+    return found
+
+
+def test_all_of_it_with_its_crystals(pool: Path, tmp_path: Path) -> None:
+    found = drawn(pool, tmp_path / "round", OPTIONS, round_number=3)
+    assert found == [replace(some, lineage=replace(some.lineage, round=3)) for some in read_shards(pool)]
+    assert len(found) > 100
+    crystals = read_parents(tmp_path / "round")
+    assert all(some.structure(crystals[some.parent_id]).composition for some in found[::20])
+
+
+def test_every_rule_is_the_one_written_down(pool: Path, tmp_path: Path) -> None:
+    everything = list(read_shards(pool))
+    tried = {some.id for some in everything[::7]}
+    known = {some.reduced_formula for some in everything[::11]}
+    policy = ElementPolicy(
+        METALS - {"Ag"}, systems=(frozenset(["Cu", "Au"]), frozenset(["Au", "Pd"])), max_sites=6, min_contact=0.9
+    )
+    options = replace(OPTIONS, policy=policy, saps=False, known=known_compositions(known))
+    expected = [
+        some.id
+        for some in everything
+        if some.id not in tried
+        and some.reduced_formula not in known
+        and {*some.species} <= METALS - {"Ag"}
+        and ({*some.species} <= {"Cu", "Au"} or {*some.species} <= {"Au", "Pd"})
+        and len(some.species) <= 6
+        and some.contact >= 0.9
+        and some.lineage.source != "saps"
+    ]
+    assert [some.id for some in drawn(pool, tmp_path / "round", options, tried=tried)] == expected
+    assert 0 < len(expected) < len(everything) / 2
+
+
+def test_a_sample_and_a_second_draw(pool: Path, tmp_path: Path) -> None:
+    """A draw takes the place of the one before; nothing may be left to choose."""
+    summary = draw(pool, OPTIONS, tmp_path / "round", Selection(10, "random", 1))
+    assert summary["written"] == 10
+    every = {Composition(some.reduced_formula).reduced_formula for some in read_shards(pool)}
+    options = replace(OPTIONS, known=known_compositions(every))
+    assert drawn(pool, tmp_path / "round", options) == []
+
+
+def test_what_is_no_pool(tmp_path: Path) -> None:
+    with pytest.raises(ShardError, match="no finished candidates"):
+        draw(tmp_path / "nothing", OPTIONS, tmp_path / "round", ALL)
+    assert not list((tmp_path / "round").glob("*.json"))
+    blocks = compositions(ElementPolicy(METALS), CompositionLimits(2, 4, 2, 0))
+    write_compositions(blocks, tmp_path / "formulas")
+    with pytest.raises(ShardError, match="holds no crystals"):
+        draw(tmp_path / "formulas", OPTIONS, tmp_path / "round", ALL)
+    assert np.all([not path.name.endswith("summary.json") for path in (tmp_path / "round").iterdir()])
