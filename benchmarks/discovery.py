@@ -1,16 +1,17 @@
 """Does the loop discover? Campaigns in closed worlds, where the whole truth is known: python benchmarks/discovery.py
 
-    python benchmarks/discovery.py                    alloys and perovskites, all strategies, three seeds; hours
-    python benchmarks/discovery.py --short            the alloys, the strategies that matter, two seeds; < 30 minutes
-    python benchmarks/discovery.py --smoke            a corner of the alloys, seconds; what `make test` runs
-    python benchmarks/discovery.py --world halides --strategies random,loop --seeds 1
+    python benchmarks/discovery.py --short     five metals, the strategies that matter: under 30 minutes on two cores
+    python benchmarks/discovery.py --smoke     three metals, two strategies: a minute; what `make test` runs
+    python benchmarks/discovery.py alloys      seven metals, every strategy, three seeds: hours
+    python benchmarks/discovery.py perovskites halides --strategies random,loop --seeds 1
 
-Worlds are made by benchmarks/worlds.py. Every strategy is an ordinary campaign (Firetasks, FireWorks, the embedded
-database, the theory `lookup`), launched in this process, with the same budget of relaxations and the same first data.
-Results are kept in --out, a file for each run: a command that was stopped goes on there, a repeated one only prints.
+Worlds are made by benchmarks/worlds.py; the alloys are kept beside it. Every strategy is an ordinary campaign
+(Firetasks, FireWorks, the embedded database, the theory `lookup`), launched in this process, with the same first data
+and the same budget of relaxations. Results are kept in --out, a file for each run: a command that was stopped goes on
+there, a repeated one only prints.
 
-Prints, with spread over the seeds: true hits per round, the share of the truly stable phases found after so many
-relaxations, the networks' error per round. Writes discovery.md and discovery.svg into --out.
+Prints, as means over the seeds with their deviation: how many of the truly stable phases are found after so many
+relaxations, hits per round, the error of the predictions per round. Writes the same as discovery.md and discovery.svg.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ import shutil
 import socket
 import time
 import warnings
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"  # runs share the cores, not a run
@@ -35,13 +38,103 @@ import numpy as np  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 from pymatgen.core import Composition, Structure  # noqa: E402
 
-from gnome_torch.candidates.shards import read_parents, read_shards, write_json  # noqa: E402
+from gnome_torch.candidates.shards import read_parents, read_shards, write_json, write_text  # noqa: E402
 from gnome_torch.records import structure_key  # noqa: E402
-from gnome_torch.stability.hull import Hull  # noqa: E402
+from gnome_torch.stability.hull import STABLE_TOLERANCE, Hull  # noqa: E402
 
 WORLDS = Path(__file__).parent / "worlds"
 SAME = 0.001
 """A crystal this near the true hull is the stable phase, whichever candidate it came from, eV/atom."""
+
+
+# ---- what is compared
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Campaigns of equal cost in one world.
+
+    Attributes:
+        world: name.
+        elements: corner of it; None for all.
+        first: share of the candidates that are the first data, drawn at random.
+        budget: share of the candidates that is relaxed in all, the first data among them.
+        rounds: of the loop.
+        members: of the ensemble.
+        epochs: of a training.
+        hidden: widths of the networks.
+        strategies: names.
+        seeds: of the first data and the networks.
+    """
+
+    world: str
+    elements: tuple[str, ...] | None = None
+    first: float = 0.02
+    budget: float = 0.2
+    rounds: int = 6
+    members: int = 4
+    epochs: int = 100
+    hidden: tuple[int, int] = (32, 32)
+    strategies: tuple[str, ...] = ()
+    seeds: int = 3
+
+    @property
+    def title(self) -> str:
+        return f"{self.world} ({', '.join(self.elements)})" if self.elements else self.world
+
+
+MAIN = ("random", "once", "loop", "paper")
+SHORT = Comparison("alloys", ("Cu", "Pd", "Ag", "Pt", "Au"), epochs=60, strategies=MAIN, seeds=2)
+SMOKE = Comparison(
+    "alloys",
+    ("Al", "Ag", "Au"),
+    0.1,
+    0.3,
+    rounds=2,
+    members=2,
+    epochs=10,
+    hidden=(16, 16),
+    strategies=("random", "loop"),
+    seeds=1,
+)
+FULL = {
+    "alloys": Comparison("alloys"),
+    "perovskites": Comparison("perovskites", budget=0.1),
+    "halides": Comparison("halides"),
+}
+
+
+def changes(comparison: Comparison, per_round: int) -> dict[str, dict[str, Any]]:
+    """What each strategy does otherwise than the loop, as campaign settings."""
+    in_all = comparison.rounds * per_round
+    return {
+        "random": {
+            "screening": {"threshold": 1e3, "ranking": {"rule": "random"}},
+            "network": {"members": 1, "epochs": 1},
+        },
+        "once": {"rounds": 1, "screening": {"max_relaxations": in_all}},
+        "loop": {},
+        # as published: networks that know relaxed crystals alone, twenty volumes, a computed composition is closed
+        "paper": {
+            "network": {"starts": "none"},
+            "screening": {"volumes": 20},
+            "structural": {"polymorphs": False},
+        },
+        "starts: none, jitter": {"network": {"starts": "none", "volume_jitter": 0.2}, "screening": {"volumes": 20}},
+        "starts: own energy": {"network": {"starts": "own"}, "screening": {"volumes": 20}},
+        "20 volumes": {"screening": {"volumes": 20}},
+        "closed compositions": {"structural": {"polymorphs": False}},
+        "1 member": {"network": {"members": 1}},
+        "10 members": {"network": {"members": 10}},
+        "no SAPS": {"structural": {"saps": False}},
+        "lower bound": {"screening": {"ranking": {"rule": "bound"}}},
+        "Thompson": {"screening": {"ranking": {"rule": "thompson"}}},
+        "diverse": {"screening": {"per_system": 6}},
+        "warm start": {"network": {"warm_epochs": max(1, comparison.epochs // 3)}},
+        "threshold 0.05": {"screening": {"threshold": 0.05}},
+        "half rounds": {"rounds": 2 * comparison.rounds, "screening": {"max_relaxations": max(1, per_round // 2)}},
+        "retrain at 70 %": {"retrain": {"fraction": 0.7}},
+    }
 
 
 # ---- the worlds
@@ -52,161 +145,119 @@ class World:
     """A closed world.
 
     Attributes:
-        name: of it.
         directory: as benchmarks/worlds.py writes it.
-        settings: of a campaign in it, without its size.
-        results: energy (eV/atom; None: it fails) and formula of each candidate, by the key of its crystal.
-        phases: reduced formulas of what is truly stable.
-        allowed: energy at or below which a crystal of such a formula is that phase, eV/atom.
+        settings: of a campaign in it.
+        results: energy (eV/atom; None: its relaxation fails) and formula of each candidate, by the key of its crystal.
+        allowed: for the formula of every truly stable phase the energy, eV/atom, at or below which a crystal is it.
     """
 
-    name: str
     directory: Path
     settings: dict[str, Any]
     results: dict[str, tuple[float | None, str]]
-    phases: frozenset[str]
     allowed: dict[str, float]
 
 
 @dataclass(frozen=True)
 class Known:
-    """An entry of a hull."""
+    """An entry of the true hull."""
 
     id: str
     reduced_formula: str
     energy_per_atom: float
-    theory: str = "world"
+    theory: str = "the world's"
 
 
-def load_world(name: str, directory: Path) -> World:
-    """Read a world and work out its truth.
+def load_world(name: str, directory: Path, elements: Sequence[str] | None = None) -> World:
+    """Read a world, or a corner of it, and work out its truth.
 
     Raises:
         SystemExit: it is not there.
     """
-    path = directory / name
+    path = (directory / name).absolute()
     try:
         about = json.loads((path / "world.json").read_text())
     except OSError:
         raise SystemExit(f"{path}: no world in it; make it with: python benchmarks/worlds.py {name}") from None
-    columns = pq.read_table(path / "results.parquet", columns=["key", "energy", "formula", "candidate"]).to_pylist()
-    results = {row["key"]: (row["energy"], row["formula"]) for row in columns if row["candidate"]}
-    finished = [row for row in columns if row["energy"] is not None]
-    if "threshold" in about:  # a limit in the place of a hull
-        limit = about["threshold"]
-        stable = {row["formula"] for row in finished if row["candidate"] and row["energy"] <= limit}
-        allowed = dict.fromkeys(stable, limit)
-    else:
-        hull = Hull(Known(row["key"], row["formula"], row["energy"]) for row in finished)
-        formulas = sorted({row["formula"] for row in finished if row["candidate"]})
-        lowest: dict[str, float] = {}
-        for row in finished:
-            lowest[row["formula"]] = min(row["energy"], lowest.get(row["formula"], np.inf))
-        formation = np.array([hull.formation_energy(Composition(f), lowest[f]) for f in formulas])
-        distance = formation - hull.energies(formulas)
-        stable = {f for f, d in zip(formulas, distance, strict=True) if d <= 5e-5}
-        allowed = {f: lowest[f] + SAME for f in stable}
-    return World(name, path, about["settings"], results, frozenset(stable), allowed)
+    settings = about["settings"] | ({"elements": list(elements)} if elements else {})
+    allowed_elements = set(settings["elements"])
+    rows = [
+        row
+        for row in pq.read_table(
+            path / "results.parquet", columns=["key", "energy", "formula", "candidate"]
+        ).to_pylist()
+        if allowed_elements.issuperset(element.symbol for element in Composition(row["formula"]))
+    ]
+    results = {row["key"]: (row["energy"], row["formula"]) for row in rows if row["candidate"]}
+    finished = [row for row in rows if row["energy"] is not None]
+    if "threshold" in about:  # its energies are distances from a hull already
+        stable = {
+            formula for energy, formula in results.values() if energy is not None and energy <= about["threshold"]
+        }
+        return World(path, settings, results, dict.fromkeys(stable, about["threshold"]))
+    hull = Hull(Known(row["key"], row["formula"], row["energy"]) for row in finished)
+    lowest: dict[str, float] = {}
+    for row in finished:
+        lowest[row["formula"]] = min(row["energy"], lowest.get(row["formula"], np.inf))
+    formulas = sorted({formula for energy, formula in results.values() if energy is not None})
+    formation = np.array([hull.formation_energy(Composition(formula), lowest[formula]) for formula in formulas])
+    stable_there = formation - hull.energies(formulas) <= STABLE_TOLERANCE
+    return World(
+        path, settings, results, {f: lowest[f] + SAME for f, yes in zip(formulas, stable_there, strict=True) if yes}
+    )
 
 
-# ---- the strategies
-
-
-def strategies(world: World, size: Size) -> dict[str, dict[str, Any]]:
-    """Settings of each strategy, beside those of the loop."""
-    return {
-        "random": {
-            "screening": {"threshold": 1e3, "ranking": {"rule": "random"}},
-            "network": {"members": 1, "epochs": 1},
-        },
-        "once": {"rounds": 1, "screening": {"max_relaxations": size.rounds * size.per_round}},
-        "loop": {},
-        "paper": {"structural": {"polymorphs": False}},
-        "no volumes": {"screening": {"volumes": 1}},
-        "one member": {"network": {"members": 1}},
-        "no SAPS": {"structural": {"saps": False}},
-        "bound": {"screening": {"ranking": {"rule": "bound", "weight": 1.0}}},
-        "thompson": {"screening": {"ranking": {"rule": "thompson", "weight": 1.0}}},
-        "diverse": {"screening": {"per_system": 6}},
-        "warm": {"network": {"warm_epochs": max(1, size.epochs // 3)}},
-        "short rounds": {
-            "rounds": 2 * size.rounds,
-            "screening": {"max_relaxations": max(1, size.per_round // 2)},
-        },
-    }
-
-
-@dataclass(frozen=True)
-class Size:
-    """How large a comparison is.
-
-    Attributes:
-        first: crystals of the first data, drawn at random.
-        rounds: of the loop.
-        per_round: relaxations of a round.
-        members: of the ensemble.
-        epochs: of a training.
-        hidden: widths of the networks.
-    """
-
-    first: int
-    rounds: int
-    per_round: int
-    members: int = 4
-    epochs: int = 40
-    hidden: tuple[int, int] = (32, 32)
-
-
-def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Nested settings with some changed."""
-    result = dict(base)
-    for key, value in changes.items():
-        result[key] = merged(result.get(key, {}), value) if isinstance(value, dict) else value
-    return result
-
-
-def campaign_of(world: World, size: Size, strategy: str, seed: int, directory: Path) -> dict[str, Any]:
-    """Campaign settings of a run; its first data are written beside."""
-    chance = random.Random(seed)
-    crystals = {structure_key(s): s for s in pool(world)}
-    finished = sorted(key for key in crystals if world.results[key][0] is not None)
-    first = chance.sample(finished, size.first)
-    directory.mkdir(parents=True)
-    seeds = directory / "first.json"
-    seeds.write_text(json.dumps([crystals[key].as_dict() for key in first]))
-    base = {
-        "name": "run",
-        "theory": {"name": "lookup", "table": str(world.directory / "results.parquet")},
-        "seeds": {"source": str(seeds)},
-        "structural": {"pool": str(world.directory / "candidates"), "polymorphs": True},
-        "network": {
-            "members": size.members,
-            "hidden": list(size.hidden),
-            "epochs": size.epochs,
-            "batch_size": 64,
-            "learning_rate": 3e-3,
-        },
-        "screening": {"threshold": 0.1, "volumes": 5, "max_relaxations": size.per_round},
-        "relaxations": {"per_firework": 1000},
-        "rounds": size.rounds,
-        "seed": seed,
-        "directory": str(directory / "campaign"),
-    }
-    of_world = {key: value for key, value in world.settings.items() if key != "theory"}
-    return merged(merged(of_world, base), strategies(world, size)[strategy])
-
-
-def pool(world: World) -> list[Structure]:
-    """The candidates as crystals."""
+def crystals_of(world: World) -> dict[str, Structure]:
+    """The candidates as crystals, by their keys."""
     parents = read_parents(world.directory / "candidates")
-    return [some.structure(parents[some.parent_id]) for some in read_shards(world.directory / "candidates")]
+    some = (
+        candidate.structure(parents[candidate.parent_id]) for candidate in read_shards(world.directory / "candidates")
+    )
+    return {key: crystal for crystal in some if (key := structure_key(crystal)) in world.results}
 
 
 # ---- a run
 
 
-def run(world: World, size: Size, strategy: str, seed: int, out: Path, port: int) -> Path:
-    """One campaign from its first data to its end; what it relaxed is written when it is over."""
+def campaign_of(world: World, comparison: Comparison, strategy: str, seed: int, directory: Path) -> dict[str, Any]:
+    """Campaign settings of a run; its first data are written into the directory."""
+    finished = {key: crystal for key, crystal in crystals_of(world).items() if world.results[key][0] is not None}
+    first = random.Random(seed).sample(sorted(finished), round(comparison.first * len(world.results)))
+    per_round = (int(comparison.budget * len(world.results)) - len(first)) // comparison.rounds
+    directory.mkdir(parents=True)
+    write_text(json.dumps([finished[key].as_dict() for key in first]), directory / "first.json")
+    loop = {
+        "name": "run",
+        "theory": {"name": "lookup", "table": str(world.directory / "results.parquet")},
+        "seeds": {"source": str(directory / "first.json")},
+        "structural": {"pool": str(world.directory / "candidates")},
+        "network": {
+            "members": comparison.members,
+            "hidden": comparison.hidden,
+            "epochs": comparison.epochs,
+            "batch_size": 64,
+            "learning_rate": 3e-3,
+        },
+        "screening": {"threshold": 0.1, "max_relaxations": per_round},
+        "relaxations": {"per_firework": 1000},
+        "rounds": comparison.rounds,
+        "seed": seed,
+        "directory": str(directory / "campaign"),
+    }
+    of_world = {key: value for key, value in world.settings.items() if key != "theory"}
+    return merged(of_world, loop, changes(comparison, per_round)[strategy])
+
+
+def merged(*settings: dict[str, Any]) -> dict[str, Any]:
+    """Nested settings, the later ones over the earlier ones."""
+    result: dict[str, Any] = {}
+    for some in settings:
+        for key, value in some.items():
+            result[key] = merged(result.get(key, {}), value) if isinstance(value, dict) else value
+    return result
+
+
+def run(comparison: Comparison, worlds: Path, strategy: str, seed: int, out: Path, port: int) -> dict[str, Any]:
+    """One campaign from its first data to its end; what came of it is kept."""
     from fireworks import LaunchPad
     from fireworks.core.rocket_launcher import rapidfire
 
@@ -214,119 +265,232 @@ def run(world: World, size: Size, strategy: str, seed: int, out: Path, port: int
     from workflows.settings import parse_settings
     from workflows.store import Store
 
-    path = out / f"{world.name} {strategy} {seed}.json".replace(" ", "-")
-    if path.exists():
-        return path
+    path = run_path(out, strategy, seed)
     began = time.perf_counter()
+    world = load_world(comparison.world, worlds, comparison.elements)
     work = out / "work" / path.stem
     shutil.rmtree(work, ignore_errors=True)
-    settings = parse_settings(campaign_of(world, size, strategy, seed, work), strategy)
+    settings = parse_settings(campaign_of(world, comparison, strategy, seed, work), strategy)
     name = f"discovery-{os.getpid()}"
     pad = LaunchPad(host="127.0.0.1", port=port, name=name, strm_lvl="CRITICAL")
     pad.reset("", require_password=False)
+    here = os.getcwd()
     try:
         pad.add_wf(start_workflow(settings))
-        here = os.getcwd()
-        (work / "launches").mkdir()
-        rapidfire(pad, m_dir=str(work / "launches"), strm_lvl="CRITICAL")
-        os.chdir(here)
-        record = {"strategy": strategy, "seed": seed, "size": vars(size), **outcome(Store(pad.db), world)}
+        rapidfire(pad, m_dir=str(work), strm_lvl="CRITICAL")
+        record = {"strategy": strategy, "seed": seed, **outcome(Store(pad.db), world)}
     finally:
+        os.chdir(here)
         pad.connection.drop_database(name)
     record["seconds"] = round(time.perf_counter() - began, 1)
     write_json(record, path)
     shutil.rmtree(work)
-    return path
+    return record
+
+
+def run_path(out: Path, strategy: str, seed: int) -> Path:
+    """Where a run is kept."""
+    words = "".join(letter if letter.isalnum() else " " for letter in strategy).split()
+    return out / f"{'-'.join(words)}-{seed}.json"
 
 
 def outcome(store: Any, world: World) -> dict[str, Any]:
     """What a campaign relaxed, round by round."""
     state = store.campaign("run")
     if state["state"] != "finished":
-        raise RuntimeError(f"the campaign has {state['state']}: {state.get('reason')}")
+        raise RuntimeError(f"the campaign is {state['state']}: {state.get('reason')}")
     rounds = []
     found: set[str] = set()
     for document in store.all_rounds("run"):
-        number = document["number"]
-        candidates = [c for c in store.round_candidates("run", number) if c["lineage"]["source"] != "element"]
-        hits = 0
-        for candidate in sorted(candidates, key=lambda c: c.get("predicted_distance") or 0.0):
-            formula = candidate["formula"]
-            if candidate["state"] != "relaxed" or formula not in world.phases or formula in found:
-                continue
-            entry = store.entry(candidate["entry"])
-            if entry["energy"] / entry["nsites"] <= world.allowed[formula]:
-                found.add(formula)
-                hits += 1
-        model = store.model(f"run/{number}") or {}
+        number, result = document["number"], document.get("result")
+        if result is None:
+            continue
+        # elements are given, not discovered
+        candidates = [some for some in store.round_candidates("run", number) if some["lineage"]["source"] != "element"]
+        before = len(found)
+        for candidate in candidates:
+            allowed = world.allowed.get(candidate["formula"])
+            if candidate["state"] == "relaxed" and allowed is not None:
+                entry = store.entry(candidate["entry"])
+                if entry["energy"] / entry["nsites"] <= allowed:
+                    found.add(candidate["formula"])
         rounds.append(
             {
-                "round": number,
                 "relaxed": len(candidates),
-                "failed": sum(c["state"] == "failed" for c in candidates),
-                "hits": hits,
-                "stable_then": document["result"]["stable"],
-                "hit_rate_then": document["result"]["hit_rate"],
-                "prediction_mae": document["result"]["prediction_mae"],
-                "test_mae": model.get("test_mae"),
-                "generated": document["counts"].get("generated"),
+                "failed": sum(some["state"] == "failed" for some in candidates),
+                "hits": len(found) - before,
+                "on_the_hull_then": result["stable"],
+                "prediction_mae": result["prediction_mae"],
+                "test_mae": (store.model(f"run/{number}") or {}).get("test_mae"),
+                "screened": document["counts"].get("screened"),
                 "near": document["counts"].get("near_hull"),
             }
         )
-    return {"rounds": rounds, "phases": len(world.phases), "found": len(found), "candidates": len(world.results)}
+    return {"rounds": rounds, "found": len(found), "phases": len(world.allowed), "candidates": len(world.results)}
+
+
+def compare(comparison: Comparison, worlds: Path, out: Path, workers: int) -> list[dict[str, Any]]:
+    """All runs of a comparison; those that are kept are not run again."""
+    from workflows.embedded import EmbeddedDatabase
+
+    out.mkdir(parents=True, exist_ok=True)
+    _same_comparison(comparison, out)
+    jobs = [(strategy, seed) for seed in range(comparison.seeds) for strategy in comparison.strategies]
+    todo = [job for job in jobs if not run_path(out, *job).exists()]
+    if todo:
+        with socket.socket() as probe:
+            probe.bind((EmbeddedDatabase.host, 0))
+            port = probe.getsockname()[1]
+        server = EmbeddedDatabase(out / "database", port)
+        server.start()
+        try:
+            with ProcessPoolExecutor(workers) as processes:
+                running = [processes.submit(run, comparison, worlds, *job, out, port) for job in todo]
+                for number, future in enumerate(as_completed(running), start=1):
+                    print(f"[{number} of {len(todo)}] {_line(future.result())}", flush=True)
+        finally:
+            server.stop()
+    return [json.loads(run_path(out, *job).read_text()) for job in jobs]
+
+
+def _same_comparison(comparison: Comparison, out: Path) -> None:
+    """Runs of different sizes must not meet in one table."""
+    what = {key: value for key, value in asdict(comparison).items() if key not in ("strategies", "seeds")}
+    path = out / "comparison.json"
+    if path.exists() and json.loads(path.read_text()) != json.loads(json.dumps(what)):
+        raise SystemExit(f"{out}: holds runs of another comparison: name another directory with --out")
+    write_json(what, path)
+
+
+def _line(record: dict[str, Any]) -> str:
+    rounds = record["rounds"]
+    hits = " ".join(f"{some['hits']}/{some['relaxed']}" for some in rounds)
+    found = f"{record['found']} of {record['phases']}"
+    return f"{record['strategy']}, seed {record['seed']}: {found}; {hits}; {record['seconds']:.0f} s"
+
+
+# ---- tables and plot
+
+
+def report(comparison: Comparison, records: list[dict[str, Any]], out: Path) -> str:
+    """Tables as Markdown; the plot beside them."""
+    by_strategy = {name: [r for r in records if r["strategy"] == name] for name in comparison.strategies}
+    some = records[0]
+    n, phases = some["candidates"], some["phases"]
+    lines = [
+        f"### {comparison.title}",
+        "",
+        f"{n:,} candidates, {phases} of them truly stable ({phases / n:.1%}); {comparison.first:.0%} at random first, "
+        f"{comparison.budget:.0%} relaxed in all; {comparison.members} members of {comparison.hidden}, "
+        f"{comparison.epochs} epochs; {comparison.seeds} seeds.",
+        "",
+        "| strategy | found after half | found in the end | relaxed | last round, hits | on the hull then | "
+        "error of the last round, meV/atom | s a run |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, runs in by_strategy.items():
+        last = [r["rounds"][-1] for r in runs]
+        cells = [
+            _mean([100 * found_after(r, comparison.budget / 2) / phases for r in runs], " %"),
+            _mean([100 * r["found"] / phases for r in runs], " %"),
+            _mean([100 * sum(x["relaxed"] for x in r["rounds"]) / n for r in runs], " %", 1),
+            _mean([100 * x["hits"] / max(1, x["relaxed"]) for x in last], " %", 1),
+            _mean([100 * x["on_the_hull_then"] / max(1, x["relaxed"]) for x in last], " %", 1),
+            _mean([1000 * x["prediction_mae"] for x in last if x["prediction_mae"] is not None], ""),
+            _mean([r["seconds"] for r in runs], ""),
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    lines += ["", "True hits of each round, and the error of its predictions, meV/atom:", ""]
+    lines += ["| strategy | " + " | ".join(f"{i}" for i in range(comparison.rounds + 1)) + " |"]
+    lines += ["|---" * (comparison.rounds + 2) + "|"]
+    for name, runs in by_strategy.items():
+        if any(len(r["rounds"]) != comparison.rounds + 1 for r in runs):
+            continue
+        cells = []
+        for number in range(comparison.rounds + 1):
+            those = [r["rounds"][number] for r in runs]
+            hits = 100 * fmean(x["hits"] / max(1, x["relaxed"]) for x in those)
+            errors = [1000 * x["prediction_mae"] for x in those if x["prediction_mae"] is not None]
+            cells.append(f"{hits:.1f} %" + (f", {fmean(errors):.0f}" if errors else ""))
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    if "random" in by_strategy and "loop" in by_strategy:
+        lines += ["", _against_random(by_strategy, phases)]
+    text = "\n".join(lines) + "\n"
+    write_text(text, out / "discovery.md")
+    _plot(comparison, by_strategy, out / "discovery.svg")
+    return text
+
+
+def _against_random(by_strategy: dict[str, list[dict[str, Any]]], phases: int) -> str:
+    rate = fmean(
+        sum(x["hits"] for x in r["rounds"]) / sum(x["relaxed"] for x in r["rounds"]) for r in by_strategy["random"]
+    )
+    last = fmean(r["rounds"][-1]["hits"] / max(1, r["rounds"][-1]["relaxed"]) for r in by_strategy["loop"])
+    best = fmean(max(x["hits"] / max(1, x["relaxed"]) for x in r["rounds"]) for r in by_strategy["loop"])
+    found = [fmean(r["found"] for r in by_strategy[name]) for name in ("random", "loop")]
+    return (
+        f"Random choice hits at {rate:.1%}. The loop's last round at {last:.1%} ({last / rate:.1f} times that), its "
+        f"best at {best:.1%} ({best / rate:.1f} times); in all it finds {found[1]:.1f} phases against {found[0]:.1f} "
+        f"({found[1] / found[0]:.1f} times), of {phases}."
+    )
+
+
+def found_after(record: dict[str, Any], share: float) -> float:
+    """Phases found when so many of the candidates are relaxed; between the ends of rounds on a straight line."""
+    relaxed = np.cumsum([0, *(some["relaxed"] for some in record["rounds"])])
+    hits = np.cumsum([0, *(some["hits"] for some in record["rounds"])])
+    return float(np.interp(share * record["candidates"], relaxed, hits))
+
+
+def _mean(values: Sequence[float], unit: str, digits: int = 0) -> str:
+    if not values:
+        return "–"
+    spread = f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{fmean(values):.{digits}f}{spread}{unit}"
+
+
+def _plot(comparison: Comparison, by_strategy: dict[str, list[dict[str, Any]]], path: Path) -> None:
+    """Share of the stable phases found against the share of candidates relaxed."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 5), layout="constrained")
+    axes = figure.subplots()
+    shares = np.linspace(0, comparison.budget, 60)
+    for number, (name, runs) in enumerate(by_strategy.items()):
+        curves = np.array([[100 * found_after(r, share) / r["phases"] for share in shares] for r in runs])
+        colour, style = f"C{number % 10}", "-" if number < 10 else "--"
+        axes.plot(100 * shares, curves.mean(axis=0), style, color=colour, label=name)
+        axes.fill_between(100 * shares, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=0.12, linewidth=0)
+    axes.set(xlabel="candidates relaxed, %", ylabel="truly stable phases found, %", title=comparison.title)
+    axes.set(xlim=(0, 100 * comparison.budget), ylim=(0, 100))
+    axes.legend(fontsize=8)
+    figure.savefig(path)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--world", default="alloys")
-    parser.add_argument("--worlds", type=Path, default=WORLDS)
-    parser.add_argument("--strategies", default="random,once,loop,paper")
-    parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--first", type=float, default=0.02)
-    parser.add_argument("--budget", type=float, default=0.2)
-    parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--members", type=int, default=4)
-    parser.add_argument("--epochs", type=int, default=40)
-    parser.add_argument("--hidden", default="32,32")
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("worlds", nargs="*", help=f"of: {', '.join(FULL)}; by default alloys and perovskites")
+    parser.add_argument("--short", action="store_true")
+    parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("--strategies", help=f"separated by commas, of: {', '.join(changes(FULL['alloys'], 1))}")
+    parser.add_argument("--seeds", type=int)
+    parser.add_argument("--directory", type=Path, default=WORLDS, help="of the worlds")
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--out", type=Path, default=Path("discovery"))
     options = parser.parse_args()
-    world = load_world(options.world, options.worlds)
-    n = len(world.results)
-    first = round(options.first * n)
-    per_round = (int(options.budget * n) - first) // options.rounds
-    size = Size(
-        first, options.rounds, per_round, options.members, options.epochs, tuple(map(int, options.hidden.split(",")))
-    )
-    print(f"{world.name}: {n} candidates, {len(world.phases)} stable phases; {size}", flush=True)
-    options.out.mkdir(parents=True, exist_ok=True)
-    jobs = [(strategy, seed) for seed in range(options.seeds) for strategy in options.strategies.split(",")]
-    from workflows.embedded import EmbeddedDatabase
-
-    with socket.socket() as probe:
-        probe.bind((EmbeddedDatabase.host, 0))
-        port = probe.getsockname()[1]
-    server = EmbeddedDatabase(options.out / "database", port)
-    server.start()
-    try:
-        with ProcessPoolExecutor(options.workers) as processes:
-            futures = [
-                processes.submit(run, world, size, strategy, seed, options.out.absolute(), port)
-                for strategy, seed in jobs
-            ]
-            for future in as_completed(futures):
-                record = json.loads(future.result().read_text())
-                print(
-                    f"{record['strategy']:14s} seed {record['seed']}: {record['found']}/{record['phases']} after "
-                    f"{sum(r['relaxed'] for r in record['rounds'])}  hits "
-                    + " ".join(f"{r['hits']}/{r['relaxed']}" for r in record["rounds"])
-                    + "  mae "
-                    + " ".join(f"{1000 * (r['prediction_mae'] or 0):.0f}" for r in record["rounds"])
-                    + f"  {record['seconds']:.0f} s",
-                    flush=True,
-                )
-    finally:
-        server.stop()
+    known = tuple(changes(FULL["alloys"], 1))
+    if unknown := [name for name in options.worlds if name not in FULL]:
+        raise SystemExit(f"there is no world {unknown[0]!r}: choose among {', '.join(FULL)}")
+    comparisons = [SHORT] if options.short else [SMOKE] if options.smoke else []
+    comparisons = comparisons or [FULL[name] for name in options.worlds or ("alloys", "perovskites")]
+    for comparison in comparisons:
+        names = tuple(options.strategies.split(",")) if options.strategies else comparison.strategies or known
+        if unknown := [name for name in names if name not in known]:
+            raise SystemExit(f"--strategies: there is no {unknown[0]!r}: choose among {', '.join(known)}")
+        comparison = replace(comparison, strategies=names, seeds=options.seeds or comparison.seeds)
+        out = (options.out / comparison.title.replace(", ", "-").replace(" ", "-")).absolute()
+        records = compare(comparison, options.directory, out, options.workers)
+        print(f"\n{report(comparison, records, out)}\n{out / 'discovery.md'}, {out / 'discovery.svg'}")
 
 
 if __name__ == "__main__":

@@ -103,16 +103,15 @@ def _add(
         **(relaxation.parameters or {}),
         **relaxation.details,
     }
-    initial = None
-    if relaxation.initial_energy is not None and not restart and not ended.pre_relaxed:
-        initial = {"structure": candidate["structure"], "energy": relaxation.initial_energy}
+    # the first energy is the candidate's own only if the relaxation began from it
+    own = None if restart or ended.pre_relaxed else relaxation.initial_energy
     store.add_entry(
         entry,
         candidate["campaign"],
         recheck_of=candidate.get("recheck_of"),
         prediction=candidate["prediction"],
         calculation=calculation,
-        initial=initial,
+        initial={"structure": candidate["structure"], "energy": own},
         change=asdict(changed(start, relaxation.structure)),
     )
     store.end_candidate(candidate["_id"], "relaxed", entry=entry.id, directory=ended.directory)

@@ -69,7 +69,7 @@ class Structural(Strict):
     min_contact: float = Field(0.75, ge=0, description="shortest distance over the sum of covalent radii at least")
     parents_within: float = Field(0.1, ge=0, description="entries this near the hull are parents too, eV/atom")
     polymorphs: bool = Field(
-        False,
+        True,
         description="also propose other crystals of compositions that were computed here; false: a composition with an "
         "entry is known, as in GNoME. Those of imported entries are known in any case",
     )
@@ -179,6 +179,11 @@ class Network(Strict):
     learning_rate: float = Field(5.55e-4, gt=0)
     volume_jitter: float = Field(
         0.0, ge=0, lt=1, description="also show crystals at volumes this far off, with the energy of their own"
+    )
+    starts: Literal["relaxed", "own", "none"] = Field(
+        "relaxed",
+        description="crystals as they were before their relaxation are learnt from too, with the energy that they "
+        "relax to (relaxed), or with that which they had (own); none: they are left out, as in GNoME",
     )
     warm_epochs: int | None = Field(
         None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -93,20 +94,25 @@ def test_stability_and_the_list_of_stable_phases(store: Store) -> None:
     assert [d["_id"] for d in store.phases("c", 1e-4)] == ["a"]
 
 
-def test_training_data_hold_the_start_of_a_relaxation_with_its_own_energy(store: Store) -> None:
+def test_training_data_hold_the_start_of_a_relaxation(store: Store) -> None:
     """8 atoms at -48 eV: a start at -40 eV lies 1 eV/atom above; one at 0 eV is too far to be learnt from."""
-    for key, start in (("a", -40.0), ("b", 0.0), ("none", None)):
-        initial = None if start is None else {"structure": SALT.as_dict(), "energy": start}
-        store.add_entry(entry(key), "c", initial=initial)
+    for key, own in (("a", -40.0), ("b", 0.0), ("c", None)):
+        store.add_entry(entry(key), "c", initial={"structure": SALT.as_dict(), "energy": own})
+    store.add_entry(entry("imported"), "c")
     store.add_entry(entry("not on a hull yet"), "c")
-    store.set_stability(
-        "theory-1", {key: HullPoint(-3.0, 0.0, -0.1, {"a": 1.0}) for key in ("a", "b", "none")}, now(), 3
-    )
-    data = store.training_data("theory-1", ["Mg", "O"], now())
-    assert [(key, energy) for key, _, energy in data] == [
-        ("a", -3.0), ("a:initial", -2.0), ("b", -3.0), ("none", -3.0)
-    ]  # fmt: skip
-    assert store.training_data("theory-1", ["Mg", "O"], now() - timedelta(hours=1)) == []
+    drawn = replace(entry("random"), lineage=Lineage("random"))
+    store.add_entry(drawn, "c", initial={"structure": SALT.as_dict(), "energy": -40.0})
+    keys = ("a", "b", "c", "imported", "random")
+    store.set_stability("theory-1", {key: HullPoint(-3.0, 0.0, -0.1, {"a": 1.0}) for key in keys}, now(), 3)
+    ends = [(key, -3.0) for key in keys]
+    for starts, expected in (
+        ("none", []),
+        ("own", [("a:initial", -2.0)]),
+        ("relaxed", [("a:initial", -3.0), ("c:initial", -3.0)]),
+    ):
+        data = store.training_data("theory-1", ["Mg", "O"], now(), starts)
+        assert sorted((key, energy) for key, _, energy in data) == sorted([*ends, *expected])
+    assert store.training_data("theory-1", ["Mg", "O"], now() - timedelta(hours=1), "own") == []
 
 
 # ---- candidates

@@ -44,7 +44,7 @@ def training_set(store: Store, settings: CampaignSettings, number: int, network:
     theory = store.campaign(settings.name)["theory"]
     path.parent.mkdir(parents=True, exist_ok=True)
     if network == STRUCTURE:
-        data = store.training_data(theory, settings.elements, closed)
+        data = store.training_data(theory, settings.elements, closed, settings.network.starts)
         dataset: Any = TrainingSet.build([s for _, s, _ in data], [e for _, _, e in data], [key for key, _, _ in data])
     else:
         labels = store.composition_labels(

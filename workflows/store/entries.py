@@ -190,13 +190,22 @@ class Entries:
             raise StoreError(f"{len(missing)} entries are not in database '{self.database.name}': {missing[0]}, …")
         return found
 
-    def training_data(self, theory: str, elements: Some[str], until: datetime) -> list[tuple[str, Structure, float]]:
+    def training_data(
+        self, theory: str, elements: Some[str], until: datetime, starts: str
+    ) -> list[tuple[str, Structure, float]]:
         """What networks learn from: key, crystal, formation energy (eV/atom).
 
         Every entry that was written up to a moment and placed on a hull, as it is relaxed; and, under `KEY:initial`,
-        the crystal that its relaxation began from with the energy that it had there. Candidates are judged before they
-        are relaxed: networks that have seen relaxed crystals alone take a bad geometry for a good one (measured on
-        Li-Mg-Al-O: 3 eV/atom too low). Starts more than MAX_INITIAL above their end are left out.
+        the crystal that its relaxation began from. Candidates are judged before they are relaxed: networks that have
+        seen relaxed crystals alone take a bad geometry for a good one (measured on Li-Mg-Al-O: 3 eV/atom too low).
+
+        Args:
+            theory: key.
+            elements: of the entries.
+            until: moment.
+            starts: what a start is said to have: "relaxed", the energy that it relaxes to, so that the networks foresee
+                the relaxation; "own", the energy before it; "none": starts are left out. So are, in any case, random
+                crystals, which no network is asked about, and starts more than MAX_INITIAL above their end.
         """
         query = {**within(theory, elements), "created": {"$lte": until}, "stability": {"$ne": None}}
         query["structure"] = {"$ne": None}
@@ -204,11 +213,15 @@ class Entries:
         for document in sorted(self.entries.find(query), key=lambda document: document["_id"]):
             energy = float(document["stability"]["formation_energy"])
             rows.append((document["_id"], Structure.from_dict(document["structure"]), energy))
-            if initial := document.get("initial"):
-                above = (initial["energy"] - document["energy"]) / document["nsites"]
-                if above <= MAX_INITIAL:
-                    crystal = Structure.from_dict(initial["structure"])
-                    rows.append((f"{document['_id']}:initial", crystal, energy + above))
+            initial = document.get("initial")
+            if initial is None or starts == "none" or (document.get("lineage") or {}).get("source") == "random":
+                continue
+            own = initial["energy"]
+            above = (own - document["energy"]) / document["nsites"] if own is not None else None
+            if (above is None and starts == "own") or (above is not None and above > MAX_INITIAL):
+                continue
+            said = energy + (above or 0.0) if starts == "own" else energy
+            rows.append((f"{document['_id']}:initial", Structure.from_dict(initial["structure"]), said))
         return rows
 
     def composition_labels(
