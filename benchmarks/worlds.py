@@ -67,7 +67,7 @@ SUBSTITUTED: dict[str, dict[str, Any]] = {
         "elements": ["K", "Ca", "Mg", "F"],
         "theory": {"name": "forcefield", "fmax": 0.1, "max_steps": 100},
         "seeds": {"references": 2, "max_sites": 12},
-        "structural": {"max_sites": 12, "max_elements": 3, "threshold": 1e-3, "limit": 1500, "order": "random"},
+        "structural": {"max_sites": 12, "max_elements": 3, "threshold": 1e-6, "limit": 800, "order": "random"},
     },
 }
 
