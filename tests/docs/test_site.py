@@ -144,10 +144,16 @@ def test_every_setting_says_what_it_means() -> None:
         for kind in kinds
         for name, field in kind.model_fields.items()
         # what holds settings says it in the description of its class, the name of a theory in that of the theory
-        if not field.description and inner(field.annotation) is None and not (name == "name" and "Theory" in str(kind))
+        if not meaning(kind, name) and inner(field.annotation) is None and not (name == "name" and "Theory" in str(kind))
     ]
     assert not silent
     assert not [kind.__name__ for kind in kinds if not kind.__doc__]
+
+
+def meaning(kind: type[BaseModel], name: str) -> str:
+    """Description of a setting, there or in the class whose default it changes."""
+    above = [base.model_fields for base in kind.__mro__ if issubclass(base, BaseModel)]
+    return next((fields[name].description or "" for fields in above if name in fields and fields[name].description), "")
 
 
 def inner(annotation: Any) -> type[BaseModel] | None:
