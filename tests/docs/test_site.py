@@ -144,7 +144,9 @@ def test_every_setting_says_what_it_means() -> None:
         for kind in kinds
         for name, field in kind.model_fields.items()
         # what holds settings says it in the description of its class, the name of a theory in that of the theory
-        if not meaning(kind, name) and inner(field.annotation) is None and not (name == "name" and "Theory" in str(kind))
+        if not meaning(kind, name)
+        and inner(field.annotation) is None
+        and not (name == "name" and "Theory" in str(kind))
     ]
     assert not silent
     assert not [kind.__name__ for kind in kinds if not kind.__doc__]
