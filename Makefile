@@ -1,7 +1,7 @@
 # Two commands do everything on a fresh machine with Python 3.11:
 #   make demo    a real discovery campaign in minutes
 #   make test    the test suite
-.PHONY: demo test setup lint gpaw clean help
+.PHONY: demo test setup lint docs gpaw clean help
 
 PYTHON ?= python3.11
 TESTS_AT_ONCE ?= 2
@@ -13,6 +13,7 @@ help:
 	@echo "make demo    set up, then run a real discovery campaign (embedded database, machine-learned potential)"
 	@echo "make test    set up, then run the test suite"
 	@echo "make lint    ruff and mypy"
+	@echo "make docs    the documentation as a site, docs/_build/html/index.html"
 	@echo "make gpaw    add GPAW, open DFT (wants libxc and BLAS)"
 	@echo "make clean   remove the virtual environment"
 
@@ -26,7 +27,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "== installing torch"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
 	@echo "== installing gnome-torch and what it stands on"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[embedded,chgnet,mp,optimade,serve,report,dev]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[embedded,chgnet,mp,optimade,serve,report,docs,dev]"
 	@$(BIN)/python -m pip check
 	@touch $@
 
@@ -43,6 +44,11 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# what is wrong with a page is an error; `make test` builds the site too
+docs: setup
+	@$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --nitpicky docs docs/_build/html
+	@echo "the site: docs/_build/html/index.html"
 
 # open DFT; wants Debian's libxc-dev and libopenblas-dev, or your system's libxc and BLAS
 gpaw: setup

@@ -39,7 +39,7 @@ class Seeds(Strict):
     """The campaign's first data."""
 
     source: str = Field("prototypes", description="'prototypes', or the path of a file of structures")
-    max_sites: int = Field(16, ge=1)
+    max_sites: int = Field(16, ge=1, description="atoms in the cell at most")
     limit: int = Field(150, ge=0, description="decorated prototypes at most; elemental crystals come on top")
     max_elements: int = Field(5, ge=2, description="2: only binary compounds are known, the rest is to be found")
     polymorphs: int = Field(3, ge=1, description="decorated prototypes of one composition at most")
@@ -63,9 +63,9 @@ class Structural(Strict):
     saps: bool = Field(True, description="also replace an ion on some of its sites only")
     split_sites: int = Field(12, ge=0, le=20, description="an ion on more sites than this changes by whole orbits only")
     choices: int = Field(64, ge=0, description="choices of sites per ion at most, the most symmetric ones first")
-    max_sites: int = Field(20, ge=2, le=200)
-    max_elements: int = Field(5, ge=1)
-    charge_balance: bool = False
+    max_sites: int = Field(20, ge=2, le=200, description="atoms in the cell at most")
+    max_elements: int = Field(5, ge=1, description="different elements at most")
+    charge_balance: bool = Field(False, description="refuse what common oxidation states cannot balance")
     min_contact: float = Field(0.75, ge=0, description="shortest distance over the sum of covalent radii at least")
     parents_within: float = Field(0.1, ge=0, description="entries this near the hull are parents too, eV/atom")
     polymorphs: bool = Field(
@@ -138,8 +138,8 @@ class Compositional(Strict):
 
     max_amount: int = Field(8, ge=1, description="largest stoichiometric number")
     max_atoms: int = Field(20, ge=2, description="atoms in the reduced formula at most")
-    min_elements: int = Field(2, ge=2)
-    max_elements: int = Field(3, ge=2)
+    min_elements: int = Field(2, ge=2, description="different elements at least")
+    max_elements: int = Field(3, ge=2, description="different elements at most")
     between: int = Field(2, ge=0, le=2, description="elements that may sit between two oxidation states; 0: strict")
     threshold: float = Field(0.05, description="predicted distance to the hull at most, eV/atom")
     max_compositions: int = Field(100, ge=1, description="compositions searched per round at most")
@@ -160,23 +160,23 @@ class Compositional(Strict):
 class CompositionNetworkSettings(Strict):
     """The ensemble of composition networks."""
 
-    members: int = Field(10, ge=1, le=100)
-    hidden: tuple[int, ...] = Field((256, 256), min_length=2)
+    members: int = Field(10, ge=1, le=100, description="networks in the ensemble, each from a seed of its own")
+    hidden: tuple[int, ...] = Field((256, 256), min_length=2, description="widths of the layers of every MLP")
     edges: bool = Field(False, description="join every pair of elements, as the paper; four times slower")
-    epochs: int = Field(60, ge=1)
-    batch_size: int = Field(512, ge=1)
-    learning_rate: float = Field(3e-3, gt=0)
+    epochs: int = Field(60, ge=1, description="passes over the data")
+    batch_size: int = Field(512, ge=1, description="compositions in a step")
+    learning_rate: float = Field(3e-3, gt=0, description="of Adam at its highest; it falls linearly to 0")
     warm_up: float = Field(0.05, ge=0, le=0.9, description="share of the steps over which the rate first rises")
 
 
 class Network(Strict):
     """The ensemble of structure networks."""
 
-    members: int = Field(10, ge=1, le=100)
-    hidden: tuple[int, ...] = Field((256, 256), min_length=2)
-    epochs: int = Field(1000, ge=1)
-    batch_size: int = Field(256, ge=1)
-    learning_rate: float = Field(5.55e-4, gt=0)
+    members: int = Field(10, ge=1, le=100, description="networks in the ensemble, each from a seed of its own")
+    hidden: tuple[int, ...] = Field((256, 256), min_length=2, description="widths of the layers of every MLP")
+    epochs: int = Field(1000, ge=1, description="passes over the data")
+    batch_size: int = Field(256, ge=1, description="crystals in a step")
+    learning_rate: float = Field(5.55e-4, gt=0, description="of Adam at the first step; it falls linearly to 0")
     volume_jitter: float = Field(
         0.0, ge=0, lt=1, description="also show crystals at volumes this far off, with the energy of their own"
     )
@@ -229,7 +229,7 @@ class Screening(Strict):
 class Recheck(Strict):
     """A second opinion: stable phases and what they stand against, relaxed again at another theory, on its own hull."""
 
-    theory: TheorySettings
+    theory: TheorySettings = Field(description="of the second opinion; another than the campaign's")
     distance: float = Field(0.0, ge=0, description="also phases found this near the hull, eV/atom")
 
 
@@ -254,8 +254,8 @@ class Policy(Strict):
     """Elements that are refused."""
 
     radioactive: bool = Field(False, description="allow elements without a stable isotope")
-    noble_gases: bool = False
-    exclude: tuple[str, ...] = ()
+    noble_gases: bool = Field(False, description="allow He, Ne, Ar, Kr, Xe, Rn")
+    exclude: tuple[str, ...] = Field((), description="further elements that are refused")
     systems: tuple[str, ...] = Field((), description="chemical systems to stay within, such as Li-Fe-O; empty: all")
 
     @field_validator("systems")
@@ -271,23 +271,30 @@ class Policy(Strict):
 class CampaignSettings(Strict):
     """Everything a campaign is, apart from the database it lives in and the machines it runs on."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
-    elements: tuple[str, ...] = Field(min_length=1)
-    theory: TheorySettings = ForcefieldTheory()
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$",
+        description="of the campaign: letters, digits, '.', '_', '-'; one of a kind in a database",
+    )
+    elements: tuple[str, ...] = Field(min_length=1, description="that its crystals are made of, two at least")
+    theory: TheorySettings = Field(
+        ForcefieldTheory(), description="that crystals are relaxed at; its `name` says which"
+    )
     prerelax: TheorySettings | None = Field(
         None, description="a cheap theory that crystals go through before the theory; empty: none"
     )
     recheck: Recheck | None = Field(None, description="relax stable phases again at another theory; empty: do not")
     relaxations: Relaxations = Relaxations()
     seeds: Seeds = Seeds()
-    pipelines: tuple[Literal["structural", "compositional"], ...] = Field(("structural",), min_length=1)
+    pipelines: tuple[Literal["structural", "compositional"], ...] = Field(
+        ("structural",), min_length=1, description="where candidates come from; both may run in every round"
+    )
     structural: Structural = Structural()
     compositional: Compositional = Compositional()
     policy: Policy = Policy()
     network: Network = Network()
     composition_network: CompositionNetworkSettings = CompositionNetworkSettings()
     screening: Screening = Screening()
-    rounds: int = Field(6, ge=1)
+    rounds: int = Field(6, ge=1, description="of proposing and relaxing, after the first data")
     retrain: Retrain = Retrain()
     directory: str | None = Field(None, description="shards and models; on a cluster a shared file system")
     seed: int = Field(0, ge=0, description="of the networks' initial weights and batches, and of samples")

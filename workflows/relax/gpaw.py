@@ -28,9 +28,9 @@ class GpawTheory(TheoryBase):
     kpoint_density: float = Field(3.0, gt=0, description="points per 1/angstrom, gamma-centred")
     smearing: float = Field(0.05, gt=0, description="Fermi-Dirac width, eV")
     fmax: float = Field(0.05, gt=0, le=0.5, description="largest force left, eV/angstrom")
-    max_steps: int = Field(100, ge=2)
+    max_steps: int = Field(100, ge=2, description="ionic steps at most")
     release: str = Field("gpaw-26 pbe-24", description="of program and setups: another one is another theory")
-    corrections: Literal["none", "MP2020"] = "none"
+    corrections: Literal["none", "MP2020"] = Field("none", description="those its energies still need before a hull")
 
     @property
     def supported(self) -> frozenset[str]:

@@ -34,7 +34,7 @@ class LookupTheory(TheoryBase):
     table: str = Field(description="Parquet file of the results; on a cluster on a shared file system")
     by: Literal["structure", "formula"] = Field("structure", description="what a crystal is looked up by")
     elements: tuple[str, ...] = Field((), description="that the table knows; empty: whatever is in it")
-    corrections: Literal["none", "MP2020"] = "none"
+    corrections: Literal["none", "MP2020"] = Field("none", description="those its energies still need before a hull")
     cost_s: float = Field(
         0.0, ge=0, description="what each call is charged with, seconds; written down, not waited for"
     )

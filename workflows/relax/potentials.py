@@ -45,7 +45,7 @@ class ForcefieldTheory(TheoryBase):
     name: Literal["forcefield"] = "forcefield"
     model: str = Field("7net-0", description="7net-0, 7net-l3i5, chgnet; or one of atomate2, such as MACE_MP_0")
     fmax: float = Field(0.05, gt=0, le=0.5, description="largest force left, eV/angstrom")
-    max_steps: int = Field(500, ge=2)
+    max_steps: int = Field(500, ge=2, description="ionic steps at most")
     corrections: Scheme | None = Field(None, description="of a force field of atomate2: those its energies still need")
     calculator: dict[str, Any] = Field({}, description="of a force field of atomate2: arguments of its calculator")
     version: str = Field("", description="of a force field of atomate2 and its weights: another one is another theory")
@@ -75,7 +75,7 @@ class EmtTheory(TheoryBase):
     name: Literal["emt"] = "emt"
     at_once = True
     fmax: float = Field(0.02, gt=0, le=0.5, description="largest force left, eV/angstrom")
-    max_steps: int = Field(300, ge=2)
+    max_steps: int = Field(300, ge=2, description="ionic steps at most")
 
     @property
     def supported(self) -> frozenset[str]:
@@ -92,7 +92,7 @@ class AseTheory(TheoryBase):
     corrections: Scheme = Field(description="those its energies still need before a hull")
     elements: tuple[str, ...] = Field(min_length=1, description="that it can compute")
     fmax: float = Field(0.05, gt=0, le=0.5, description="largest force left, eV/angstrom")
-    max_steps: int = Field(500, ge=2)
+    max_steps: int = Field(500, ge=2, description="ionic steps at most")
     operational = frozenset({"elements"})
     at_once = True
 
