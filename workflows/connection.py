@@ -11,7 +11,8 @@ from fireworks import LaunchPad
 from fireworks.fw_config import LAUNCHPAD_LOC
 from pymongo.errors import ConfigurationError, InvalidURI
 
-from workflows.store import StoreError
+from workflows.launch import prepare_launchpad
+from workflows.store import Store, StoreError, check_server
 
 URI_VARIABLE = "GNOME_MONGODB_URI"
 NAME_VARIABLE = "GNOME_MONGODB_NAME"
@@ -73,3 +74,13 @@ def connect() -> LaunchPad:
     except (InvalidURI, ConfigurationError, ValueError, TypeError) as error:
         where = URI_VARIABLE if os.environ.get(URI_VARIABLE) else (LAUNCHPAD_LOC or "default connection")
         raise StoreError(f"{where}: {' '.join(str(error).split())}") from None
+
+
+def open_database() -> tuple[LaunchPad, Store]:
+    """The LaunchPad in force, checked, with FireWorks' own indexes and ours."""
+    launchpad = connect()
+    check_server(launchpad.db)
+    prepare_launchpad(launchpad)
+    store = Store(launchpad.db)
+    store.prepare()
+    return launchpad, store

@@ -126,7 +126,7 @@ def import_optimade(
 @app.command("list", epilog="Example: gnome data list")
 def data_list() -> None:
     """Theories of the database, with the number of entries from each source."""
-    from workflows.cli import open_database
+    from workflows.connection import open_database
 
     _, store = open_database()
     rows = store.theories()
@@ -141,7 +141,7 @@ def _import(source: Source, theory: str, corrections: Corrections, compatible: b
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from gnome_torch.data.outside import SourceError
-    from workflows.cli import open_database
+    from workflows.connection import open_database
     from workflows.imports import Imported, import_source
 
     _, store = open_database()

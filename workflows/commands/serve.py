@@ -24,7 +24,7 @@ def serve(
 
     Any OPTIMADE client can ask: pymatgen's OptimadeRester, `optimade-get`, `gnome data import optimade`.
     """
-    from workflows.cli import open_database
+    from workflows.connection import open_database
     from workflows.serving.running import serve as run
 
     _, store = open_database()

@@ -1,9 +1,8 @@
-"""`gnome generate`: candidates without a campaign, from files to files."""
+"""`gnome generate structural`: substitution in known crystals."""
 
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workflows.cli_random import generate_random
+from workflows.commands.elements import policy
 
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
     from rich.console import Console
@@ -24,23 +23,14 @@ if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at o
 LIBRARY = "prototypes"
 NAMED = 20  # unsuitable parents named on the terminal; all are in summary.json
 
-app = typer.Typer(help="Generate candidates into files, without a campaign.", no_args_is_help=True)
-
 
 class Order(StrEnum):
     PROBABLE = "probable"
     RANDOM = "random"
 
 
-@app.callback()
-def _generate() -> None:
-    """Generate candidates into files, without a campaign."""
 
 
-@app.command(
-    "structural",
-    epilog="Example: gnome generate structural --parents prototypes --elements Li,Na,Mg,O,F --out candidates",
-)
 def structural(
     parents: Annotated[
         list[str],
@@ -91,7 +81,7 @@ def structural(
     from gnome_torch.candidates.substitution import SubstitutionRules
     from gnome_torch.data.files import read_formulas
 
-    policy = _policy(
+    chosen = policy(
         elements,
         exclude,
         systems,
@@ -107,7 +97,7 @@ def structural(
     crystals, unsuitable = _read_parents(parents, max_atoms, console)
     formulas += [parent.structure.reduced_formula for parent in crystals]
     options = StructuralOptions(
-        policy, SubstitutionRules(threshold), saps, PartialLimits(split_sites, choices), known_compositions(formulas)
+        chosen, SubstitutionRules(threshold), saps, PartialLimits(split_sites, choices), known_compositions(formulas)
     )
     try:
         with _progress(console) as report:
@@ -126,102 +116,8 @@ def structural(
     _print_summary(summary, out, console)
 
 
-@app.command(
-    "compositions", epilog="Example: gnome generate compositions --elements Li,Na,Mg,Si,O,F --out formulas.csv"
-)
-def generate_compositions(
-    elements: Annotated[str, typer.Option(help="elements to build with, such as Li,Na,Mg,O,F; or 'all'")],
-    out: Annotated[Path, typer.Option(help="CSV file to write: formula,strict")],
-    known: Annotated[Path | None, typer.Option(help="CSV of known compositions (column formula), left out")] = None,
-    between: Annotated[
-        int, typer.Option(min=0, max=2, help="elements that may sit between two oxidation states; 0: strict balancing")
-    ] = 2,
-    min_elements: Annotated[int, typer.Option(min=2, help="different elements at least")] = 2,
-    max_elements: Annotated[int, typer.Option(min=2, help="different elements at most")] = 3,
-    max_amount: Annotated[int, typer.Option(min=1, help="largest stoichiometric number")] = 8,
-    max_atoms: Annotated[int, typer.Option(min=2, help="atoms in the reduced formula at most")] = 20,
-    systems: Annotated[str, typer.Option(help="chemical systems to stay within, such as Li-Fe-O,Na-Cl")] = "",
-    exclude: Annotated[str, typer.Option(help="elements to leave out, such as Hg,Tl")] = "",
-    radioactive: Annotated[bool, typer.Option("--radioactive", help="allow elements without a stable isotope")] = False,
-    noble_gases: Annotated[bool, typer.Option("--noble-gases", help="allow noble gases")] = False,
-) -> None:
-    """Reduced formulas that oxidation states can balance (SMACT's, and 0), each once, always in the same order.
-
-    strict: balanced without an element between two of its states.
-    """
-    import csv
-
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from gnome_torch.candidates.compositions import CompositionLimits, compositions, number_of_formulas
-    from gnome_torch.candidates.structural import known_compositions
-    from gnome_torch.data.files import read_formulas
-
-    policy = _policy(
-        elements, exclude, systems, radioactive, noble_gases, max_sites=max_atoms, max_elements=max_elements
-    )
-    left_out = known_compositions(read_formulas(known) if known else [])
-    limits = CompositionLimits(max_amount, max_atoms, min_elements, between)
-    written = strict = 0
-    partial = out.with_name(f"{out.name}.partial")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with partial.open("w", newline="") as file, Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("formulas", total=None)
-        writer = csv.writer(file)
-        writer.writerow(("formula", "strict"))
-        for some in compositions(policy, limits, left_out):
-            writer.writerows(zip(some.formulas(), some.strict.astype(int).tolist(), strict=True))
-            written += len(some)
-            strict += int(some.strict.sum())
-            progress.update(task, description=f"{written:,} formulas")
-    partial.replace(out)
-    print(
-        f"{out}: {written:,} formulas, {strict:,} of them balanced strictly"
-        f" ({number_of_formulas(policy, limits):,} looked at, {len(left_out):,} known compositions left out)"
-    )
 
 
-def _policy(elements: str, exclude: str, systems: str, radioactive: bool, noble_gases: bool, **sizes: Any) -> Any:
-    """The element policy of the command's options."""
-    from pymatgen.core import Element
-
-    from gnome_torch.candidates.generation import GenerationError
-    from gnome_torch.candidates.policy import NOBLE_GASES, RADIOACTIVE, ElementPolicy
-
-    left_out = frozenset(_symbols(exclude, "--exclude"))
-    left_out |= frozenset() if radioactive else RADIOACTIVE
-    left_out |= frozenset() if noble_gases else NOBLE_GASES
-    if elements.strip().lower() == "all":
-        chosen = frozenset(element.symbol for element in Element if element.Z <= 94) - left_out
-    else:
-        chosen = frozenset(_symbols(elements, "--elements"))
-        if refused := sorted(chosen & left_out):
-            raise GenerationError(
-                f"--elements: {', '.join(refused)} refused by the policy: leave out, or allow with --radioactive, "
-                "--noble-gases"
-            )
-    within = tuple(
-        frozenset(_symbols(system, "--systems")) for system in systems.replace(";", ",").split(",") if system
-    )
-    if outside := sorted(frozenset().union(*within) - chosen):
-        raise GenerationError(f"--systems: {', '.join(outside)} not among --elements")
-    return ElementPolicy(chosen, left_out, within, **sizes)
-
-
-def _symbols(text: str, option: str) -> list[str]:
-    """Element symbols of a list such as Li,Na or Li-Na."""
-    from pymatgen.core import Element
-
-    from gnome_torch.candidates.generation import GenerationError
-
-    symbols = [symbol for symbol in re.split(r"[\s,;-]+", text) if symbol]
-    for symbol in symbols:
-        if not Element.is_valid_symbol(symbol):
-            raise GenerationError(f"{option}: {symbol!r} is not an element; write symbols such as Li or O")
-    if not symbols and option == "--elements":
-        raise GenerationError("--elements: name at least one element, such as Li,O")
-    return symbols
 
 
 def _read_parents(
@@ -327,4 +223,3 @@ def _print_summary(summary: dict[str, Any], out: Path, console: Console) -> None
     )
 
 
-app.command("random", epilog="Example: gnome generate random --composition Li3N -n 100 --out crystals")(generate_random)

@@ -78,7 +78,7 @@ def flips(
     """Stabilities that hang on the corrections: entries on the hull with them and off it without, or the other way."""
     from gnome_torch.stability.corrections import flips as flips_of
     from gnome_torch.stability.hull import STABLE_TOLERANCE
-    from workflows.cli import open_database
+    from workflows.connection import open_database
     from workflows.hulls import FORMATION, believed
     from workflows.store import StoreError
 
@@ -109,7 +109,7 @@ def _read_theory(theory: str) -> EnergyTable:
 
     from gnome_torch.data.energies import EnergyTable
     from gnome_torch.stability.formulas import fractions_of
-    from workflows.cli import open_database
+    from workflows.connection import open_database
     from workflows.hulls import believed, hull_of
 
     _, store = open_database()

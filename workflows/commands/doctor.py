@@ -29,7 +29,7 @@ def doctor(
         return
     import shutil
 
-    from workflows.cli import open_database
+    from workflows.connection import open_database
     from workflows.doctor import Patience, examine
     from workflows.slurm import is_gone, slurm_jobs
 

@@ -17,7 +17,7 @@ def report(
 ) -> None:
     """Write a campaign as one HTML page that opens anywhere, with its figures as SVG and PNG files beside it."""
     os.environ.setdefault("MPLBACKEND", "agg")  # no window, whatever desktop this runs on
-    from workflows.cli import open_database
+    from workflows.connection import open_database
     from workflows.report.data import read_report
     from workflows.report.page import write_report
     from workflows.store import StoreError

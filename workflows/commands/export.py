@@ -14,7 +14,7 @@ def export(
     distance: Annotated[float, typer.Option(min=0.0, help="to the hull at most, eV/atom")] = 0.001,
 ) -> None:
     """Entries near the hull, crystals, networks, lineage, checksums, as files; `gnome data import` reads them."""
-    from workflows.cli import open_database
+    from workflows.connection import open_database
     from workflows.export import export as write
 
     _, store = open_database()

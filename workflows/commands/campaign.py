@@ -1,0 +1,148 @@
+"""`gnome campaign`: start, run and follow campaigns."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workflows.commands.tables import console, print_funnel
+
+if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
+    from fireworks import LaunchPad
+    from rich.console import Console
+
+    from workflows.store import Store
+
+
+app = typer.Typer(help="Start, run and follow campaigns.", no_args_is_help=True)
+NAME = Annotated[str, typer.Argument(help="name of the campaign")]
+
+
+@app.command("start", epilog="Example: gnome campaign start workflows/examples/quickstart.yaml")
+def start(file: Annotated[Path, typer.Argument(help="campaign file, the same that lpad add takes")]) -> None:
+    """Check a campaign file, the theory and the database, then add the campaign to the LaunchPad."""
+    from workflows.campaign import register, start_workflow
+    from workflows.launch import add_once
+    from workflows.settings import read_campaign_file
+
+    settings = read_campaign_file(file)
+    launchpad, store = open_database()
+    register(store, settings)
+    add_once(launchpad, [start_workflow(settings)])
+    print(
+        f"campaign '{settings.name}' added; its files go to {settings.root}\n"
+        f"run it with 'gnome campaign run {settings.name}', 'rlaunch rapidfire' or 'qlaunch -r rapidfire'"
+    )
+
+
+@app.command("run", epilog="Example: gnome campaign run quickstart --workers 2")
+def run(
+    name: NAME, workers: Annotated[int, typer.Option(min=1, help="worker processes, one thread each")] = 2
+) -> None:
+    """Work on a campaign on this machine until it ends. Ctrl-C stops; the same command goes on from there."""
+    from workflows.campaign import adopt
+
+    launchpad, store = open_database()
+    adopt(store, launchpad, name)
+    terminal = console()
+    run_here(launchpad, name, workers, terminal)
+    print_funnel(store, name, terminal)
+
+
+@app.command("status", epilog="Example: gnome campaign status quickstart")
+def status(
+    name: NAME,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="a live view until the campaign ends; Ctrl-C leaves it")
+    ] = False,
+    every_s: Annotated[float, typer.Option(min=0.2, help="seconds between two looks of --watch")] = 5.0,
+) -> None:
+    """Where a campaign stands: its rounds, what failed and why."""
+    from workflows.campaign import adopt
+
+    launchpad, store = open_database()
+    adopt(store, launchpad, name)
+    if watch:
+        _watch(store, launchpad, name, every_s)
+        return
+    document = store.campaign(name)
+    console = console()
+    console.print(f"campaign '{name}': {document['state']} {document['reason']}".rstrip())
+    console.print(f"theory {document['theory']}, corrections {document['scheme']}")
+    print_funnel(store, name, console)
+    for row in store.all_rounds(name):
+        for candidate in store.round_candidates(name, row["number"], "failed"):
+            console.print(f"failed in round {row['number']}: {candidate['formula']}: {candidate['reason']}")
+        for search in store.round_searches(name, row["number"], "failed"):
+            console.print(f"search failed in round {row['number']}: {search['formula']}: {search['reason']}")
+    if again := store.tally_rechecks(name):
+        counts = ", ".join(f"{count} {'waiting' if state == 'selected' else state}" for state, count in again.items())
+        console.print(f"second opinion: {counts}")
+
+
+def _watch(store: Store, launchpad: LaunchPad, name: str, every_s: float) -> None:
+    import time
+
+    from workflows.watch import snapshot, watch
+
+    try:
+        watch(lambda: snapshot(store, launchpad, name), console(), every_s, time.sleep)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+@app.command("pause", epilog="Example: gnome campaign pause quickstart")
+def pause(name: NAME) -> None:
+    """Let nothing new begin; what runs goes on to its end and is recorded."""
+    from workflows.control import pause
+
+    launchpad, store = open_database()
+    waiting = pause(store, launchpad, name)
+    print(f"campaign '{name}' is paused, {waiting} Fireworks wait: gnome campaign resume {name}")
+
+
+@app.command("resume", epilog="Example: gnome campaign resume quickstart")
+def resume(name: NAME) -> None:
+    """Go on with a paused campaign."""
+    from workflows.control import resume
+
+    launchpad, store = open_database()
+    released = resume(store, launchpad, name)
+    print(f"campaign '{name}' goes on, {released} Fireworks had waited")
+
+
+@app.command("stop", epilog="Example: gnome campaign stop quickstart")
+def stop(name: NAME) -> None:
+    """End a campaign for good. What runs is recorded, and what was computed stays for other campaigns."""
+    from workflows.control import stop
+
+    launchpad, store = open_database()
+    dropped = stop(store, launchpad, name)
+    print(f"campaign '{name}' is stopped, {dropped} Fireworks were dropped")
+
+
+@app.command("list", epilog="Example: gnome campaign list")
+def list() -> None:
+    """All campaigns of the database."""
+    _, store = open_database()
+    if not store.all_campaigns():
+        print("no campaign yet")
+    for document in store.all_campaigns():
+        elements = "-".join(document["settings"]["elements"])
+        print(
+            f"{document['_id']}  {document['state']}  {elements}  {document['theory']}  {document['reason']}".rstrip()
+        )
+
+
+def run_here(launchpad: LaunchPad, name: str, workers: int, console: Console) -> None:
+    """Run a campaign to its end; Ctrl-C ends the command with status 130 and everything in order."""
+    from workflows.local import run_campaign
+
+    try:
+        run_campaign(launchpad, name, workers, console)
+    except KeyboardInterrupt:
+        print("gnome: stopped; the same command goes on from here", file=sys.stderr)
+        raise typer.Exit(130) from None

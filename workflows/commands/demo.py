@@ -1,0 +1,100 @@
+"""`gnome demo`: a whole campaign with everything that it needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workflows.commands.campaign import run_here
+from workflows.commands.tables import console, print_funnel, print_phases
+
+if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
+    from rich.console import Console
+
+    from workflows.store import Store
+
+
+def demo(
+    file: Annotated[Path | None, typer.Option(help="campaign file; by default the quickstart")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="worker processes, one thread each")] = 2,
+) -> None:
+    """A whole campaign with everything it needs: embedded database, workers, results. Ctrl-C and run again to go on."""
+    from importlib.resources import files
+
+    from workflows.campaign import register, start_workflow
+    from workflows.launch import add_once
+    from workflows.phases import phase_rows
+    from workflows.settings import parse_settings, read_campaign_file
+    from workflows.store import CampaignExistsError, StoreError
+
+    terminal = console()
+    path = file or Path(str(files("workflows") / "examples" / "quickstart.yaml"))
+    settings = read_campaign_file(path)
+    _start_database_if_local(terminal)
+    launchpad, store = open_database()
+    try:
+        register(store, settings)
+        add_once(launchpad, [start_workflow(settings)])
+        terminal.print(f"campaign '{settings.name}' added: {'-'.join(settings.elements)}, from {path}")
+    except CampaignExistsError:
+        document = store.campaign(settings.name)
+        if parse_settings(document["settings"], f"campaign '{settings.name}'") != settings:
+            raise StoreError(
+                f"campaign '{settings.name}' exists with other settings than {path}: choose another name in the file"
+            ) from None
+        terminal.print(f"campaign '{settings.name}' is there already ({document['state']}): going on with it")
+    run_here(launchpad, settings.name, workers, terminal)
+    print_funnel(store, settings.name, terminal)
+    print_phases(phase_rows(store, settings.name), terminal)
+    _write_page(store, settings.name, settings.root / "report", terminal)
+    _print_next_steps(settings.name, terminal)
+    if store.campaign(settings.name)["state"] == "failed":
+        raise typer.Exit(1)
+
+
+def _write_page(store: Store, name: str, directory: Path, console: Console) -> None:
+    """The campaign as a page, where what it wants is installed."""
+    import os
+
+    os.environ.setdefault("MPLBACKEND", "agg")  # no window, whatever desktop this runs on
+    try:
+        from workflows.report.data import read_report
+        from workflows.report.page import write_report
+
+        page = write_report(read_report(store, name), directory)
+    except ImportError as error:
+        console.print(f"no report: {error.name} is not installed: pip install 'gnome-torch[report]'")
+        return
+    console.print(f"the campaign as a page, to open in a browser: {page}")
+
+
+def _start_database_if_local(console: Console) -> None:
+    """Start the embedded server if the connection in force is its address and nothing answers there."""
+    from workflows.connection import connect, launchpad_settings
+    from workflows.embedded import EmbeddedDatabase, default_directory
+    from workflows.store import StoreError, check_server
+
+    connection = launchpad_settings()
+    try:
+        check_server(connect().db, timeout_s=2.0)
+    except StoreError:
+        if connection.get("uri_mode") or connection["host"] not in ("127.0.0.1", "localhost"):
+            raise
+        database = EmbeddedDatabase(default_directory(), int(str(connection.get("port") or 27017)))
+        database.start()
+        console.print(f"embedded database started on 127.0.0.1:{database.port}, data in {database.directory}")
+
+
+def _print_next_steps(name: str, console: Console) -> None:
+    console.print(
+        "\nThe database is still running. What next:\n"
+        f"  gnome stable --campaign {name} --max-ehull 0.05     more phases, near the hull too (--format json, csv)\n"
+        f"  gnome campaign status {name}                        rounds, failures and their reasons\n"
+        f"  gnome stable --campaign {name} --out phases             their crystals as CIF files\n"
+        "  lpad report; lpad get_wflows -d more                     the same campaign as FireWorks sees it\n"
+        "  cp workflows/examples/quickstart.yaml mine.yaml          edit it, then: gnome campaign start mine.yaml\n"
+        "  gnome db stop                                            stop the database; the data stay",
+        highlight=False,
+    )
