@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
+from workflows import errors
 from workflows.commands import campaign, data, db, doctor, generate, train
 from workflows.commands.demo import demo
 from workflows.commands.export import export
@@ -50,57 +53,23 @@ app.command(epilog="Example: gnome export quickstart --out release --distance 0.
 app.command(epilog="Example: gnome serve --campaign quickstart --port 8000")(serve)
 app.command(epilog="Example: gnome flips --theory mp-pbe --out flips.csv")(flips)
 app.command(epilog="Example: gnome report quickstart --out report")(report)
-app.command(
-    epilog="Example: gnome predict --model model --input formulas.csv --target target --out predictions.csv"
-)(predict)
+app.command(epilog="Example: gnome predict --model model --input formulas.csv --target target --out predictions.csv")(
+    predict
+)
+
+
+@app.callback()
+def gnome(
+    debug: Annotated[
+        bool, typer.Option(errors.DEBUG, help="errors with their traceback; anywhere in the line, or GNOME_DEBUG=1")
+    ] = False,
+) -> None:
+    """See `errors`, which takes the option out of the line beforehand."""
 
 
 def main() -> None:
-    """Entry point of `gnome`: errors that a user can mend are one line and exit status 2."""
-    try:
-        app()
-    except Exception as error:
-        if type(error).__module__.startswith("pymongo"):
-            print("gnome: the database stopped answering: start it again, then repeat the command", file=sys.stderr)
-            sys.exit(2)
-        if not _is_for_the_user(error):
-            raise
-        for line in str(error).splitlines():
-            print(f"gnome: {line}", file=sys.stderr)
-        sys.exit(2)
-
-
-def _is_for_the_user(error: Exception) -> bool:
-    from gnome_torch.candidates.generation import GenerationError
-    from gnome_torch.candidates.random_search.options import SearchError
-    from gnome_torch.candidates.shards import ShardError
-    from gnome_torch.data.files import StructureFileError
-    from gnome_torch.data.outside import SourceError
-    from workflows.embedded import EmbeddedDatabaseError
-    from workflows.local import CampaignStuckError
-    from workflows.serving.access import ServeError
-    from workflows.slurm import SlurmError
-    from workflows.store import StoreError
-
-    kinds: tuple[type[Exception], ...] = (
-        SettingsError,
-        StoreError,
-        SlurmError,
-        EmbeddedDatabaseError,
-        CampaignStuckError,
-        ServeError,
-        StructureFileError,
-        SourceError,
-        GenerationError,
-        SearchError,
-        ShardError,
-    )
-    if "torch" in sys.modules:  # errors of networks come from commands that have loaded torch
-        from gnome_torch.models.checkpoint import CheckpointError
-        from gnome_torch.training.dataset import DataSetError
-
-        kinds += (CheckpointError, DataSetError, FloatingPointError)
-    return isinstance(error, kinds)
+    """Entry point of `gnome`."""
+    errors.run(app)
 
 
 if __name__ == "__main__":

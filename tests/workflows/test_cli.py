@@ -105,7 +105,7 @@ def test_a_bad_file_is_one_line_and_writes_nothing(
     gnome: Gnome, launchpad: LaunchPad, tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     status, out, err = gnome("campaign", "start", campaign_file(tmp_path, **changes))
-    assert status == 2
+    assert status == 1
     assert out == ""
     assert err.startswith("gnome: ")
     assert message in err
@@ -118,7 +118,7 @@ def test_a_bad_file_is_one_line_and_writes_nothing(
 def test_a_name_already_taken(gnome: Gnome, launchpad: LaunchPad, tmp_path: Path) -> None:
     gnome("campaign", "start", campaign_file(tmp_path))
     status, _, err = gnome("campaign", "start", campaign_file(tmp_path, rounds=2))
-    assert status == 2
+    assert status == 1
     assert err.startswith("gnome: campaign 'c' exists already")
     assert launchpad.workflows.count_documents({}) == 1
     assert Store(launchpad.db).campaign("c")["settings"]["rounds"] == 6
@@ -127,7 +127,7 @@ def test_a_name_already_taken(gnome: Gnome, launchpad: LaunchPad, tmp_path: Path
 def test_no_such_campaign(gnome: Gnome) -> None:
     for command in (("campaign", "status", "x"), ("campaign", "run", "x"), ("stable", "--campaign", "x")):
         status, _, err = gnome(*command)
-        assert status == 2
+        assert status == 1
         assert err.startswith("gnome: no campaign 'x'")
 
 
@@ -140,11 +140,11 @@ def test_a_campaign_that_came_by_lpad_is_known(gnome: Gnome, launchpad: LaunchPa
     assert status == 0
     assert "campaign 'good': running" in out
     status, _, err = gnome("campaign", "run", "typo")
-    assert status == 2
+    assert status == 1
     assert "unknown key 'colour'" in err
     launch_rocket(launchpad, fw_id=2, strm_lvl="WARNING")
     status, _, err = gnome("campaign", "status", "typo")
-    assert status == 2
+    assert status == 1
     assert "campaign 'typo' could not start: workflows.strict.SettingsError: campaign: unknown key 'colour'" in err
 
 
@@ -157,7 +157,7 @@ def test_the_database_name_from_the_environment_alone(gnome: Gnome, monkeypatch:
 def test_database_down(gnome: Gnome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GNOME_MONGODB_URI", "mongodb://127.0.0.1:1/")
     status, _, err = gnome("campaign", "start", campaign_file(tmp_path))
-    assert status == 2
+    assert status == 1
     assert err.startswith("gnome: no database answers at 127.0.0.1:1: start the embedded one with 'gnome db start'")
     assert len(err.splitlines()) == 1
 
@@ -165,14 +165,14 @@ def test_database_down(gnome: Gnome, tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_wrong_connection_string(gnome: Gnome, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GNOME_MONGODB_URI", "mysql://x")
     status, _, err = gnome("campaign", "list")
-    assert status == 2
+    assert status == 1
     assert err.startswith("gnome: GNOME_MONGODB_URI: ")
 
 
 def test_data_of_another_version(gnome: Gnome, launchpad: LaunchPad) -> None:
     launchpad.db["schema"].insert_one({"_id": "gnome-torch", "version": 99})
     status, _, err = gnome("campaign", "list")
-    assert status == 2
+    assert status == 1
     assert "holds data of version 99" in err
 
 
@@ -281,7 +281,7 @@ def test_which_phases(gnome: Gnome, options: list[str], formulas: list[str]) -> 
 )
 def test_questions_that_make_no_sense(gnome: Gnome, options: list[str], message: str) -> None:
     status, out, err = gnome("stable", *options)
-    assert status == 2
+    assert status == 1
     assert out == ""
     assert err.startswith(message)
     assert len(err.splitlines()) == 1
@@ -337,7 +337,7 @@ def test_db_commands(gnome: Gnome, tmp_path: Path) -> None:
     assert status == 0
     assert f"running on 127.0.0.1:{port}" in out
     status, _, err = gnome("db", "start", "--directory", tmp_path / "other", "--port", port)
-    assert status == 2
+    assert status == 1
     assert f"port {port}" in err
     assert len(err.splitlines()) == 1
     assert gnome("db", "stop", "--directory", directory)[1] == "database stopped\n"

@@ -116,7 +116,7 @@ def test_the_same_again_changes_nothing_and_other_options_are_refused(gnome: Gno
     assert gnome(*arguments, "Cl,K")[0] == 0
     assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
     status, _, err = gnome(*arguments, "K,Br")
-    assert status == 2
+    assert status == 1
     assert "made from other parents or with other options" in err.splitlines()[-1]
     assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
 
@@ -148,7 +148,7 @@ def test_mistakes_are_one_line_and_write_nothing(
         csv.writer(file).writerows([["id", "cif"], ["a", str(CifWriter(BAD["one"]))]])
     (tmp_path / "known.csv").write_text("formula\nNaCl\nXyz\n")
     status, _, err = gnome(*(a.format(tmp=tmp_path) for a in arguments), "--out", tmp_path / "out")
-    assert status == 2
+    assert status == 1
     lines = [line for line in err.splitlines() if line.startswith("gnome: ")]
     assert len(lines) == 1
     assert message in lines[0]

@@ -95,9 +95,9 @@ def test_nothing_is_replaced_unasked(gnome: Gnome, tmp_path: Path) -> None:
     weights = out / "member-0" / "weights.safetensors"
     before = weights.read_bytes()
     status, err = train("f.csv", "--seed", 5)
-    assert (status, "member-0 is of other data or settings: give another --out, or --overwrite" in err) == (2, True)
+    assert (status, "member-0 is of other data or settings: give another --out, or --overwrite" in err) == (1, True)
     status, err = train("g.csv")
-    assert (status, "has networks of another file: give another --out, or --overwrite" in err) == (2, True)
+    assert (status, "has networks of another file: give another --out, or --overwrite" in err) == (1, True)
     assert weights.read_bytes() == before
     assert train("f.csv")[0] == 0  # as before
     assert weights.read_bytes() == before
@@ -110,7 +110,7 @@ def test_nothing_is_replaced_unasked(gnome: Gnome, tmp_path: Path) -> None:
     metrics = json.loads((out / "member-1" / "metrics.json").read_text())
     (out / "member-1" / "metrics.json").write_text(json.dumps(metrics | {"data_hash": "other"}))
     status, _, err = gnome("predict", "--model", out, "--input", tmp_path / "f.csv", "--out", tmp_path / "p.csv")
-    assert (status, "member-1 has learnt from other data" in err) == (2, True)
+    assert (status, "member-1 has learnt from other data" in err) == (1, True)
 
 
 def test_stopped_and_taken_up_again(gnome: Gnome, tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_bad_tables_are_one_line_and_write_nothing(gnome: Gnome, tmp_path: Path,
     status, _, err = gnome(
         "train", "composition", "--data", tmp_path / "f.csv", "--target", "target", "--out", tmp_path / "model", *FAST
     )
-    assert status == 2
+    assert status == 1
     assert len(err.splitlines()) == 1
     assert message in err
     assert not (tmp_path / "model").exists()
@@ -228,18 +228,18 @@ def test_mistakes_with_models(gnome: Gnome, tmp_path: Path) -> None:
     write_crystals(tmp_path / "c.csv")
     out = tmp_path / "p.csv"
     status, _, err = gnome("predict", "--model", tmp_path / "none", "--input", tmp_path / "f.csv", "--out", out)
-    assert (status, "so no model" in err) == (2, True)
-    assert gnome("train", "structure", "--data", tmp_path / "f.csv", "--target", "target", "--out", out, *FAST)[0] == 2
+    assert (status, "so no model" in err) == (1, True)
+    assert gnome("train", "structure", "--data", tmp_path / "f.csv", "--target", "target", "--out", out, *FAST)[0] == 1
     model = tmp_path / "model"
     train = ["train", "structure", "--data", tmp_path / "c.csv", "--target", "energy", "--out", model]
     status, _, err = gnome(*train, "--hidden", "8;8")
-    assert (status, "--hidden '8;8'" in err) == (2, True)
+    assert (status, "--hidden '8;8'" in err) == (1, True)
     status, _, err = gnome(*train, "--epochs", 1, "--hidden", "8,8", "--device", "abacus")
-    assert (status, "--device 'abacus' cannot be used" in err) == (2, True)
+    assert (status, "--device 'abacus' cannot be used" in err) == (1, True)
     assert gnome(*train, *FAST)[0] == 0
     status, _, err = gnome("predict", "--model", model, "--input", tmp_path / "f.csv", "--out", out)
-    assert (status, "a network that needs crystals" in err) == (2, True)
+    assert (status, "a network that needs crystals" in err) == (1, True)
     (model / "member-0" / "weights.safetensors").write_bytes(b"torn")
     status, _, err = gnome("predict", "--model", model, "--input", tmp_path / "c.csv", "--out", out)
-    assert (status, "broken model" in err) == (2, True)
+    assert (status, "broken model" in err) == (1, True)
     assert not out.exists()

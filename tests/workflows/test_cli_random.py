@@ -70,7 +70,7 @@ def test_one_of_them_made_again_as_cif(gnome: Gnome, tmp_path: Path) -> None:
 )
 def test_one_clear_line(gnome: Gnome, tmp_path: Path, options: tuple[str, ...], message: str) -> None:
     status, _, err = gnome("generate", "random", *FEW, *options, "--out", tmp_path / "out")
-    assert status == 2
+    assert status == 1
     assert message in err
     assert len(err.splitlines()) == 1
     assert not (tmp_path / "out").exists()

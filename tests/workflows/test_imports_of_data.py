@@ -284,16 +284,16 @@ def test_import_messages(here: Path, gnome: Any) -> None:
     assert rejects_in(file) == ["line 3", "line 4"]
     (here / "empty.csv").write_text("")
     status, _, err = gnome("data", "import", "file", "empty.csv", "--theory", "mp")
-    assert (status, err) == (2, "gnome: empty.csv: the file is empty\n")
+    assert (status, err) == (1, "gnome: empty.csv: the file is empty\n")
     status, _, err = gnome("data", "import", "file", "none.csv", "--theory", "mp")
-    assert (status, err) == (2, "gnome: none.csv: cannot be read: No such file or directory\n")
+    assert (status, err) == (1, "gnome: none.csv: cannot be read: No such file or directory\n")
     entry = ComputedStructureEntry(salt("Ca"), -24.0, entry_id="CaO")
     (here / "e.json").write_text(json.dumps([entry.as_dict()]))
     status, out, err = gnome("data", "import", "file", "e.json", "--theory", "pbe")
     assert status == 0
     assert "compounds of Ca, O are not placed" in err
     status, _, err = gnome("data", "import", "mp", "--elements", "Li,Xx")
-    assert status == 2
+    assert status == 1
     assert "'Xx' is not an element" in err
 
 
@@ -341,7 +341,7 @@ def test_a_file_that_is_no_file_of_rejects_stays(here: Path, gnome: Any) -> None
         (here / "notes.txt").write_text("do not lose me\n")
         before = (here / name).read_text()
         status, _, err = gnome("data", "import", "file", "f.csv", "--theory", "mp", "--rejects", name)
-        assert (status, (here / name).read_text()) == (2, before)
+        assert (status, (here / name).read_text()) == (1, before)
         assert "is no file of rejects" in err
     # files of the same name elsewhere have rejects of their own
     (here / "sub").mkdir()

@@ -276,7 +276,7 @@ def test_bad_input(
 ) -> None:
     def refused(*arguments: object) -> str:
         status, out, err = gnome("serve", "--port", "0", *arguments)
-        assert (status, out, err.count("\n")) == (2, "", 1), err
+        assert (status, out, err.count("\n")) == (1, "", 1), err
         return err
 
     for name, value in environment(database, NAME).items():

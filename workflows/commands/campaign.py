@@ -16,7 +16,6 @@ if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at o
 
     from workflows.store import Store
 
-
 app = typer.Typer(help="Start, run and follow campaigns.", no_args_is_help=True)
 NAME = Annotated[str, typer.Argument(help="name of the campaign")]
 
@@ -25,6 +24,7 @@ NAME = Annotated[str, typer.Argument(help="name of the campaign")]
 def start(file: Annotated[Path, typer.Argument(help="campaign file, the same that lpad add takes")]) -> None:
     """Check a campaign file, the theory and the database, then add the campaign to the LaunchPad."""
     from workflows.campaign import register, start_workflow
+    from workflows.connection import open_database
     from workflows.launch import add_once
     from workflows.settings import read_campaign_file
 
@@ -39,11 +39,10 @@ def start(file: Annotated[Path, typer.Argument(help="campaign file, the same tha
 
 
 @app.command("run", epilog="Example: gnome campaign run quickstart --workers 2")
-def run(
-    name: NAME, workers: Annotated[int, typer.Option(min=1, help="worker processes, one thread each")] = 2
-) -> None:
+def run(name: NAME, workers: Annotated[int, typer.Option(min=1, help="worker processes, one thread each")] = 2) -> None:
     """Work on a campaign on this machine until it ends. Ctrl-C stops; the same command goes on from there."""
     from workflows.campaign import adopt
+    from workflows.connection import open_database
 
     launchpad, store = open_database()
     adopt(store, launchpad, name)
@@ -62,6 +61,7 @@ def status(
 ) -> None:
     """Where a campaign stands: its rounds, what failed and why."""
     from workflows.campaign import adopt
+    from workflows.connection import open_database
 
     launchpad, store = open_database()
     adopt(store, launchpad, name)
@@ -69,18 +69,18 @@ def status(
         _watch(store, launchpad, name, every_s)
         return
     document = store.campaign(name)
-    console = console()
-    console.print(f"campaign '{name}': {document['state']} {document['reason']}".rstrip())
-    console.print(f"theory {document['theory']}, corrections {document['scheme']}")
-    print_funnel(store, name, console)
+    terminal = console()
+    terminal.print(f"campaign '{name}': {document['state']} {document['reason']}".rstrip())
+    terminal.print(f"theory {document['theory']}, corrections {document['scheme']}")
+    print_funnel(store, name, terminal)
     for row in store.all_rounds(name):
         for candidate in store.round_candidates(name, row["number"], "failed"):
-            console.print(f"failed in round {row['number']}: {candidate['formula']}: {candidate['reason']}")
+            terminal.print(f"failed in round {row['number']}: {candidate['formula']}: {candidate['reason']}")
         for search in store.round_searches(name, row["number"], "failed"):
-            console.print(f"search failed in round {row['number']}: {search['formula']}: {search['reason']}")
+            terminal.print(f"search failed in round {row['number']}: {search['formula']}: {search['reason']}")
     if again := store.tally_rechecks(name):
         counts = ", ".join(f"{count} {'waiting' if state == 'selected' else state}" for state, count in again.items())
-        console.print(f"second opinion: {counts}")
+        terminal.print(f"second opinion: {counts}")
 
 
 def _watch(store: Store, launchpad: LaunchPad, name: str, every_s: float) -> None:
@@ -97,6 +97,7 @@ def _watch(store: Store, launchpad: LaunchPad, name: str, every_s: float) -> Non
 @app.command("pause", epilog="Example: gnome campaign pause quickstart")
 def pause(name: NAME) -> None:
     """Let nothing new begin; what runs goes on to its end and is recorded."""
+    from workflows.connection import open_database
     from workflows.control import pause
 
     launchpad, store = open_database()
@@ -107,6 +108,7 @@ def pause(name: NAME) -> None:
 @app.command("resume", epilog="Example: gnome campaign resume quickstart")
 def resume(name: NAME) -> None:
     """Go on with a paused campaign."""
+    from workflows.connection import open_database
     from workflows.control import resume
 
     launchpad, store = open_database()
@@ -117,6 +119,7 @@ def resume(name: NAME) -> None:
 @app.command("stop", epilog="Example: gnome campaign stop quickstart")
 def stop(name: NAME) -> None:
     """End a campaign for good. What runs is recorded, and what was computed stays for other campaigns."""
+    from workflows.connection import open_database
     from workflows.control import stop
 
     launchpad, store = open_database()
@@ -125,8 +128,10 @@ def stop(name: NAME) -> None:
 
 
 @app.command("list", epilog="Example: gnome campaign list")
-def list() -> None:
+def all_campaigns() -> None:
     """All campaigns of the database."""
+    from workflows.connection import open_database
+
     _, store = open_database()
     if not store.all_campaigns():
         print("no campaign yet")

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-
 app = typer.Typer(help="The embedded database: MongoDB's protocol, one user, this machine only.", no_args_is_help=True)
 
 DIRECTORY = Annotated[Path | None, typer.Option(help="where its data are; by default in your data directory")]

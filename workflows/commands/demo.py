@@ -24,6 +24,7 @@ def demo(
     from importlib.resources import files
 
     from workflows.campaign import register, start_workflow
+    from workflows.connection import open_database
     from workflows.launch import add_once
     from workflows.phases import phase_rows
     from workflows.settings import parse_settings, read_campaign_file

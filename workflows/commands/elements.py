@@ -25,9 +25,7 @@ def policy(elements: str, exclude: str, systems: str, radioactive: bool, noble_g
                 f"--elements: {', '.join(refused)} refused by the policy: leave out, or allow with --radioactive, "
                 "--noble-gases"
             )
-    within = tuple(
-        frozenset(symbols(system, "--systems")) for system in systems.replace(";", ",").split(",") if system
-    )
+    within = tuple(frozenset(symbols(system, "--systems")) for system in systems.replace(";", ",").split(",") if system)
     if outside := sorted(frozenset().union(*within) - chosen):
         raise GenerationError(f"--systems: {', '.join(outside)} not among --elements")
     return ElementPolicy(chosen, left_out, within, **sizes)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workflows.commands.training import device_of, members_of
+from workflows.commands.training import DEVICE, device_of, members_of
 
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
     from gnome_torch.data.tables import Examples

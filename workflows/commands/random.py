@@ -119,7 +119,7 @@ def generate_random(
                 missing = f"{len(result.crystals)} of {count} crystals after {result.attempts} attempts"
                 print(f"gnome: {formula}: {missing}: allow more with --attempts", file=sys.stderr)
     if not made:
-        raise typer.Exit(2)
+        raise typer.Exit(1)
 
 
 def _has(formula: str, pair: str) -> bool:

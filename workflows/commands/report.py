@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -20,13 +19,10 @@ def report(
     from workflows.connection import open_database
     from workflows.report.data import read_report
     from workflows.report.page import write_report
-    from workflows.store import StoreError
 
     _, store = open_database()
-    try:
-        found = read_report(store, name, max_ehull)
-        page = write_report(found, out)
-    except (StoreError, OSError) as error:
-        print(f"gnome: {error}", file=sys.stderr)
-        raise typer.Exit(1) from None
+    store.campaign(name)
+    store.check_something_is_there(name)
+    found = read_report(store, name, max_ehull)
+    page = write_report(found, out)
     print(f"{page}: {len(found.phases)} phases, {len(found.finds)} new stable compounds")

@@ -53,6 +53,7 @@ def stable(
     """Stable compounds, the most stable first."""
     from datetime import UTC
 
+    from workflows.connection import open_database
     from workflows.phases import PhaseQuery, phases, write_crystals
 
     query = PhaseQuery(
@@ -70,6 +71,7 @@ def stable(
     _, store = open_database()
     if campaign:
         store.campaign(campaign)
+        store.check_something_is_there(campaign)
     rows = phases(store, query)
     if out is not None:
         write_crystals(store, rows, out, "poscar" if format is PhaseFormat.POSCAR else "cif")

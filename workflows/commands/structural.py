@@ -29,8 +29,6 @@ class Order(StrEnum):
     RANDOM = "random"
 
 
-
-
 def structural(
     parents: Annotated[
         list[str],
@@ -114,10 +112,6 @@ def structural(
         print("gnome: stopped; the same command goes on from here", file=sys.stderr)
         raise typer.Exit(130) from None
     _print_summary(summary, out, console)
-
-
-
-
 
 
 def _read_parents(
@@ -221,5 +215,3 @@ def _print_summary(summary: dict[str, Any], out: Path, console: Console) -> None
         highlight=False,
         soft_wrap=True,
     )
-
-

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workflows.commands.options import DEVICE
-from workflows.commands.training import device_of, source_of, train_members
+from workflows.commands.training import DEVICE, device_of, source_of, train_members
 
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
     from gnome_torch.training.dataset import CompositionSet, TrainingSet
@@ -33,7 +32,6 @@ COMPILED = Annotated[bool, typer.Option("--compile", help="compile the networks 
 ALL_DATA = Annotated[bool, typer.Option("--all-data", help="hold nothing out: learn from every row")]
 HIDDEN = Annotated[str, typer.Option(help="widths of the layers of every MLP")]
 SEED = Annotated[int, typer.Option(min=0, help="of the first member")]
-DEVICE = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …; auto takes the GPU if there is one")]
 OVERWRITE = Annotated[bool, typer.Option("--overwrite", help="replace networks of other data or settings in --out")]
 MINUTES = Annotated[float, typer.Option(min=0.0, help="time between two checkpoints, minutes")]
 
@@ -93,7 +91,9 @@ def composition(
         device=place,
     )
     config = _checked(CompositionNetworkConfig, hidden=_widths(hidden), edges=edges)
-    train_members(CompositionSet, built, source_of(data, target), config, training, out, members, checkpoint_minutes, overwrite)
+    train_members(
+        CompositionSet, built, source_of(data, target), config, training, out, members, checkpoint_minutes, overwrite
+    )
 
 
 @app.command(

@@ -133,6 +133,18 @@ class Entries:
             found |= {document["_id"] for document in self.entries.find({"_id": {"$in": some}}, {"_id": 1})}
         return found
 
+    def check_something_is_there(self, campaign: str) -> None:
+        """Before what a campaign has found is shown.
+
+        Raises:
+            StoreError: none of its relaxations has given an entry yet.
+        """
+        if self.entries.find_one({"campaigns": campaign}, {"_id": 1}) is None:
+            raise StoreError(
+                f"campaign '{campaign}' has nothing to show yet: no relaxation has ended well; where it stands: "
+                f"'gnome campaign status {campaign}'"
+            )
+
     def share_entries(self, keys: Some[str], campaign: str) -> None:
         """Note the campaign on entries computed before."""
         for some in chunks(keys):
