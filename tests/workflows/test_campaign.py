@@ -49,7 +49,7 @@ def test_seven_metals_two_rounds(launchpad: LaunchPad, tmp_path: Path) -> None:
         tmp_path,
         elements=METALS,
         seeds={"limit": 25, "max_sites": 4, "references": 2},
-        structural={"max_sites": 4, "limit": 200},
+        structural={"max_sites": 4, "limit": 200, "polymorphs": False},
         network={"members": 2, "hidden": [16, 16], "epochs": 20, "batch_size": 16, "learning_rate": 0.003},
         screening={"threshold": 0.05, "volumes": 3, "max_relaxations": 8, "cascade": {"volumes": 1, "audit": 1.0}},
         rounds=2,
