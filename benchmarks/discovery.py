@@ -132,6 +132,7 @@ def changes(comparison: Comparison, per_round: int) -> dict[str, dict[str, Any]]
         "diverse": {"screening": {"per_system": 6}},
         "warm start": {"network": {"warm_epochs": max(1, comparison.epochs // 3)}},
         "threshold 0.05": {"screening": {"threshold": 0.05}},
+        "threshold 0.01": {"screening": {"threshold": 0.01}},
         "half rounds": {"rounds": 2 * comparison.rounds, "screening": {"max_relaxations": max(1, per_round // 2)}},
         "retrain at 70 %": {"retrain": {"fraction": 0.7}},
     }
