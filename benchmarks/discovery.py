@@ -133,6 +133,7 @@ def changes(comparison: Comparison, per_round: int) -> dict[str, dict[str, Any]]
         "warm start": {"network": {"warm_epochs": max(1, comparison.epochs // 3)}},
         "threshold 0.05": {"screening": {"threshold": 0.05}},
         "threshold 0.01": {"screening": {"threshold": 0.01}},
+        "threshold 0.2": {"screening": {"threshold": 0.2}},
         "half rounds": {"rounds": 2 * comparison.rounds, "screening": {"max_relaxations": max(1, per_round // 2)}},
         "retrain at 70 %": {"retrain": {"fraction": 0.7}},
     }

@@ -148,7 +148,7 @@ def main() -> None:
 
 def _plan(store: Store, query: PhaseQuery) -> str:
     """Index that the query goes by, or COLLSCAN."""
-    where = store.phases_query(query.campaign, query.max_e_above_hull, query.elements, query.chemsys, query.since)
+    where = store.phases_query(query.campaign, query.max_e_above_hull, query.elements, query.chemsys)
     stage = store.entries.find(where).explain()["queryPlanner"]["winningPlan"]
     while "inputStage" in stage:
         stage = stage["inputStage"]

@@ -144,20 +144,25 @@ def phases(store: Store, query: PhaseQuery) -> list[PhaseRow]:
         query: which.
     """
     documents = store.phases(query.campaign, query.max_e_above_hull, query.elements, query.chemsys, query.since)
-    first = store.first_formulas(query.campaign) if query.campaign else None
-    outside = store.known_outside({document["formula"] for document in documents})
     listed = {document["_id"] for document in documents}
-    chosen = []
-    for document in documents:
-        if document["novelty"].get("duplicate_of") in listed:
-            continue  # the same crystal, found again
-        new = document["novelty"]["new_composition"] if first is None else document["formula"] not in first
-        new = new and document["formula"] not in outside
-        if _is_asked_for(query.new, new, bool(document["novelty"].get("new_prototype"))):
-            chosen.append((document, new))
-    chosen.sort(key=lambda some: _place(some[0], query.sort.removeprefix("-")), reverse=query.sort.startswith("-"))
-    if query.limit:
-        chosen = chosen[: query.limit]
+    # the same crystal, found again, is not shown again
+    documents = [document for document in documents if document["novelty"].get("duplicate_of") not in listed]
+    documents.sort(key=lambda some: _place(some, query.sort.removeprefix("-")), reverse=query.sort.startswith("-"))
+    first = store.first_formulas(query.campaign) if query.campaign else None
+    chosen: list[tuple[dict[str, Any], bool]] = []
+    # what is known outside is asked for so many at once, until there are enough
+    at_once = query.limit or len(documents) or 1
+    for start in range(0, len(documents), at_once):
+        some = documents[start : start + at_once]
+        outside = store.known_outside({document["formula"] for document in some})
+        for document in some:
+            new = document["novelty"]["new_composition"] if first is None else document["formula"] not in first
+            new = new and document["formula"] not in outside
+            if _is_asked_for(query.new, new, bool(document["novelty"].get("new_prototype"))):
+                chosen.append((document, new))
+        if query.limit and len(chosen) >= query.limit:
+            chosen = chosen[: query.limit]
+            break
     background = _Background(store, [document for document, _ in chosen])
     return [_phase_row(background, document, new) for document, new in chosen]
 

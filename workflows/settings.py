@@ -224,8 +224,8 @@ class Screening(Strict):
     volumes: int = Field(
         1,
         ge=1,
-        description="volumes tried, from 80 % to 120 % of the reference; the lowest prediction counts. 1: the reference "
-        "alone, for networks that know starts (network.starts); GNoME's 20 are for those that do not",
+        description="volumes tried, from 80 % to 120 % of the reference; the lowest prediction counts. 1: the "
+        "reference alone, for networks that know starts (network.starts); GNoME's 20 are for those that do not",
     )
     cascade: FirstLook | None = Field(None, description="a cheap first look at every candidate; empty: none")
     max_relaxations: int = Field(1000, ge=1, description="relaxations per round at most")

@@ -94,6 +94,38 @@ def test_stability_and_the_list_of_stable_phases(store: Store) -> None:
     assert [d["_id"] for d in store.phases("c", 1e-4)] == ["a"]
 
 
+def test_phases_are_asked_for_by_one_index(store: Store) -> None:
+    """What the query leaves out is looked at afterwards: equal to one pass over everything."""
+    store.prepare()
+    other = replace(
+        entry("other"), structure=Structure.from_spacegroup("Fm-3m", SALT.lattice, ["Li", "F"], [[0, 0, 0], [0.5] * 3])
+    )
+    for some, campaign in ((entry("a"), "c"), (entry("b"), "d"), (other, "c"), (entry("outside"), None)):
+        store.add_entry(some, campaign or "c")
+    store.entries.update_one({"_id": "outside"}, {"$set": {"campaigns": []}})
+    distances = {"a": 0.0, "b": 0.03, "other": 0.01, "outside": 0.0}
+    points = {key: HullPoint(-3.0, distance, distance - 0.1, {"a": 1.0}) for key, distance in distances.items()}
+    store.set_stability("theory-1", points, now(), 4)
+    elements = {"a": {"Mg", "O"}, "b": {"Mg", "O"}, "other": {"Li", "F"}, "outside": {"Mg", "O"}}
+    campaigns = {"a": "c", "b": "d", "other": "c"}
+    for campaign in (None, "c", "d"):
+        for limit in (0.0, 0.02, 1.0):
+            for held, system in ((), ()), (("O",), ()), (("Mg", "O"), ()), ((), ("Li", "F")), (("F",), ("F", "Li")):
+                expected = [
+                    key
+                    for key in sorted(campaigns, key=lambda key: distances[key])
+                    if campaign in (None, campaigns[key])
+                    and distances[key] <= limit
+                    and {*held} <= elements[key]
+                    and (not system or elements[key] == {*system})
+                ]
+                assert [d["_id"] for d in store.phases(campaign, limit, held, system)] == expected
+                plan = store.entries.find(store.phases_query(campaign, limit, held, system)).explain()
+                assert "IXSCAN" in str(plan["queryPlanner"]["winningPlan"])
+                assert "COLLSCAN" not in str(plan["queryPlanner"]["winningPlan"])
+    assert store.phases(None, 1.0, since=now() + timedelta(hours=1)) == []
+
+
 def test_training_data_hold_the_start_of_a_relaxation(store: Store) -> None:
     """8 atoms at -48 eV: a start at -40 eV lies 1 eV/atom above; one at 0 eV is too far to be learnt from."""
     for key, own in (("a", -40.0), ("b", 0.0), ("c", None)):

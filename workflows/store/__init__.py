@@ -79,6 +79,7 @@ class Store(Campaigns, Candidates, Entries, Fireworks, Imports, Published, Searc
         self.entries.create_index([("campaigns", ASCENDING), ("stability.e_above_hull", ASCENDING)])
         self.entries.create_index([("outside.record", ASCENDING)])
         self.entries.create_index([("chemsys", ASCENDING), ("stability.e_above_hull", ASCENDING)])
+        self.entries.create_index([("elements", ASCENDING), ("stability.e_above_hull", ASCENDING)])
         self.entries.create_index([("formula", ASCENDING)])
         self.entries.create_index([("stability.e_above_hull", ASCENDING)])
         self.entries.create_index([("lineage.round", ASCENDING), ("stability.e_above_hull", ASCENDING)])

@@ -13,7 +13,7 @@ from itertools import combinations
 from typing import Any
 
 from pymatgen.core import Composition, Structure
-from pymongo import ASCENDING, UpdateOne
+from pymongo import UpdateOne
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
@@ -22,9 +22,11 @@ from gnome_torch.records import Entry, EntryEnergy, HullPoint, Lineage, content_
 from gnome_torch.stability.hull import STABLE_TOLERANCE
 from gnome_torch.stability.novelty import likely_disorder, prototype_of
 from gnome_torch.symmetry import symmetry
-from workflows.store.connected import StoreError, chunks, now
+from workflows.store.connected import StoreError, chunks, now, utc
 
 MAX_INITIAL = 3.0  # eV/atom
+COMMON = ("O", "F", "S", "N", "Cl", "H", "C", "P")
+"""Elements that most compounds hold: the last ones to be looked for."""
 DUPLICATE_KEY = 11000  # MongoDB's number of the error
 SPACE_GROUP_TOLERANCE = 0.1  # angstrom, the Materials Project's
 
@@ -339,32 +341,41 @@ class Entries:
             chemsys: of just these elements; empty for whatever.
             since: that were written since then.
         """
-        order = [
-            ("stability.e_above_hull", ASCENDING),
-            ("stability.phase_separation_energy", ASCENDING),
-            ("_id", ASCENDING),
+        query = self.phases_query(campaign, max_e_above_hull, elements, chemsys)
+        wanted = set(elements)
+        found = [
+            document
+            for document in self.entries.find(query, {"structure": 0, "initial": 0})
+            if (campaign in document["campaigns"] if campaign else document["campaigns"])
+            and document["nelements"] >= 2
+            and document["stability"]
+            and document["stability"]["e_above_hull"] <= max_e_above_hull
+            and wanted.issubset(document["elements"])
+            and (since is None or utc(document["created"]) >= utc(since))
         ]
-        query = self.phases_query(campaign, max_e_above_hull, elements, chemsys, since)
-        return list(self.entries.find(query, {"structure": 0, "initial": 0}).sort(order))
+        return sorted(
+            found,
+            key=lambda document: (
+                document["stability"]["e_above_hull"],
+                document["stability"]["phase_separation_energy"],
+                document["_id"],
+            ),
+        )
 
     def phases_query(
-        self,
-        campaign: str | None,
-        max_e_above_hull: float,
-        elements: Some[str] = (),
-        chemsys: Some[str] = (),
-        since: datetime | None = None,
+        self, campaign: str | None, max_e_above_hull: float, elements: Some[str] = (), chemsys: Some[str] = ()
     ) -> dict[str, Any]:
-        """The query of `phases`, for the same arguments."""
-        query: dict[str, Any] = {"stability.e_above_hull": {"$lte": max_e_above_hull}, "nelements": {"$gte": 2}}
-        query["campaigns"] = campaign or {"$ne": []}
-        if elements:
-            query["elements"] = {"$all": sorted(elements)}
+        """The query of `phases`, for the same arguments: only what one index serves, the one that leads to the least.
+
+        The rest is looked at here: a condition beside the index makes the embedded server choose another one.
+        """
+        near: dict[str, Any] = {"stability.e_above_hull": {"$lte": max_e_above_hull}}
         if chemsys:
-            query["chemsys"] = "-".join(sorted(chemsys))
-        if since is not None:
-            query["created"] = {"$gte": since}
-        return query
+            return {"chemsys": "-".join(sorted(chemsys))}
+        if elements:
+            rare = [element for element in sorted(elements) if element not in COMMON]
+            return {"elements": (rare or sorted(elements))[0], **near}
+        return {"campaigns": campaign, **near} if campaign else near
 
     def entries_of(self, keys: Some[str]) -> dict[str, dict[str, Any]]:
         """Documents of entries by key, without their crystals; what there is none of is left out."""
