@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gnome_torch.data.kinds import EnergyKind
 from gnome_torch.records import EntryEnergy, HullPoint
@@ -104,9 +104,18 @@ def renew(store: Store, theory: str, elements: Collection[str] | None = None) ->
     hull = hull_of(entries)
     touched = [e for e in entries if elements is None or not set(elements).isdisjoint(_symbols(e))]
     points = dict(zip((entry.id for entry in touched), hull.points(touched), strict=True))
-    store.set_stability(theory, points, moment, len(entries))
+    store.set_stability(theory, points, moment, len(entries), _without_corrections(entries, touched))
     store.set_doubtful(doubtful)
     return Renewed(points, missing, doubtful, len(entries))
+
+
+def _without_corrections(entries: Sequence[EntryEnergy], touched: Sequence[EntryEnergy]) -> dict[str, float] | None:
+    """Distances to the hull of the energies as they were calculated, eV/atom; None where nothing is corrected."""
+    if not any(entry.correction for entry in entries):
+        return None
+    hull = hull_of([replace(entry, correction=0.0) for entry in entries])
+    points = hull.points([replace(entry, correction=0.0) for entry in touched])
+    return {entry.id: point.e_above_hull for entry, point in zip(touched, points, strict=True)}
 
 
 def _believable(entries: Sequence[EntryEnergy]) -> tuple[list[EntryEnergy], dict[str, str]]:

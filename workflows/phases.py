@@ -18,6 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from gnome_torch.candidates.policy import NOBLE_GASES, RADIOACTIVE
 from gnome_torch.stability.changes import warnings
 from gnome_torch.stability.formulas import amounts_of, symbol_of
 from gnome_torch.stability.hull import STABLE_TOLERANCE
@@ -79,6 +80,10 @@ class PhaseRow:
         analogue: known crystal of the same prototype with the most similar elements.
         duplicate_of: older entry that is the same crystal.
         likely_disorder: pairs of elements that probably share their sites, such as "Fe/Ni".
+        e_above_hull_uncorrected: distance to the hull of the same entries without energy corrections, eV/atom; None for
+            a theory that has none.
+        correction_sensitive: on the hull with the corrections and off it without, or the other way.
+        unusual_elements: radioactive ones and noble gases that it holds, which campaigns refuse unless told otherwise.
         round: round that proposed it.
         source: prototype, element, file, substitution, saps or random.
         parent: prototype or entry whose geometry it has.
@@ -112,6 +117,9 @@ class PhaseRow:
     analogue: str
     duplicate_of: str
     likely_disorder: tuple[str, ...]
+    e_above_hull_uncorrected: float | None
+    correction_sensitive: bool
+    unusual_elements: tuple[str, ...]
     round: int
     source: str
     parent: str
@@ -131,7 +139,14 @@ class PhaseRow:
     def as_dict(self) -> dict[str, Any]:
         lists = {
             name: list(getattr(self, name))
-            for name in ("lineage", "likely_disorder", "warnings", "recheck_missing", "decomposition")
+            for name in (
+                "lineage",
+                "likely_disorder",
+                "unusual_elements",
+                "warnings",
+                "recheck_missing",
+                "decomposition",
+            )
         }
         return {**asdict(self), **lists}
 
@@ -278,6 +293,7 @@ def _recheck(background: _Background, document: Mapping[str, Any]) -> tuple[str,
 def _phase_row(background: _Background, document: Mapping[str, Any], new: bool) -> PhaseRow:
     lineage, stability, novelty = document["lineage"], document["stability"], document["novelty"]
     prediction = document.get("prediction") or {}
+    without = stability.get("e_above_hull_uncorrected")
     recheck, recheck_distance, recheck_missing = _recheck(background, document)
     return PhaseRow(
         formula=document["formula"],
@@ -292,6 +308,9 @@ def _phase_row(background: _Background, document: Mapping[str, Any], new: bool) 
         analogue=_named(background, novelty.get("analogue")),
         duplicate_of=novelty.get("duplicate_of") or "",
         likely_disorder=tuple("/".join(pair) for pair in novelty["likely_disorder"]),
+        e_above_hull_uncorrected=without,
+        correction_sensitive=is_sensitive(stability),
+        unusual_elements=tuple(sorted((RADIOACTIVE | NOBLE_GASES).intersection(document["elements"]))),
         round=lineage["round"],
         source=lineage["source"],
         parent=lineage["parent_id"] or "",
@@ -311,6 +330,19 @@ def _phase_row(background: _Background, document: Mapping[str, Any], new: bool) 
             for key, fraction in sorted(stability["decomposition"].items(), key=lambda some: -some[1])
         ),
     )
+
+
+def is_sensitive(stability: Mapping[str, Any]) -> bool:
+    """Whether the energy corrections decide if an entry is on the hull."""
+    without = stability.get("e_above_hull_uncorrected")
+    return without is not None and (without <= STABLE_TOLERANCE) != (stability["e_above_hull"] <= STABLE_TOLERANCE)
+
+
+def correction_note(row: PhaseRow) -> str:
+    """What the corrections decide of a phase; empty for nothing."""
+    if not row.correction_sensitive:
+        return ""
+    return f"hangs on the energy corrections: {row.e_above_hull_uncorrected:.3f} eV/atom above the hull without them"
 
 
 def _displaced(document: Mapping[str, Any]) -> str:

@@ -9,9 +9,12 @@ from datetime import timedelta
 
 import pytest
 from fireworks import LaunchPad
-from pymatgen.core import Lattice, Structure
+from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
+from pymatgen.core import Composition, Lattice, Structure
 
 from gnome_torch.records import Candidate, Entry, HullPoint, Lineage, Prediction
+from workflows.hulls import renew
+from workflows.phases import PhaseQuery, correction_note, phases
 from workflows.store import CampaignExistsError, Store, StoreError, campaigns, check_server, now
 
 SALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.21), ["Mg", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
@@ -124,6 +127,36 @@ def test_phases_are_asked_for_by_one_index(store: Store) -> None:
                 assert "IXSCAN" in str(plan["queryPlanner"]["winningPlan"])
                 assert "COLLSCAN" not in str(plan["queryPlanner"]["winningPlan"])
     assert store.phases(None, 1.0, since=now() + timedelta(hours=1)) == []
+
+
+def test_what_hangs_on_the_corrections_is_said(store: Store) -> None:
+    """Distances with and without them, of every entry, against pymatgen."""
+    store.prepare()
+    # eV/atom: as calculated, and the correction
+    atoms = {"Mg": (0.0, 0.0), "O": (0.0, 0.0), "MgO": (0.1, -0.7), "Mg2O": (-0.3, 0.0), "MgO2": (0.2, -0.1)}
+    structures = {}
+    for number, formula in enumerate(atoms):
+        species = [e for e, n in Composition(formula).items() for _ in range(int(n))]
+        structures[formula] = Structure(Lattice.cubic(4 + number), species, [[k / 3] * 3 for k in range(len(species))])
+    for formula, (energy, shift) in atoms.items():
+        n = len(structures[formula])
+        store.add_entry(Entry(formula, structures[formula], energy * n, shift * n, "t", Lineage("prototype", "x")), "c")
+    renew(store, "t", ["Mg", "O"])
+    diagrams = [
+        PhaseDiagram([PDEntry(f, (e + some * shift) * len(structures[f]), f) for f, (e, shift) in atoms.items()])
+        for some in (1, 0)
+    ]
+    rows = {row.formula: row for row in phases(store, PhaseQuery(max_e_above_hull=9.0))}
+    assert set(rows) == {"MgO", "Mg2O", "MgO2"}
+    for formula, row in rows.items():
+        one, other = (
+            diagram.get_e_above_hull(next(e for e in diagram.all_entries if e.name == formula)) for diagram in diagrams
+        )
+        assert (row.e_above_hull, row.e_above_hull_uncorrected) == (pytest.approx(one), pytest.approx(other))
+        assert row.correction_sensitive == ((one < 5e-5) != (other < 5e-5))
+        assert bool(correction_note(row)) == row.correction_sensitive
+    assert {formula for formula, row in rows.items() if row.correction_sensitive} == {"MgO", "Mg2O"} & set(rows)
+    assert [row.unusual_elements for row in rows.values()] == [()] * 3
 
 
 def test_training_data_hold_the_start_of_a_relaxation(store: Store) -> None:

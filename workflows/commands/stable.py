@@ -112,6 +112,7 @@ def _csv(rows: list[PhaseRow]) -> str:
         texts = {
             "lineage": " | ".join(row.lineage),
             "likely_disorder": " ".join(row.likely_disorder),
+            "unusual_elements": " ".join(row.unusual_elements),
             "warnings": "; ".join(row.warnings),
             "recheck_missing": " ".join(row.recheck_missing),
             "decomposition": " + ".join(row.decomposition),

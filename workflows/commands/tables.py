@@ -123,6 +123,8 @@ def print_phases(rows: list[PhaseRow], console: Console) -> None:
 
 def _notes(row: PhaseRow) -> list[str]:
     """What to know before believing in a phase."""
+    from workflows.phases import correction_note
+
     notes = []
     if row.duplicate_of:
         notes.append(f"same crystal as {row.duplicate_of}")
@@ -132,6 +134,10 @@ def _notes(row: PhaseRow) -> list[str]:
         notes.append(f"like {row.analogue}")
     if row.likely_disorder:
         notes.append(f"probably disordered: {', '.join(row.likely_disorder)}")
+    if row.unusual_elements:
+        notes.append(f"holds {', '.join(row.unusual_elements)}")
+    if note := correction_note(row):
+        notes.append(note)
     notes += row.warnings
     if row.displaced:
         notes.append(f"was on the hull until {row.displaced}, falls apart into {' + '.join(row.decomposition)}")

@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from workflows.phases import PhaseRow
+from workflows.phases import PhaseRow, correction_note
 from workflows.report.crystals import colours
 from workflows.report.data import Report, is_find
 from workflows.report.plots import Plot, plots
@@ -73,6 +73,10 @@ def doubts(row: PhaseRow) -> list[str]:
         found.append(f"same crystal as {row.duplicate_of}")
     if row.likely_disorder:
         found.append(f"probably disordered: {', '.join(row.likely_disorder)}")
+    if row.unusual_elements:
+        found.append(f"holds {', '.join(row.unusual_elements)}")
+    if note := correction_note(row):
+        found.append(note)
     if row.displaced:
         found.append(f"was on the hull until {row.displaced}")
     return found

@@ -174,6 +174,13 @@ FIELDS = (
         lambda found: ["/".join(pair) for pair in found.entry["novelty"]["likely_disorder"]],
     ),
     Field(
+        "e_above_hull_uncorrected",
+        "float",
+        "Distance per atom to the hull of the same entries without energy corrections; null where there are none.",
+        lambda found: found.entry["stability"].get("e_above_hull_uncorrected"),
+        PER_ATOM,
+    ),
+    Field(
         "warnings",
         "list",
         "What its relaxation did that casts doubt on it, as strings such as 'fell apart'.",

@@ -289,7 +289,14 @@ class Entries:
         query = within(theory, elements) | ({"campaigns": []} if outside else {})
         return {document["formula"] for document in self.entries.find(query, {"formula": 1})}
 
-    def set_stability(self, theory: str, points: Mapping[str, HullPoint], moment: datetime, hull_size: int) -> None:
+    def set_stability(
+        self,
+        theory: str,
+        points: Mapping[str, HullPoint],
+        moment: datetime,
+        hull_size: int,
+        uncorrected: Mapping[str, float] | None = None,
+    ) -> None:
         """Write where entries of a theory stand, unless something later is written already.
 
         An entry that stands where it stood is left as it is: `hull_date` is that of the hull that put it there.
@@ -299,6 +306,8 @@ class Entries:
             points: entry -> place on the hull.
             moment: when the entries of this hull were read.
             hull_size: entries that the hull was made of.
+            uncorrected: entry -> distance to the hull of the same entries without corrections, eV/atom; None for a
+                theory that has none.
         """
         placed = self.entries.find(
             {"theory": theory, "replaced_by": None, "stability": {"$ne": None}}, {"stability": 1}
@@ -306,7 +315,7 @@ class Entries:
         there = {document["_id"]: document["stability"] for document in placed}
         operations = []
         for key, point in points.items():
-            place = asdict(point)
+            place = asdict(point) | {"e_above_hull_uncorrected": uncorrected[key] if uncorrected else None}
             old = there.get(key, {})
             if any(old.get(name) != value for name, value in place.items()):
                 # true of a missing date too; the embedded server would look through all entries for an $or
