@@ -15,6 +15,7 @@ from campaigns import run_all, small_campaign
 from fireworks import LaunchPad
 
 from workflows.phases import phase_rows
+from workflows.report import page
 from workflows.report.data import read_report
 from workflows.report.page import write_report
 from workflows.store import Store
@@ -120,7 +121,35 @@ def test_an_empty_campaign_says_so(gnome: Gnome, launchpad: LaunchPad, tmp_path:
     html = write_report(read_report(store, "none", 5e-5), tmp_path / "out").read_text()
     assert "No round has begun" in html
     assert "No stable compound yet" in html
-    assert not list((tmp_path / "out" / "plots").iterdir())
+    assert not list((tmp_path / "out" / "plots").glob("[!.]*"))
+
+
+def test_a_report_takes_the_place_of_the_one_before(
+    launchpad: LaunchPad, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its figures go, a user's files stay, and one that is cut off leaves nothing behind for good."""
+    store = Store(launchpad.db)
+    store.create_campaign("c", {"elements": ["Cu", "Au"]}, "emt", "none", str(tmp_path), "uid")
+    report, folder = read_report(store, "c", 5e-5), tmp_path / "out" / "plots"
+
+    def some(*names: str) -> None:
+        figures = [page.Plot(name, "t", "c", b"<svg/>", b"png") for name in names]
+        monkeypatch.setattr(page, "plots", lambda _: figures)
+
+    def files() -> set[str]:
+        return {path.name for path in folder.glob("[!.]*")}
+
+    some("hull-a", "hull-b")
+    write_report(report, tmp_path / "out")
+    (folder / "mine.png").write_bytes(b"mine")
+    some("hull-b", "hull-c")
+    monkeypatch.setattr(page, "render", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write_report(report, tmp_path / "out")
+    monkeypatch.undo()
+    some("hull-d")
+    write_report(report, tmp_path / "out")
+    assert files() == {"hull-d.svg", "hull-d.png", "mine.png"}
 
 
 def test_unknown_campaign(gnome: Gnome, tmp_path: Path) -> None:

@@ -19,10 +19,14 @@ def report(
     from workflows.connection import open_database
     from workflows.report.data import read_report
     from workflows.report.page import write_report
+    from workflows.strict import SettingsError
 
     _, store = open_database()
     store.campaign(name)
     store.check_something_is_there(name)
     found = read_report(store, name, max_ehull)
-    page = write_report(found, out)
+    try:
+        page = write_report(found, out)
+    except ImportError as error:
+        raise SettingsError(f"{error.name} is not installed: pip install 'gnome-torch[report]'") from None
     print(f"{page}: {len(found.phases)} phases, {len(found.finds)} new stable compounds")

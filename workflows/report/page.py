@@ -15,10 +15,14 @@ from workflows.report.data import Report, is_find
 from workflows.report.plots import Plot, plots
 
 PACKAGE = "workflows.report"
+LIST = ".figures"
+"""File in the folder of the figures that names those that we wrote."""
 
 
 def write_report(report: Report, directory: Path) -> Path:
     """Write `index.html`, and the figures into `plots`; each file appears when it is complete.
+
+    Figures that an earlier report wrote and this one has not are removed; nothing else is.
 
     Args:
         report: what was read.
@@ -28,13 +32,30 @@ def write_report(report: Report, directory: Path) -> Path:
         The page.
     """
     figures = plots(report)
-    (directory / "plots").mkdir(parents=True, exist_ok=True)
-    for figure in figures:
-        _write(directory / "plots" / f"{figure.name}.svg", figure.svg)
-        _write(directory / "plots" / f"{figure.name}.png", figure.png)
+    content = {f"{figure.name}.svg": figure.svg for figure in figures}
+    content |= {f"{figure.name}.png": figure.png for figure in figures}
+    folder = directory / "plots"
+    folder.mkdir(parents=True, exist_ok=True)
+    earlier = _ours(folder)
+    # first what is to be ours, so that a report that is cut off leaves no file behind for good
+    _write(folder / LIST, "\n".join(sorted(earlier | content.keys())).encode())
+    for name, figure_file in content.items():
+        _write(folder / name, figure_file)
     page = directory / "index.html"
     _write(page, render(report, figures).encode())
+    for name in earlier - content.keys():
+        (folder / name).unlink(missing_ok=True)
+    _write(folder / LIST, "\n".join(sorted(content)).encode())
     return page
+
+
+def _ours(folder: Path) -> set[str]:
+    """Figures that earlier reports have written into a folder."""
+    try:
+        names = (folder / LIST).read_text().split("\n")
+    except OSError:
+        return set()
+    return {name for name in names if name and Path(name).name == name}
 
 
 def render(report: Report, figures: list[Plot]) -> str:
