@@ -80,6 +80,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Page]:
 def test_every_page_is_reached_from_the_first(site: dict[str, Page]) -> None:
     written = {str(p.relative_to(ROOT / "docs").with_suffix(".html")) for p in (ROOT / "docs").rglob("*.md")}
     assert {name for name in written if not name.startswith("_build")} <= site.keys()
+    assert not written & MADE_BY_SPHINX, "Sphinx writes its own page over it"
     reached, ahead = set(), ["index.html"]
     while ahead:
         name = ahead.pop()
