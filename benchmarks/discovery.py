@@ -98,7 +98,7 @@ SMOKE = Comparison(
     seeds=1,
 )
 FULL = {
-    "alloys": Comparison("alloys"),
+    "alloys": Comparison("alloys", hidden=(64, 64)),
     "perovskites": Comparison("perovskites", budget=0.1),
     "halides": Comparison("halides"),
 }
