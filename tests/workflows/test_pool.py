@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from campaigns import contents, run_all, run_all_twice, small_campaign
+from campaigns import run_all, small_campaign
 from fireworks import LaunchPad
 
 from gnome_torch.candidates.generation import Selection, generate
@@ -30,10 +30,10 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def campaign(pool: Path, directory: Path, polymorphs: bool, rounds: int = 2) -> CampaignSettings:
+def campaign(pool: Path, directory: Path, polymorphs: bool) -> CampaignSettings:
     return small_campaign(
         directory,
-        rounds=rounds,
+        rounds=2,
         elements=METALS,
         structural={"pool": str(pool), "max_sites": 4, "polymorphs": polymorphs},
         network={"members": 2, "hidden": [8, 8], "epochs": 4, "batch_size": 8, "warm_epochs": 2},
@@ -63,14 +63,6 @@ def test_choose_from_it_and_from_nothing_else(
     first, second = (load_metrics(member_directory(settings, number, 1))["training"] for number in (1, 2))
     assert (first["begin_with"], first["epochs"]) == (None, 4)
     assert (second["begin_with"], second["epochs"]) == (str(member_directory(settings, 1, 1)), 2)
-
-
-def test_twice_is_once(launchpad: LaunchPad, pool: Path, tmp_path: Path) -> None:
-    once = run_all(launchpad, campaign(pool, tmp_path / "once", True, 1), tmp_path / "once" / "launches")
-    other = LaunchPad(host=launchpad.host, port=launchpad.port, name=f"{launchpad.name}_twice", strm_lvl="WARNING")
-    other.reset("", require_password=False)
-    twice = run_all_twice(other, campaign(pool, tmp_path / "twice", True, 1), tmp_path / "twice" / "launches")
-    assert contents(once) == contents(twice)
 
 
 def test_a_pool_that_is_not_there_is_said_before_anything_is_written(launchpad: LaunchPad, tmp_path: Path) -> None:

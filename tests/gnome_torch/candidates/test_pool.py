@@ -49,6 +49,7 @@ def test_all_of_it_with_its_crystals(pool: Path, tmp_path: Path) -> None:
     found = drawn(pool, tmp_path / "round", OPTIONS, round_number=3)
     assert found == [replace(some, lineage=replace(some.lineage, round=3)) for some in read_shards(pool)]
     assert len(found) > 100
+    assert drawn(pool, tmp_path / "round", OPTIONS, round_number=3) == found
     crystals = read_parents(tmp_path / "round")
     assert all(some.structure(crystals[some.parent_id]).composition for some in found[::20])
 
