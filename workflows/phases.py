@@ -257,7 +257,7 @@ class _Background:
         wanted = {d["lineage"]["parent_id"] for d in documents} | {d["novelty"].get("analogue") for d in documents}
         wanted |= {key for d in documents for key in d["stability"]["decomposition"]}
         while missing := {key for key in wanted if key} - self.entries.keys():
-            found = store.entries_of(sorted(missing))
+            found = store.entries_of(sorted(missing), ("formula", "lineage", "outside"))
             self.entries |= {key: found.get(key, {}) for key in missing}  # the first parents are prototypes
             wanted = {document["lineage"]["parent_id"] for document in found.values()}
         self.rechecks = store.rechecks_of([document["_id"] for document in documents])

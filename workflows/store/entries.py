@@ -386,11 +386,17 @@ class Entries:
             return {"elements": (rare or sorted(elements))[0], **near}
         return {"campaigns": campaign, **near} if campaign else near
 
-    def entries_of(self, keys: Some[str]) -> dict[str, dict[str, Any]]:
-        """Documents of entries by key, without their crystals; what there is none of is left out."""
+    def entries_of(self, keys: Some[str], fields: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
+        """Documents of entries by key, without their crystals; what there is none of is left out.
+
+        Args:
+            keys: of the entries.
+            fields: only these; empty for all.
+        """
+        shown = dict.fromkeys(fields, 1) or {"structure": 0, "initial": 0}
         found: dict[str, dict[str, Any]] = {}
         for some in chunks(keys):
-            for document in self.entries.find({"_id": {"$in": some}}, {"structure": 0, "initial": 0}):
+            for document in self.entries.find({"_id": {"$in": some}}, shown):
                 found[document["_id"]] = dict(document)
         return found
 
