@@ -27,6 +27,7 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -120,7 +121,7 @@ def changes(comparison: Comparison, per_round: int) -> dict[str, dict[str, Any]]
             "screening": {"volumes": 20},
             "structural": {"polymorphs": False},
         },
-        "starts: none, jitter": {"network": {"starts": "none", "volume_jitter": 0.2}, "screening": {"volumes": 20}},
+        "starts: none with jitter": {"network": {"starts": "none", "volume_jitter": 0.2}, "screening": {"volumes": 20}},
         "starts: own energy": {"network": {"starts": "own"}, "screening": {"volumes": 20}},
         "20 volumes": {"screening": {"volumes": 20}},
         "closed compositions": {"structural": {"polymorphs": False}},
@@ -336,7 +337,7 @@ def compare(comparison: Comparison, worlds: Path, out: Path, workers: int) -> li
     from workflows.embedded import EmbeddedDatabase
 
     out.mkdir(parents=True, exist_ok=True)
-    _same_comparison(comparison, out)
+    _same_comparison(comparison, worlds, out)
     jobs = [(strategy, seed) for seed in range(comparison.seeds) for strategy in comparison.strategies]
     todo = [job for job in jobs if not run_path(out, *job).exists()]
     if todo:
@@ -355,9 +356,11 @@ def compare(comparison: Comparison, worlds: Path, out: Path, workers: int) -> li
     return [json.loads(run_path(out, *job).read_text()) for job in jobs]
 
 
-def _same_comparison(comparison: Comparison, out: Path) -> None:
-    """Runs of different sizes must not meet in one table."""
+def _same_comparison(comparison: Comparison, worlds: Path, out: Path) -> None:
+    """Runs of different sizes, or in another world of that name, must not meet in one table."""
     what = {key: value for key, value in asdict(comparison).items() if key not in ("strategies", "seeds")}
+    results = load_world(comparison.world, worlds, comparison.elements).results
+    what["truth"] = sha256(json.dumps(sorted(results.items())).encode()).hexdigest()
     path = out / "comparison.json"
     if path.exists() and json.loads(path.read_text()) != json.loads(json.dumps(what)):
         raise SystemExit(f"{out}: holds runs of another comparison: name another directory with --out")
