@@ -477,13 +477,14 @@ def main() -> None:
     parser.add_argument("worlds", nargs="*", help=f"of: {', '.join(FULL)}; by default alloys and perovskites")
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--smoke", action="store_true")
-    parser.add_argument("--strategies", help=f"separated by commas, of: {', '.join(changes(FULL['alloys'], 1))}")
+    known = tuple(changes(FULL["alloys"], 1))
+    of_known = ", ".join(known).replace("%", "%%")  # argparse formats its helps
+    parser.add_argument("--strategies", help=f"separated by commas, of: {of_known}")
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--directory", type=Path, default=WORLDS, help="of the worlds")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--out", type=Path, default=Path("discovery"))
     options = parser.parse_args()
-    known = tuple(changes(FULL["alloys"], 1))
     if unknown := [name for name in options.worlds if name not in FULL]:
         raise SystemExit(f"there is no world {unknown[0]!r}: choose among {', '.join(FULL)}")
     comparisons = [SHORT] if options.short else [SMOKE] if options.smoke else []
