@@ -443,9 +443,6 @@ def _line(where: str, problem: Any) -> str:
         return f"{where}: key '{key}' is missing"
     if problem["type"] == "value_error":
         return f"{where}: {key}: {message}" if problem["loc"] else f"{where}: {message}"
-    if problem["type"] == "union_tag_invalid":
-        message = f"there is no theory of this name: choose one of {problem['ctx']['expected_tags']}"
-        return f"{where}: {key}.name = {problem['ctx']['tag']!r}: {message}"
     message = _PLAIN.get(problem["type"], message)
     return f"{where}: {key} = {problem['input']!r}: {message}"
 

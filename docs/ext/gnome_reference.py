@@ -101,8 +101,8 @@ def settings() -> str:
 
     lines = [*_table(CampaignSettings, ""), *_sections(CampaignSettings, "")]
     lines.append("\n## Theories\n\nOf `theory`, `prerelax`, `recheck.theory` and `compositional.search.prerelax`.\n")
-    for theory in THEORIES:
-        lines += [f"\n### theory: {theory.model_fields['name'].default}\n", f"{_text(theory.__doc__)}\n"]
+    for name, (theory, _) in THEORIES.items():
+        lines += [f"\n### theory: {name}\n", f"{_text(theory.__doc__)}\n"]
         lines += _table(theory, "")
     return "\n".join(lines)
 

@@ -58,7 +58,6 @@ def test_the_network_holds_to_the_contract(pair_network: ModuleType, tmp_path: P
 @pytest.mark.parametrize(
     ("file", "text"),
     [
-        ("workflows/relax/registry.py", "TheorySettings = "),
         ("workflows/relax/registry.py", "THEORIES: dict"),
         ("tests/workflows/test_theories.py", "THEORIES = ["),
         ("workflows/campaign.py", "GenerateCandidates(**which)"),

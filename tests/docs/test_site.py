@@ -139,7 +139,7 @@ def kinds_of_settings(of: type[BaseModel] = Strict) -> Iterator[type[BaseModel]]
 
 def test_every_setting_says_what_it_means() -> None:
     kinds = set(kinds_of_settings())
-    assert {CampaignSettings, Site, Queue, *THEORIES} <= kinds
+    assert {CampaignSettings, Site, Queue, *(kind for kind, _ in THEORIES.values())} <= kinds
     silent = [
         f"{kind.__name__}.{name}"
         for kind in kinds

@@ -49,11 +49,12 @@ def test_settings_survive_the_database() -> None:
         ({"rounds": "many"}, "x.yaml: rounds = 'many'"),
         ({"name": "../etc"}, "x.yaml: name = '../etc'"),
         ({"theory": {"name": "vasp"}}, "x.yaml: theory.name = 'vasp': there is no theory of this name: choose one of"),
+        ({"theory": {"fmax": 0.1}}, "x.yaml: key 'theory.name' is missing"),
         ({"elements": "Cu-Au"}, "x.yaml: elements = 'Cu-Au': write a list, such as [Cu, Au]"),
         ({"name": "my campaign"}, "x.yaml: name = 'my campaign': letters, digits, '.', '_' and '-' only"),
         (
             {"theory": {"name": "forcefield", "model": "mace"}},
-            "x.yaml: theory.forcefield: model 'mace': say",
+            "x.yaml: theory: model 'mace': say",
         ),
         ({"retrain": {"fraction": 1.5}}, "x.yaml: retrain.fraction = 1.5"),
         ({"seeds": {"source": "some.cif"}}, "x.yaml: seeds.source: 'some.cif' is a relative path"),

@@ -100,8 +100,8 @@ def test_a_failure_is_told_of_its_first_cause(launchpad: LaunchPad, tmp_path: Pa
             {"name": "forcefield", "model": "7net-0", "version": "3"},
             "has corrections, arguments and a version of its own",
         ),
-        ({"name": "ase", "calculator": "x.y"}, "theory.ase.version' is missing"),
-        ({"name": "vasp-pbe-mp", "potcars": "PBE_99"}, "theory.vasp-pbe-mp.potcars = 'PBE_99'"),
+        ({"name": "ase", "calculator": "x.y"}, "'theory.version' is missing"),
+        ({"name": "vasp-pbe-mp", "potcars": "PBE_99"}, "theory.potcars = 'PBE_99'"),
     ],
 )
 def test_settings_that_say_too_little_or_too_much(data: dict[str, Any], message: str) -> None:

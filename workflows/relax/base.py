@@ -1,6 +1,7 @@
 """What a theory is: a level of theory with its settings, made into relaxations.
 
-A new one is a file beside this one: its settings (a `TheoryBase`) and its `Theory`, both named in `registry.py`.
+A new one is a file beside this one, named in `registry.py`, or in a package of its own (docs/extending.md): its
+settings (a `TheoryBase`) and its `Theory`.
 """
 
 from __future__ import annotations
