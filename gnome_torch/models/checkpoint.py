@@ -20,11 +20,15 @@ from torch import nn
 from gnome_torch import __version__
 from gnome_torch.models.composition import CompositionNetwork, CompositionNetworkConfig
 from gnome_torch.models.structure import StructureNetwork, StructureNetworkConfig
+from gnome_torch.plugins import PluginError, plugin
 
 FORMAT_VERSION = 1
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "weights.safetensors"
 METRICS_FILE = "metrics.json"
+
+GROUP = "gnome_torch.networks"
+"""Entry points of other packages: the network's name = the network, whose module adds it to `ARCHITECTURES`."""
 
 # a new network is added here: name -> network, its configuration
 ARCHITECTURES: dict[str, tuple[type[nn.Module], type[Any]]] = {
@@ -96,12 +100,18 @@ def load_model(directory: str | Path) -> nn.Module:
             f"{directory}: model of format {version}, this code (gnome-torch {__version__}) reads format "
             f"{FORMAT_VERSION}; load it with gnome-torch {content.get('code_version')} or train it again"
         )
-    if content.get("class") not in ARCHITECTURES:
+    name = content.get("class")
+    if name not in ARCHITECTURES:
+        try:
+            plugin(GROUP, str(name))
+        except PluginError as error:
+            raise CheckpointError(f"{directory}: {error}") from error
+    if name not in ARCHITECTURES:
         raise CheckpointError(
-            f"{directory}: unknown network {content.get('class')!r}; this code has {', '.join(sorted(ARCHITECTURES))}: "
-            "update gnome-torch or train again"
+            f"{directory}: unknown network {name!r}; this code has {', '.join(sorted(ARCHITECTURES))}: "
+            "update gnome-torch, install the package that has it, or train again"
         )
-    network, config = ARCHITECTURES[content["class"]]
+    network, config = ARCHITECTURES[name]
     try:
         model = network(config(**content["config"]))
         model.load_state_dict(load_file(directory / WEIGHTS_FILE))

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
 from pages import ROOT, blocks
+from plugins import distribution
 
-from gnome_torch.models.checkpoint import ARCHITECTURES
+from gnome_torch.models.checkpoint import ARCHITECTURES, GROUP, save_model
 
 PAGE = ROOT / "docs" / "extending.md"
 CONTRACT = [
@@ -53,6 +57,23 @@ def test_the_network_holds_to_the_contract(pair_network: ModuleType, tmp_path: P
     for cell in ([2, 1, 1], [[1, 1, 0], [0, 1, 0], [0, -1, 2]]):
         contract.test_supercell_has_the_same_energy_per_atom(pair_network.PairNetwork().eval(), cell)
     contract.test_saved_model_is_the_same_model(pair_network.PairNetwork().eval(), tmp_path)
+
+
+def test_a_saved_model_finds_the_network_of_another_package(pair_network: ModuleType, tmp_path: Path) -> None:
+    """In a process that has not imported it; `pair_network.py` is beside the entry point that the page shows."""
+    (shown,) = [tomllib.loads(block.text) for block in blocks(PAGE) if GROUP in block.text and block.language == "toml"]
+    entries = shown["project"]["entry-points"][GROUP]
+    save_model(tmp_path / "model", pair_network.PairNetwork(), {})
+    code = f"from gnome_torch.models.checkpoint import load_model; print(type(load_model({str(tmp_path / 'model')!r})))"
+
+    def read(*paths: Path) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [*paths, ROOT]))}
+        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+
+    site = distribution(tmp_path / "site", "my-networks", GROUP, entries)
+    assert read(tmp_path, site).stdout.strip() == "<class 'pair_network.PairNetwork'>"
+    assert "unknown network 'PairNetwork'" in read(tmp_path).stderr
+    assert "'PairNetwork' of my-networks (pair_network:PairNetwork) cannot be loaded" in read(site).stderr
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 from fireworks import LaunchPad
 from fireworks.core.rocket_launcher import rapidfire
 from pages import ROOT, blocks
+from plugins import distribution
 from pymatgen.core import Lattice, Structure
 
 from gnome_torch.plugins import registered
@@ -29,16 +30,11 @@ Install = Callable[..., Path]
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Install the page's module under some entry points: by default those of the page."""
+    """Make the page's module a package that is installed, with some entry points: by default those of the page."""
     shown = tomllib.loads(PAGE["pyproject.toml"])["project"]["entry-points"][GROUP]
 
     def install(package: str = "my-theories", entries: dict[str, str] = shown) -> Path:
-        site = tmp_path / package
-        info = site / f"{package}-1.dist-info"
-        info.mkdir(parents=True)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1\n")
-        lines = [f"[{GROUP}]", *(f"{name} = {value}" for name, value in entries.items())]
-        (info / "entry_points.txt").write_text("\n".join(lines))
+        site = distribution(tmp_path / package, package, GROUP, entries)
         (site / "morse.py").write_text(PAGE["morse.py"])
         monkeypatch.syspath_prepend(str(site))
         registered.cache_clear()
