@@ -17,6 +17,7 @@ from pages import EXECUTED, ROOT, Reader, blocks, pages
 from pymatgen.core import Lattice, Structure
 
 from workflows.embedded import EmbeddedDatabase
+from workflows.settings import CampaignSettings, parse_settings
 
 SHOWN = ("text", "yaml", "toml", "json", "html", "csv")
 """Languages of blocks that are looked at and not run; in braces, Sphinx's own."""
@@ -148,3 +149,12 @@ def test_yaml_is_yaml() -> None:
     assert shown
     for block in shown:
         assert isinstance(yaml.safe_load(block.text), dict), block.name
+
+
+def test_campaign_settings_that_are_shown_can_be_used() -> None:
+    shown = [(block, yaml.safe_load(block.text)) for block in ALL if block.language == "yaml"]
+    settings = [(block, data) for block, data in shown if data.keys() <= CampaignSettings.model_fields.keys()]
+    assert len(settings) > 4
+    for block, data in settings:
+        elements = data.get("theory", {}).get("elements", ["Li", "O"])
+        parse_settings({"name": "shown", "elements": elements, **data}, block.name)

@@ -26,15 +26,18 @@ class Fireworks:
         query = {"metadata.campaign": campaign, "state": {"$nin": ["COMPLETED", "ARCHIVED"]}}
         return list(self.database["workflows"].find(query, {"nodes": 1, "fw_states": 1}))
 
-    def launches(self, campaign: str) -> list[dict[str, Any]]:
+    def launches(self, campaign: str, number: int | None = None) -> list[dict[str, Any]]:
         """Launches of a campaign's Fireworks, those that were repeated too: `category`, `state`, `seconds`, `ended`.
 
         `seconds` and `ended` (UTC, as FireWorks writes it) are None for what runs.
+
+        Args:
+            campaign: name.
+            number: of the round; None for all.
         """
+        whose = {"metadata.campaign": campaign} | ({} if number is None else {"metadata.round": number})
         nodes = [
-            node
-            for workflow in self.database["workflows"].find({"metadata.campaign": campaign}, {"nodes": 1})
-            for node in workflow["nodes"]
+            node for workflow in self.database["workflows"].find(whose, {"nodes": 1}) for node in workflow["nodes"]
         ]
         found = []
         for some in chunks(nodes):
