@@ -1,5 +1,7 @@
-"""Candidates a second through an ensemble of 10 networks at 20 volumes, ours beside the plain formulation:
-python benchmarks/screening.py
+"""Candidates a second through an ensemble of 10 networks, ours beside the plain formulation:
+
+    python benchmarks/screening.py                  at the reference volume, as campaigns do
+    python benchmarks/screening.py --volumes 20     at GNoME's 20 volumes
 
 Candidates: what `gnome generate structural` proposes (full and partial substitution) from the crystals of 8 to 12 atoms
 of pymatgen's prototype library; a random sample, in shards on disk as in a campaign. Networks of the released size,
@@ -46,13 +48,14 @@ from gnome_torch.candidates.shards import read_parents, read_shards  # noqa: E40
 from gnome_torch.candidates.structural import StructuralOptions, known_compositions  # noqa: E402
 from gnome_torch.candidates.substitution import SubstitutionRules  # noqa: E402
 from gnome_torch.data.tables import read_examples  # noqa: E402
-from gnome_torch.inference import VOLUME_SCALES, Evaluation, predict  # noqa: E402
+from gnome_torch.inference import Evaluation, predict  # noqa: E402
 from gnome_torch.models.ensemble import Ensemble  # noqa: E402
 from gnome_torch.models.structure import StructureNetwork, StructureNetworkConfig  # noqa: E402
 from gnome_torch.records import Decorations, Predictions  # noqa: E402
 from gnome_torch.screening import Cascade, by_parent, screen  # noqa: E402
 from gnome_torch.training.dataset import TrainingSet  # noqa: E402
 from gnome_torch.training.loop import TrainingConfig, train  # noqa: E402
+from workflows.firetasks.screen import volume_scales  # noqa: E402
 
 PEROVSKITES = Path(__file__).parents[2] / "shared" / "data" / "perovskites_abx3_dft.csv"
 ELEMENTS = "Li Na K Rb Mg Ca Sr Ba Al Ga In Si Ge Sn Ti Zr V Nb Mn Fe Co Ni Cu Zn Y La O S Se N P F Cl Br I C B"
@@ -61,6 +64,7 @@ ELEMENTS = "Li Na K Rb Mg Ca Sr Ba Al Ga In Si Ge Sn Ti Zr V Nb Mn Fe Co Ni Cu Z
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--members", type=int, default=10)
+    parser.add_argument("--volumes", type=int, default=1, help="tried for each candidate")
     parser.add_argument("--candidates", type=int, default=1000, help="for ours")
     parser.add_argument("--plain", type=int, default=24, help="of them for the plain formulation")
     parser.add_argument("--epochs", type=int, default=3, help="of the members' training")
@@ -71,12 +75,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder)
         candidates = proposed(directory / "candidates", options.candidates)
-        ensemble = trained(directory, options.members, options.epochs)
+        scales = volume_scales(options.volumes)
+        ensemble = trained(directory, options.members, options.epochs, scales)
         peak = products_per_second(device)
         print(f"{where}; a product of matrices (float32): {peak / 1e9:,.0f} GFLOP/s")
-        compare(candidates, ensemble, options.plain, device, peak)
-        growth(candidates, ensemble, directory, device)
-        cascade(candidates, ensemble, directory, device)
+        compare(candidates, ensemble, scales, options.plain, device, peak)
+        growth(candidates, ensemble, scales, directory, device)
+        cascade(candidates, ensemble, scales, directory, device)
 
 
 def proposed(directory: Path, count: int) -> Path:
@@ -96,7 +101,7 @@ def proposed(directory: Path, count: int) -> Path:
     return directory
 
 
-def trained(directory: Path, members: int, epochs: int) -> Ensemble:
+def trained(directory: Path, members: int, epochs: int, scales: np.ndarray) -> Ensemble:
     """Members of the released size that know something, where there is something to learn from."""
     if not PEROVSKITES.exists() or epochs == 0:
         print(f"random weights (no {PEROVSKITES}): the cascade's recall below means nothing")
@@ -106,13 +111,14 @@ def trained(directory: Path, members: int, epochs: int) -> Ensemble:
     examples = read_examples(PEROVSKITES, "heat_all", per_cell=True)
     dataset = TrainingSet.build(examples.structures or [], examples.targets or [], examples.ids)
     for member in range(members):
-        config = TrainingConfig(epochs=epochs, batch_size=64, seed=member, volume_jitter=0.2, hold_out=False)
+        jitter = float(scales.max() - 1)  # wrong volumes are known to networks that are asked about them
+        config = TrainingConfig(epochs=epochs, batch_size=64, seed=member, volume_jitter=jitter, hold_out=False)
         train(dataset, StructureNetworkConfig(), config, directory / f"member-{member}")
     print(f"{members} members trained on {len(dataset):,} perovskites in {time.perf_counter() - start:.0f} s")
     return Ensemble.load([directory / f"member-{member}" for member in range(members)])
 
 
-def compare(candidates: Path, ensemble: Ensemble, count: int, device: str, peak: float) -> None:
+def compare(candidates: Path, ensemble: Ensemble, scales: np.ndarray, count: int, device: str, peak: float) -> None:
     """Both formulations on the same candidates."""
     crystals = read_parents(candidates)
     rows = list(read_shards(candidates))
@@ -126,16 +132,17 @@ def compare(candidates: Path, ensemble: Ensemble, count: int, device: str, peak:
     n = len(sample)
 
     def plainly() -> np.ndarray:
-        return np.median(predict_plainly(plain, sample, VOLUME_SCALES, device=device).min(axis=2), axis=0)
+        return np.median(predict_plainly(plain, sample, scales, device=device).min(axis=2), axis=0)
 
     def ours(evaluation: Evaluation) -> np.ndarray:
-        return predict(ensemble, decorated, VOLUME_SCALES, evaluation).energy
+        return predict(ensemble, decorated, scales, evaluation).energy
 
     exact = Evaluation(device, bfloat16=False, compiled=False)
     runs = {"plain": plainly, "ours": lambda: ours(exact)}
     if not device.startswith("cpu"):
         runs["ours, bfloat16, compiled"] = lambda: ours(Evaluation(device))
-    print(f"\n{n} candidates of {np.mean([len(s) for s in sample]):.1f} atoms, {len(ensemble)} members, 20 volumes")
+    atoms = np.mean([len(structure) for structure in sample])
+    print(f"\n{n} candidates of {atoms:.1f} atoms, {len(ensemble)} members, volumes tried: {len(scales)}")
     print(f"{'':28}{'candidates/s':>14}{'GFLOP each':>12}{'GFLOP/s':>10}{'of product':>12}{'difference eV/atom':>20}")
     reference = None
     for name, run in runs.items():
@@ -163,19 +170,19 @@ def timed(run: object) -> float:
     return time.perf_counter() - start
 
 
-def growth(candidates: Path, ensemble: Ensemble, directory: Path, device: str) -> None:
+def growth(candidates: Path, ensemble: Ensemble, scales: np.ndarray, directory: Path, device: str) -> None:
     """The whole engine, from shards to decisions."""
     total = sum(1 for _ in read_shards(candidates))
     print(f"\n{'from shards to decisions':28}{'candidates/s':>14}")
     crystals = read_parents(candidates)
     for count in (total // 16, total // 4, total):
-        done = limited(ensemble, crystals, count, device)
+        done = limited(ensemble, scales, crystals, count, device)
         start = time.perf_counter()
         screen(candidates, directory / f"screening-{count}", done, zero_hull, {"count": count}, threshold=0.0)
         print(f"{count:28,}{count / (time.perf_counter() - start):14.2f}")
 
 
-def limited(ensemble: Ensemble, crystals: dict[str, Structure], count: int, device: str) -> object:
+def limited(ensemble: Ensemble, scales: np.ndarray, crystals: dict[str, Structure], count: int, device: str) -> object:
     """A prediction that stops after `count` candidates and calls the rest hopeless."""
     left = count
 
@@ -186,7 +193,7 @@ def limited(ensemble: Ensemble, crystals: dict[str, Structure], count: int, devi
         rest = np.full(table.num_rows - mine, 9.0)
         if mine == 0:
             return Predictions(rest, rest, rest)
-        run = by_parent(crystals, lambda some: predict(ensemble, some, VOLUME_SCALES, Evaluation(device)))
+        run = by_parent(crystals, lambda some: predict(ensemble, some, scales, Evaluation(device)))
         found = run(table.slice(0, mine))
         parts = (found.energy, found.iqr, found.volume_scale)
         return Predictions(*(np.concatenate([part, rest]) for part in parts))
@@ -199,14 +206,13 @@ def zero_hull(formulas: Sequence[str]) -> np.ndarray:
     return np.zeros(len([Composition(formula) for formula in formulas]))
 
 
-def cascade(candidates: Path, ensemble: Ensemble, directory: Path, device: str) -> None:
-    """What a first look of one member at five volumes saves, and what it loses of the best 5 %."""
+def cascade(candidates: Path, ensemble: Ensemble, scales: np.ndarray, directory: Path, device: str) -> None:
+    """What a first look of one member saves, at five volumes at most, and what it loses of the best 5 %."""
     crystals = read_parents(candidates)
     evaluation = Evaluation(device)
-    scales = np.linspace(0.8, 1.2, 5)
-    full = by_parent(crystals, lambda some: predict(ensemble, some, VOLUME_SCALES, evaluation))
-    one = Ensemble([ensemble.members[0]])
-    first_look = by_parent(crystals, lambda some: predict(one, some, scales, evaluation))
+    full = by_parent(crystals, lambda some: predict(ensemble, some, scales, evaluation))
+    one, few = Ensemble([ensemble.members[0]]), volume_scales(min(5, len(scales)))
+    first_look = by_parent(crystals, lambda some: predict(one, some, few, evaluation))
 
     kept: dict[str, float] = {}
 
