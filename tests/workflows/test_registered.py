@@ -10,21 +10,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from campaigns import run_all, small_campaign
 from fireworks import LaunchPad
-from fireworks.core.rocket_launcher import rapidfire
 from pages import ROOT, blocks
 from plugins import distribution
-from pymatgen.core import Lattice, Structure
 
 from gnome_torch.plugins import registered
-from workflows.relax import relaxation_workflow, theory
+from workflows.relax import theory
 from workflows.relax.potentials import EmtTheory
 from workflows.relax.registry import GROUP
 from workflows.settings import CampaignSettings, SettingsError, parse_settings
-from workflows.store import Store
 
 PAGE = {block.file: block.text for block in blocks(ROOT / "docs" / "extending.md") if block.file}
-ALLOY = Structure(Lattice.tetragonal(2.85, 3.6), ["Cu", "Au"], [[0, 0, 0], [0.5, 0.5, 0.45]])
 Install = Callable[..., Path]
 
 
@@ -49,29 +46,25 @@ def campaign(name: str, **settings: float) -> CampaignSettings:
     return parse_settings({"name": "c", "elements": ["Cu", "Au"], "theory": {"name": name, **settings}}, "x.yaml")
 
 
-def test_a_campaign_names_it_and_its_crystals_are_relaxed(
-    install: Install, launchpad: LaunchPad, tmp_path: Path
-) -> None:
+def test_a_campaign_runs_on_it(install: Install, launchpad: LaunchPad, tmp_path: Path) -> None:
+    """Named wherever a theory can be: relaxed roughly first, then at it, and the stable ones at another depth again."""
     install()
-    settings = campaign("morse", depth=0.4)
+    settings = small_campaign(
+        tmp_path,
+        theory={"name": "morse", "depth": 0.31},
+        prerelax={"name": "morse", "fmax": 0.2},
+        recheck={"theory": {"name": "morse", "depth": 0.5}},
+    )
     assert CampaignSettings.model_validate(settings.model_dump(mode="json")) == settings
     level = theory(settings.theory)
     assert level.id.startswith("morse-")
     assert level.id != theory(campaign("morse").theory).id
-    workflow, uuid = relaxation_workflow(ALLOY, level, "alloy", {})
-    launchpad.add_wf(workflow)
-    here = os.getcwd()
-    try:
-        rapidfire(launchpad, m_dir=str(tmp_path), strm_lvl="WARNING")
-    finally:
-        os.chdir(here)
-    output = Store(launchpad.db).job_output(uuid)
-    assert output is not None
-    found = level.read(output)
-    assert found.converged
-    assert found.initial_energy is not None
-    assert found.energy < found.initial_energy
-    assert found.energy == pytest.approx(level.relax(ALLOY).energy, abs=2e-3)
+    store = run_all(launchpad, settings, tmp_path / "launches")
+    assert store.campaign("emt")["state"] == "finished"
+    relaxed = [c for number in (0, 1) for c in store.round_candidates("emt", number, "relaxed")]
+    assert len(relaxed) == sum(store.count_candidates("emt", number) for number in (0, 1)) > 3
+    assert {entry["theory"] for entry in store.entries_of([c["entry"] for c in relaxed]).values()} == {level.id}
+    assert store.tally_rechecks("emt")["relaxed"] > 0
 
 
 def test_its_settings_are_held_to_what_it_says(install: Install) -> None:
