@@ -103,3 +103,9 @@ def test_relative_paths_are_taken_from_the_files_own_directory(tmp_path: Path) -
 def test_allowed_when_asked_for() -> None:
     data = {**GOOD, "elements": ["Al", "Pu"], "theory": {"name": "forcefield"}, "policy": {"radioactive": True}}
     assert parse_settings(data, "x").elements == ("Al", "Pu")
+
+
+def test_a_first_look_is_at_the_volumes_of_the_full_prediction() -> None:
+    screening = parse_settings({**GOOD, "screening": {"cascade": {}}}, "x").screening
+    assert screening.cascade is not None
+    assert screening.cascade.volumes == screening.volumes
