@@ -197,7 +197,7 @@ class FirstLook(Strict):
     """A cheap prediction before the full one, which only the promising candidates get."""
 
     members: int = Field(1, ge=1, description="members of the ensemble asked first")
-    volumes: int = Field(5, ge=1, description="volumes tried first")
+    volumes: int = Field(1, ge=1, description="volumes tried first")
     margin: float = Field(0.1, ge=0, description="this far beyond the threshold still counts as promising, eV/atom")
     audit: float = Field(0.02, ge=0, le=1, description="share of the others predicted in full: measures the recall")
 
