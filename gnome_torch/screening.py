@@ -260,7 +260,7 @@ def screen(
         done += part.rows
         if progress:
             progress(done)
-    choose = Chooser(threshold, limit, ranking, per_system)
+    choose = _Chooser(threshold, limit, ranking, per_system)
     return _decide(candidates, directory, hull_energies, choose, cascade, read)
 
 
@@ -370,7 +370,7 @@ def _floors(formulas: pa.ChunkedArray, hull_energies: HullEnergies) -> tuple[np.
 
 
 @dataclass(frozen=True)
-class Chooser:
+class _Chooser:
     """Settings of the choice. See `screen`."""
 
     threshold: float
@@ -400,7 +400,7 @@ def _decide(
     candidates: Path,
     directory: Path,
     hull_energies: HullEnergies,
-    choose: Chooser,
+    choose: _Chooser,
     cascade: Cascade | None,
     read: Callable[[pa.Table], Iterable[Any]],
 ) -> Screened:

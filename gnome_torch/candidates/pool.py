@@ -113,7 +113,10 @@ def tables(pool: Path) -> Iterator[pa.Table]:
     """
     check_pool(pool)
     for table in read_tables(pool):
-        yield table.cast(SCHEMA)
+        try:
+            yield table.cast(SCHEMA)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise ShardError(f"{pool}: holds no crystals as `gnome generate structural` writes them: {error}") from None
 
 
 def _judged(formulas: pa.ChunkedArray, options: StructuralOptions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -390,11 +390,11 @@ def is_trained(
     """Whether a directory holds the network that `train` would make of this: same data, shape and settings."""
     try:
         metrics, model = load_metrics(directory), load_model(directory)
-    except CheckpointError:
+        made = TrainingConfig(**metrics.get("training", {}))  # settings that came later had their default
+    except (CheckpointError, TypeError, ValueError):
         return False
-    made = {name: value for name, value in metrics.get("training", {}).items() if name != "device"}
-    wanted = training_config.without_machine()
-    return metrics.get("data_hash") == dataset.data_hash and model.config == model_config and made == wanted
+    same = made.without_machine() == training_config.without_machine()
+    return metrics.get("data_hash") == dataset.data_hash and model.config == model_config and same
 
 
 @torch.no_grad()

@@ -26,7 +26,7 @@ from gnome_torch.models.checkpoint import CheckpointError, load_metrics, load_mo
 from gnome_torch.models.ensemble import Ensemble
 from gnome_torch.models.structure import StructureNetwork, StructureNetworkConfig
 from gnome_torch.training.dataset import CompositionSet, DataSetError, TrainingSet, in_test_part, read_meta
-from gnome_torch.training.loop import TrainingConfig, TrainingStopped, mean_absolute_error, train
+from gnome_torch.training.loop import TrainingConfig, TrainingStopped, is_trained, mean_absolute_error, train
 
 torch.set_num_threads(1)
 
@@ -435,6 +435,20 @@ def test_goes_on_from_the_weights_of_another(dataset: TrainingSet, tmp_path: Pat
     with pytest.raises(CheckpointError, match="cannot begin a training of"):
         train(dataset, replace(SMALL, hidden=(8, 8)), still, tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+def test_a_network_of_an_older_version_is_still_the_one(dataset: TrainingSet, tmp_path: Path) -> None:
+    """Settings that came later are not in its metrics: it had their defaults."""
+    config = TrainingConfig(epochs=1, batch_size=64)
+    train(dataset, SMALL, config, tmp_path / "model")
+    path = tmp_path / "model" / "metrics.json"
+    metrics = json.loads(path.read_text())
+    del metrics["training"]["begin_with"]
+    path.write_text(json.dumps(metrics))
+    assert is_trained(tmp_path / "model", dataset, SMALL, config)
+    assert not is_trained(tmp_path / "model", dataset, SMALL, replace(config, begin_with="elsewhere"))
+    path.write_text(json.dumps(metrics | {"training": {"of": "a later version"}}))
+    assert not is_trained(tmp_path / "model", dataset, SMALL, config)
 
 
 def test_tensorboard_has_the_table(dataset: TrainingSet, tmp_path: Path) -> None:

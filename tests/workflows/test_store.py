@@ -90,6 +90,11 @@ def test_stability_and_the_list_of_stable_phases(store: Store) -> None:
     assert [d["_id"] for d in store.phases(None, 2.0)] == ["b", "a", "far"]
     assert store.phases("other", 2.0) == []
     assert [key for key, _ in store.near_hull("theory-1", ["Mg", "O"], 0.1)] == ["a", "b"]
+    # what stands where it stood keeps the date of the hull that put it there
+    date = store.entries.find_one({"_id": "b"})["stability"]["hull_date"]
+    store.set_stability("theory-1", {"b": point}, now(), 4, {"b": 0.2})
+    stability = store.entries.find_one({"_id": "b"})["stability"]
+    assert (stability["hull_date"], stability["e_above_hull_uncorrected"]) == (date, 0.2)
     # a hull of entries read earlier does not overwrite what a later one said
     store.set_stability("theory-1", {"a": far}, now() - timedelta(minutes=1), 2)
     assert [d["_id"] for d in store.phases("c", 1e-4)] == ["b", "a"]
@@ -100,6 +105,7 @@ def test_stability_and_the_list_of_stable_phases(store: Store) -> None:
 def test_phases_are_asked_for_by_one_index(store: Store) -> None:
     """What the query leaves out is looked at afterwards: equal to one pass over everything."""
     store.prepare()
+    store.campaigns.insert_one({"_id": "d"})
     other = replace(
         entry("other"), structure=Structure.from_spacegroup("Fm-3m", SALT.lattice, ["Li", "F"], [[0, 0, 0], [0.5] * 3])
     )
@@ -123,9 +129,10 @@ def test_phases_are_asked_for_by_one_index(store: Store) -> None:
                     and (not system or elements[key] == {*system})
                 ]
                 assert [d["_id"] for d in store.phases(campaign, limit, held, system)] == expected
-                plan = store.entries.find(store.phases_query(campaign, limit, held, system)).explain()
-                assert "IXSCAN" in str(plan["queryPlanner"]["winningPlan"])
-                assert "COLLSCAN" not in str(plan["queryPlanner"]["winningPlan"])
+                for query in store.phases_queries(campaign, limit, held, system):
+                    plan = store.entries.find(query).explain()
+                    assert "IXSCAN" in str(plan["queryPlanner"]["winningPlan"])
+                    assert "COLLSCAN" not in str(plan["queryPlanner"]["winningPlan"])
     assert store.phases(None, 1.0, since=now() + timedelta(hours=1)) == []
 
 

@@ -19,6 +19,7 @@ from workflows.store.connected import SCHEMA_VERSION, StoreError, check_server, 
 from workflows.store.entries import Entries, OutsideEntry
 from workflows.store.fireworks import Fireworks
 from workflows.store.imports import Imports
+from workflows.store.learning import Learning
 from workflows.store.published import Published
 from workflows.store.searches import Searches, search_id
 
@@ -48,7 +49,7 @@ def job_store(database: Database[Any]) -> Any:
     )
 
 
-class Store(Campaigns, Candidates, Entries, Fireworks, Imports, Published, Searches):
+class Store(Campaigns, Candidates, Entries, Fireworks, Imports, Learning, Published, Searches):
     """Reads and writes of the loop, collection by collection.
 
     Args:

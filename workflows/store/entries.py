@@ -24,7 +24,6 @@ from gnome_torch.stability.novelty import likely_disorder, prototype_of
 from gnome_torch.symmetry import symmetry
 from workflows.store.connected import StoreError, chunks, now, utc
 
-MAX_INITIAL = 3.0  # eV/atom
 COMMON = ("O", "F", "S", "N", "Cl", "H", "C", "P")
 """Elements that most compounds hold: the last ones to be looked for."""
 DUPLICATE_KEY = 11000  # MongoDB's number of the error
@@ -54,6 +53,7 @@ class Entries:
     """Reads and writes of `entries`."""
 
     database: Database[Any]
+    campaigns: Collection[Any]
     entries: Collection[Any]
 
     def add_entry(self, entry: Entry, campaign: str, recheck_of: str | None = None, **fields: Any) -> None:
@@ -204,89 +204,15 @@ class Entries:
             raise StoreError(f"{len(missing)} entries are not in database '{self.database.name}': {missing[0]}, …")
         return found
 
-    def training_data(
-        self, theory: str, elements: Some[str], until: datetime, starts: str
-    ) -> list[tuple[str, Structure, float]]:
-        """What networks learn from: key, crystal, formation energy (eV/atom).
-
-        Every entry that was written up to a moment and placed on a hull, as it is relaxed; and, under `KEY:initial`,
-        the crystal that its relaxation began from. Candidates are judged before they are relaxed: networks that have
-        seen relaxed crystals alone take a bad geometry for a good one (measured on Li-Mg-Al-O: 3 eV/atom too low).
-
-        Args:
-            theory: key.
-            elements: of the entries.
-            until: moment.
-            starts: what a start is said to have: "relaxed", the energy that it relaxes to, so that the networks foresee
-                the relaxation; "own", the energy before it; "none": starts are left out. So are, in any case, random
-                crystals, which no network is asked about, and starts more than MAX_INITIAL above their end.
-        """
-        query = {**within(theory, elements), "created": {"$lte": until}, "stability": {"$ne": None}}
-        query["structure"] = {"$ne": None}
-        rows = []
-        for document in sorted(self.entries.find(query), key=lambda document: document["_id"]):
-            energy = float(document["stability"]["formation_energy"])
-            rows.append((document["_id"], Structure.from_dict(document["structure"]), energy))
-            initial = document.get("initial")
-            if initial is None or starts == "none" or (document.get("lineage") or {}).get("source") == "random":
-                continue
-            own = initial["energy"]
-            above = (own - document["energy"]) / document["nsites"] if own is not None else None
-            if (above is None and starts == "own") or (above is not None and above > MAX_INITIAL):
-                continue
-            said = energy + (above or 0.0) if starts == "own" else energy
-            rows.append((f"{document['_id']}:initial", Structure.from_dict(initial["structure"]), said))
-        return rows
-
-    def composition_labels(
-        self,
-        theory: str,
-        elements: Some[str],
-        until: datetime,
-        min_runs: int,
-        pre_relaxed: Mapping[str, int],
-        unfinished: Some[str] = (),
-    ) -> list[tuple[str, float]]:
-        """What composition networks learn from: reduced formula, lowest formation energy (eV/atom), in their order.
-
-        A composition whose crystals all come from random search counts with enough finished runs only: the lowest of a
-        few is not the lowest there is (Merchant et al., Methods).
-
-        Args:
-            theory: level of theory.
-            elements: compounds of no other elements.
-            until: entries that were written up to here.
-            min_runs: finished runs of random search at least.
-            pre_relaxed: finished pre-relaxations of each composition, from which the lowest went on.
-            unfinished: compositions whose random search goes on, and whose lowest may be to come.
-        """
-        query = {**within(theory, elements), "created": {"$lte": until}, "stability": {"$ne": None}}
-        lowest: dict[str, float] = {}
-        runs: dict[str, int] = {}
-        elsewhere: set[str] = set()  # computed by more than random search
-        for document in self.entries.find(query, {"formula": 1, "source": 1, "stability.formation_energy": 1}):
-            formula, energy = document["formula"], float(document["stability"]["formation_energy"])
-            lowest[formula] = min(energy, lowest.get(formula, energy))
-            if document["source"] == "random":
-                runs[formula] = runs.get(formula, 0) + 1
-            else:
-                elsewhere.add(formula)
-
-        def is_label(formula: str) -> bool:
-            enough = max(runs.get(formula, 0), pre_relaxed.get(formula, 0)) >= min_runs
-            return formula in elsewhere or (enough and formula not in unfinished)
-
-        return [(formula, energy) for formula, energy in sorted(lowest.items()) if is_label(formula)]
-
     def known_formulas(self, theory: str, elements: Some[str], outside: bool = False) -> set[str]:
         """Reduced formulas of all entries of one theory within a set of elements.
 
         Args:
             theory: key.
             elements: of the entries.
-            outside: only of entries that no campaign has computed.
+            outside: only of entries that have been imported.
         """
-        query = within(theory, elements) | ({"campaigns": []} if outside else {})
+        query = within(theory, elements) | ({"outside": {"$ne": None}} if outside else {})
         return {document["formula"] for document in self.entries.find(query, {"formula": 1})}
 
     def set_stability(
@@ -315,16 +241,21 @@ class Entries:
         there = {document["_id"]: document["stability"] for document in placed}
         operations = []
         for key, point in points.items():
-            place = asdict(point) | {"e_above_hull_uncorrected": uncorrected[key] if uncorrected else None}
+            place = asdict(point)
+            without = uncorrected[key] if uncorrected else None
             old = there.get(key, {})
-            if any(old.get(name) != value for name, value in place.items()):
-                # true of a missing date too; the embedded server would look through all entries for an $or
-                not_later = {"stability.hull_date": {"$not": {"$gt": moment}}}
-                stability = {**place, "hull_date": moment, "hull_entries": hull_size}
-                change: dict[str, Any] = {"stability": stability}
+            if all(old.get(name) == value for name, value in place.items()):
+                if "e_above_hull_uncorrected" in old and old["e_above_hull_uncorrected"] == without:
+                    continue
+                change: dict[str, Any] = {"stability.e_above_hull_uncorrected": without}
+            else:
+                dated = {"hull_date": moment, "hull_entries": hull_size, "e_above_hull_uncorrected": without}
+                change = {"stability": place | dated}
                 if old.get("e_above_hull", 1.0) <= STABLE_TOLERANCE < point.e_above_hull:
                     change["displaced"] = {"until": moment, "by": sorted(point.decomposition)}
-                operations.append(UpdateOne({"_id": key, **not_later}, {"$set": change}))
+            # true of a missing date too; the embedded server would look through all entries for an $or
+            not_later = {"stability.hull_date": {"$not": {"$gt": moment}}}
+            operations.append(UpdateOne({"_id": key, **not_later}, {"$set": change}))
         if operations:
             self.entries.bulk_write(operations, ordered=False)
 
@@ -350,20 +281,21 @@ class Entries:
             chemsys: of just these elements; empty for whatever.
             since: that were written since then.
         """
-        query = self.phases_query(campaign, max_e_above_hull, elements, chemsys)
         wanted = set(elements)
-        found = [
-            document
-            for document in self.entries.find(query, {"structure": 0, "initial": 0})
-            if (campaign in document["campaigns"] if campaign else document["campaigns"])
-            and document["nelements"] >= 2
-            and document["stability"]
-            and document["stability"]["e_above_hull"] <= max_e_above_hull
-            and wanted.issubset(document["elements"])
-            and (since is None or utc(document["created"]) >= utc(since))
-        ]
+        found: dict[str, dict[str, Any]] = {}
+        for query in self.phases_queries(campaign, max_e_above_hull, elements, chemsys):
+            found |= {
+                document["_id"]: document
+                for document in self.entries.find(query, {"structure": 0, "initial": 0})
+                if (campaign in document["campaigns"] if campaign else document["campaigns"])
+                and document["nelements"] >= 2
+                and document["stability"]
+                and document["stability"]["e_above_hull"] <= max_e_above_hull
+                and wanted.issubset(document["elements"])
+                and (since is None or utc(document["created"]) >= utc(since))
+            }
         return sorted(
-            found,
+            found.values(),
             key=lambda document: (
                 document["stability"]["e_above_hull"],
                 document["stability"]["phase_separation_energy"],
@@ -371,20 +303,23 @@ class Entries:
             ),
         )
 
-    def phases_query(
+    def phases_queries(
         self, campaign: str | None, max_e_above_hull: float, elements: Some[str] = (), chemsys: Some[str] = ()
-    ) -> dict[str, Any]:
-        """The query of `phases`, for the same arguments: only what one index serves, the one that leads to the least.
+    ) -> list[dict[str, Any]]:
+        """The queries of `phases`, for the same arguments: only what one index serves, the one that leads to the least.
 
-        The rest is looked at here: a condition beside the index makes the embedded server choose another one.
+        The rest is looked at here: a condition beside the index makes the embedded server choose another one. So does
+        a list of campaigns, each of which is asked for by itself; without them, all that was imported and lies near
+        the hull would be read.
         """
         near: dict[str, Any] = {"stability.e_above_hull": {"$lte": max_e_above_hull}}
         if chemsys:
-            return {"chemsys": "-".join(sorted(chemsys))}
+            return [{"chemsys": "-".join(sorted(chemsys))}]
         if elements:
             rare = [element for element in sorted(elements) if element not in COMMON]
-            return {"elements": (rare or sorted(elements))[0], **near}
-        return {"campaigns": campaign, **near} if campaign else near
+            return [{"elements": (rare or sorted(elements))[0], **near}]
+        names = [campaign] if campaign else sorted(document["_id"] for document in self.campaigns.find({}, {"_id": 1}))
+        return [{"campaigns": name, **near} for name in names]
 
     def entries_of(self, keys: Some[str], fields: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
         """Documents of entries by key, without their crystals; what there is none of is left out.

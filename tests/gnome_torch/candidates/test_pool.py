@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pymatgen.core import Composition
 
@@ -16,7 +19,7 @@ from gnome_torch.candidates.parents import parent_of
 from gnome_torch.candidates.policy import ElementPolicy
 from gnome_torch.candidates.pool import draw
 from gnome_torch.candidates.prototypes import prototypes
-from gnome_torch.candidates.shards import ShardError, read_parents, read_shards, read_summary
+from gnome_torch.candidates.shards import ShardError, read_parents, read_shards, read_summary, shard_paths
 from gnome_torch.candidates.structural import StructuralOptions, known_compositions
 from gnome_torch.candidates.substitution import SubstitutionRules
 from gnome_torch.records import Candidate
@@ -95,3 +98,13 @@ def test_what_is_no_pool(tmp_path: Path) -> None:
     with pytest.raises(ShardError, match="holds no crystals"):
         draw(tmp_path / "formulas", OPTIONS, tmp_path / "round", ALL)
     assert np.all([not path.name.endswith("summary.json") for path in (tmp_path / "round").iterdir()])
+
+
+def test_columns_of_other_types_are_said(pool: Path, tmp_path: Path) -> None:
+    shutil.copytree(pool, tmp_path / "pool")
+    for path in shard_paths(tmp_path / "pool"):
+        table = pq.read_table(path)
+        place = table.schema.get_field_index("volume")
+        pq.write_table(table.set_column(place, "volume", pa.array(["large"] * table.num_rows)), path)
+    with pytest.raises(ShardError, match=r"pool: holds no crystals .*large"):
+        draw(tmp_path / "pool", OPTIONS, tmp_path / "round", ALL)
