@@ -21,10 +21,11 @@ from fireworks import Firework, LaunchPad, Workflow
 from pymatgen.core import Structure
 
 from gnome_torch.candidates.decoration import decorations, elemental_crystals, own_crystals
-from gnome_torch.candidates.pool import check_pool
+from gnome_torch.candidates.pool import check_pool, source_of
 from gnome_torch.candidates.prototypes import prototypes
 from gnome_torch.candidates.shards import ShardError
 from gnome_torch.data.files import read_structures
+from gnome_torch.plugins import PluginError
 from gnome_torch.records import Candidate, structure_key
 from workflows.control import add_workflows
 from workflows.launch import start_firework
@@ -53,8 +54,8 @@ def register(store: Store, settings: CampaignSettings) -> None:
 
     Raises:
         CampaignExistsError: the name is taken.
-        SettingsError: the theory is not installed, the seeds or the pool cannot be used, or the directory cannot be
-            had.
+        SettingsError: the theory is not installed, the seeds, the pool or the source cannot be used, or the directory
+            cannot be had.
     """
     store.check_name_is_free(settings.name)
     level = theory(settings.theory)
@@ -70,6 +71,11 @@ def register(store: Store, settings: CampaignSettings) -> None:
             check_pool(Path(settings.structural.pool))
         except ShardError as error:
             raise SettingsError(f"structural.pool: {error}") from None
+    if settings.structural.source is not None:
+        try:
+            source_of(settings.structural.source)
+        except PluginError as error:
+            raise SettingsError(f"structural.source: {error}") from None
     _check_directory_is_free(settings.root, settings.name)
     store.prepare()
     uid = uuid4().hex

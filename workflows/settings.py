@@ -59,6 +59,10 @@ class Structural(Strict):
         description="directory that `gnome generate structural` wrote: its candidates in every round, instead of new "
         "substitutions; empty: none",
     )
+    source: str | None = Field(
+        None,
+        description="candidate source of another package, called in every round instead of substitution; empty: none",
+    )
     threshold: float = Field(0.001, gt=0, lt=1, description="smallest substitution probability")
     saps: bool = Field(True, description="also replace an ion on some of its sites only")
     split_sites: int = Field(12, ge=0, le=20, description="an ion on more sites than this changes by whole orbits only")
@@ -75,6 +79,12 @@ class Structural(Strict):
     )
     limit: int = Field(100_000, ge=1, description="candidates screened per round at most")
     order: Literal["probable", "random"] = Field("probable", description="which ones: the most probable, or a sample")
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Structural:
+        if self.pool is not None and self.source is not None:
+            raise ValueError("pool and source: candidates come from one of them, leave the other out")
+        return self
 
     @field_validator("pool")
     @classmethod

@@ -8,7 +8,7 @@ answer is known.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,13 @@ from pymatgen.core import Composition
 from gnome_torch.candidates.elements import numbers_of
 from gnome_torch.candidates.generation import Selection, selected
 from gnome_torch.candidates.keys import composition_keys
+from gnome_torch.candidates.parents import Parent
 from gnome_torch.candidates.shards import PARENTS, SCHEMA, ShardError, finish, read_tables, shard_paths, write_shards
 from gnome_torch.candidates.structural import StructuralOptions, among
+from gnome_torch.plugins import PluginError, plugin, registered
+
+SOURCES = "gnome_torch.sources"
+"""Entry points of other packages: a name = a function of parents, a directory and the round's number."""
 
 
 def draw(
@@ -92,6 +97,24 @@ def draw(
     }
     finish(directory, crystals, summary)
     return summary
+
+
+def source_of(name: str) -> Callable[[Iterable[Parent], Path, int], Any]:
+    """What another package registers to propose candidates: it writes a directory of them.
+
+    Args:
+        name: of an entry point.
+
+    Raises:
+        PluginError: there is none of this name, or it cannot be used.
+    """
+    found = plugin(SOURCES, name)
+    if found is None:
+        names = ", ".join(sorted(repr(entry.name) for entry in registered(SOURCES))) or "none is installed"
+        raise PluginError(f"{name!r}: there is no candidate source of this name: {names}")
+    if not callable(found):
+        raise PluginError(f"{SOURCES}: {name!r} is no function of parents, a directory and the round's number")
+    return found
 
 
 def check_pool(pool: Path) -> None:

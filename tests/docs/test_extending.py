@@ -81,7 +81,6 @@ def test_a_saved_model_finds_the_network_of_another_package(pair_network: Module
     [
         ("workflows/relax/registry.py", "THEORIES: dict"),
         ("tests/workflows/test_theories.py", "THEORIES = ["),
-        ("workflows/campaign.py", "GenerateCandidates(**which)"),
         ("gnome_torch/candidates/random_search/search.py", "class CellGenerator(Protocol)"),
         ("gnome_torch/candidates/random_search/search.py", "GENERATORS = "),
         ("gnome_torch/models/checkpoint.py", "ARCHITECTURES: dict"),

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import sys
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from campaigns import run_all, small_campaign
 from fireworks import LaunchPad
+from pages import ROOT, blocks
+from plugins import distribution
 
 from gnome_torch.candidates.generation import Selection, generate
 from gnome_torch.candidates.parents import parent_of
+from gnome_torch.candidates.pool import SOURCES
 from gnome_torch.candidates.prototypes import prototypes
 from gnome_torch.candidates.shards import read_shards
 from gnome_torch.models.checkpoint import load_metrics
+from gnome_torch.plugins import registered
 from workflows.campaign import register
 from workflows.firetasks.train import member_directory
 from workflows.settings import CampaignSettings, SettingsError, read_campaign_file
@@ -78,3 +85,47 @@ def test_beside_the_campaign_file(tmp_path: Path) -> None:
     file.write_text("spec: {campaign: {name: a, elements: [Cu, Au], theory: {name: emt}, structural: {pool: shards}}}")
     settings = read_campaign_file(file)
     assert settings.structural.pool == str(tmp_path / "shards")
+
+
+# ---- a source that another package registers: the one of docs/extending.md
+
+
+@pytest.fixture
+def exchange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Name of the page's source, installed."""
+    page = list(blocks(ROOT / "docs" / "extending.md"))
+    (shown,) = [tomllib.loads(block.text) for block in page if SOURCES in block.text and block.language == "toml"]
+    ((name, value),) = shown["project"]["entry-points"][SOURCES].items()
+    site = distribution(tmp_path / "site", "my-sources", SOURCES, {name: value, "lost": "exchange:lost"})
+    (text,) = [block.text for block in page if block.file == "exchange.py"]
+    (site / "exchange.py").write_text(text)
+    monkeypatch.syspath_prepend(str(site))
+    registered.cache_clear()
+    yield name
+    sys.modules.pop("exchange", None)
+    registered.cache_clear()
+
+
+def test_a_source_is_called_in_every_round(launchpad: LaunchPad, tmp_path: Path, exchange: str) -> None:
+    settings = small_campaign(tmp_path, rounds=2, structural={"source": exchange, "max_sites": 4})
+    store = run_all(launchpad, settings, tmp_path / "launches")
+    assert store.campaign("emt")["state"] == "finished"
+    chosen = list(store.candidates.find({"round": {"$gt": 0}}))
+    assert {d["round"] for d in chosen} == {1, 2}
+    assert {(d["lineage"]["source"], d["lineage"]["substitution"]) for d in chosen} == {("exchange", "Cu<->Au")}
+    counts = store.round("emt", 2)["counts"]
+    assert counts["proposed"] > counts["passed"] > 0  # the prototypes are of other elements
+    assert counts["tried"] > 0
+
+
+def test_a_source_that_cannot_be_used_is_refused_at_the_start(
+    launchpad: LaunchPad, tmp_path: Path, exchange: str
+) -> None:
+    for name, message in (
+        ("exchang", "structural.source: 'exchang': there is no candidate source of this name: 'exchange', 'lost'"),
+        ("lost", r"structural.source: gnome_torch.sources: 'lost' of my-sources \(exchange:lost\) cannot be loaded"),
+    ):
+        with pytest.raises(SettingsError, match=message):
+            register(Store(launchpad.db), small_campaign(tmp_path, structural={"source": name}))
+    with pytest.raises(SettingsError, match="structural: pool and source: candidates come from one of them"):
+        small_campaign(tmp_path, structural={"source": exchange, "pool": str(tmp_path)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from fireworks import FiretaskBase, FWAction, explicit_serialize
 
 from gnome_torch.candidates.generation import Selection, generate
 from gnome_torch.candidates.parents import Parent, ParentError, parent_of
-from gnome_torch.candidates.pool import draw
+from gnome_torch.candidates.pool import draw, source_of
 from gnome_torch.candidates.prototypes import prototypes
 from workflows.firetasks.train import round_directory
 from workflows.settings import CampaignSettings
@@ -21,7 +22,7 @@ COUNTS = ("parents", "proposed", "refused", "known", "duplicates", "tried", "pas
 
 @explicit_serialize
 class GenerateCandidates(FiretaskBase):
-    """Substitute in the prototypes and in the campaign's own best crystals, or draw from the campaign's pool.
+    """Substitute in the prototypes and in the campaign's own best crystals, or draw from the campaign's pool or source.
 
     Writes the shards of the round.
 
@@ -48,6 +49,12 @@ class GenerateCandidates(FiretaskBase):
         }
         if structural.pool:
             summary = draw(Path(structural.pool), **which)
+        elif structural.source:
+            crystals, _ = parents(store, settings, theory)
+            proposed = round_directory(settings, number) / "proposed"
+            shutil.rmtree(proposed, ignore_errors=True)  # of a first run of this Firework
+            source_of(structural.source)(crystals, proposed, number)
+            summary = draw(proposed, **which)
         else:
             crystals, unsuitable = parents(store, settings, theory)
             # overwriting what a first run of this Firework wrote: what is known may have grown since
