@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -20,6 +21,7 @@ INK, MUTED, ACCENT, SECOND, GOOD = "#1d2733", "#8694a3", "#1f6feb", "#d9480f", "
 COLOUR = {STRUCTURE: ACCENT, COMPOSITION: SECOND}
 MARK = {STRUCTURE: "o", COMPOSITION: "s"}
 MEAN_ERROR_OF_IQR = 0.591  # mean absolute error of a normal distribution, in inter-quartile ranges
+SMALLEST = 9.5  # size of the smallest text that must be read, points
 MAX_FUNNELS = 6  # of a figure
 MAX_VECTORS = 500  # points that a figure draws one by one; more become an image in it
 Stages = tuple[str, list[tuple[str, int | None]]]
@@ -229,7 +231,9 @@ def _errors(report: Report) -> Figure:
 def _legend(ax: Axes) -> None:
     """Above the diagram, where it covers nothing."""
     entries = len(ax.get_legend_handles_labels()[0])
-    ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=min(2, entries), fontsize=9.5, columnspacing=1.2)
+    ax.legend(
+        loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=min(2, entries), fontsize=SMALLEST, columnspacing=1.2
+    )
 
 
 def _parity(points: tuple[Point, ...]) -> Figure:
@@ -310,7 +314,7 @@ def _learning(networks: tuple[Network, ...]) -> Figure:
         sizes = [n.n_train for n in some]
         ax.plot(sizes, errors, color=COLOUR[network], marker=MARK[network], label=f"{network} networks")
         for n, size, error in zip(some, sizes, errors, strict=True):
-            ax.annotate(str(n.round), (size, error), (0, 8), textcoords="offset points", ha="center", fontsize=9.5)
+            ax.annotate(str(n.round), (size, error), (0, 8), textcoords="offset points", ha="center", fontsize=SMALLEST)
     ax.margins(0.18)
     ax.locator_params(axis="x", nbins=5, integer=True)
     ax.set_ylim(bottom=0)
@@ -366,6 +370,7 @@ def _hull(system: System) -> Figure:
     import matplotlib.pyplot as plt
     from pymatgen.analysis.phase_diagram import PDEntry, PDPlotter, PhaseDiagram
     from pymatgen.core import Composition
+    from pymatgen.util.string import unicodeify
 
     entries = []
     for entry in system.entries:
@@ -386,6 +391,8 @@ def _hull(system: System) -> Figure:
             elif line.get_marker() == "None":
                 line.set(linewidth=1.2, color=MUTED)
         for text in ax.texts:
+            # from LaTeX, which matplotlib takes half of a report's time to read
+            text.set_text(unicodeify(re.sub(r"\$_\{(\d+)\}\$", r"\1", text.get_text())))
             text.set(fontsize=11, bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.5})
             if text.get_color() == "g":
                 text.set_color(GOOD)
