@@ -343,13 +343,13 @@ def test_the_axis_of_a_binary_hull_names_the_element_that_grows_along_it() -> No
         assert ax.get_xlabel() == f"fraction of {right[0]}"
 
 
-@pytest.mark.parametrize("elements", [("Li", "Mg", "O"), ("Al", "F", "Mg"), ("Ca", "O")])
+@pytest.mark.parametrize("elements", [("Al", "F", "Mg"), ("Ca", "Ga", "S"), ("Na", "Zr", "O")])
 def test_labels_of_a_hull_cover_neither_each_other_nor_a_mark(elements: tuple[str, ...]) -> None:
-    figure = plots._hull(system(*elements, largest=2))
+    figure = plots._hull(system(*elements))
     (ax,) = figure.axes
     figure.draw_without_rendering()
     boxes = [text.get_window_extent() for text in ax.texts]
-    assert len(boxes) > 3
+    assert len(boxes) > 20
     for number, box in enumerate(boxes):
         assert not [other for other in boxes[:number] if box.overlaps(other)]
         assert not [text for text in ax.texts if box.contains(*ax.transData.transform(text.xy))]

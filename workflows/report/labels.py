@@ -9,8 +9,8 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-DIRECTIONS = [(0, 1), (1, 1), (-1, 1), (1, 0), (-1, 0), (1, -1), (-1, -1), (0, -1)]
-DISTANCES = (9.0, 18.0, 30.0)
+DIRECTIONS = [(x, y) for x in (0, 1, -1, 0.5, -0.5) for y in (1, 0, -1, 0.5, -0.5) if (x, y) != (0, 0)]
+DISTANCES = (8.0, 14.0, 20.0)
 """Of a label from its point, in points of 1/72 inch."""
 HALF_MARK = 8.0  # of a point's mark, likewise
 

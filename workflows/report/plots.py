@@ -393,7 +393,10 @@ def _hull(system: System) -> Figure:
         for text in ax.texts:
             # from LaTeX, which matplotlib takes half of a report's time to read
             text.set_text(unicodeify(re.sub(r"\$_\{(\d+)\}\$", r"\1", text.get_text())))
-            text.set(fontsize=11, bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.5})
+            text.set(
+                fontsize=11 if len(ax.texts) < 16 else SMALLEST,
+                bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.5},
+            )
             if text.get_color() == "g":
                 text.set_color(GOOD)
         if len(system.elements) == 2:
