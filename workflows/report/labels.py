@@ -31,13 +31,15 @@ def spread(ax: Axes) -> None:
     taken: list[np.ndarray] = []
     for text, point in zip(texts, points, strict=True):
         size = np.array(text.get_window_extent(renderer).size)
+        others = points[np.any(points != point, axis=1)]
         best, place = np.inf, (np.zeros(2), _box(point, size))
         for away in DISTANCES:
             for direction in np.array(DIRECTIONS, dtype=float):
                 offset = direction * (away * pixel / np.linalg.norm(direction) + size / 2)
                 box = _box(point + offset, size)
                 covered = sum(_overlap(box, other) for other in (*taken, *marks)) / size.prod()
-                cost = 10 * covered + _inside(box, lines) / 20 + away / 30
+                nearer = max(0.0, _gap(box, point) - _gap(box, others)) / pixel  # to a mark that is not its own
+                cost = 10 * covered + _inside(box, lines) / 20 + away / 30 + nearer / 10
                 if cost < best:
                     best, place = cost, (offset, box)
         offset, box = place
@@ -65,6 +67,11 @@ def _box(middle: np.ndarray, size: np.ndarray) -> np.ndarray:
 def _overlap(a: np.ndarray, b: np.ndarray) -> float:
     """Area that two boxes share."""
     return float(np.clip(np.minimum(a[1], b[1]) - np.maximum(a[0], b[0]), 0, None).prod())
+
+
+def _gap(box: np.ndarray, points: np.ndarray) -> float:
+    """Shortest distance from a box to one of some points."""
+    return float(np.linalg.norm(points - np.clip(points, box[0], box[1]), axis=-1).min())
 
 
 def _inside(box: np.ndarray, points: np.ndarray) -> int:
