@@ -213,8 +213,8 @@ def test_a_campaign_in_its_first_round(store: Store, browser: Any, tmp_path: Pat
     assert "second opinion" not in texts.lower()
     costs = view.locator("#costs tbody tr").all_inner_texts()
     assert [row.split("\t") for row in costs] == [
-        ["relax", "1", "0", "0", "12.0 s", "–"],
-        ["screen", "1", "1", "0", "–", "–"],
+        ["relax", "–", "12.0 s", "1", "0", "0"],
+        ["screen", "–", "–", "1", "1", "0"],
     ]
     assert problems == []
 
