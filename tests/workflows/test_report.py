@@ -221,8 +221,8 @@ def test_a_campaign_in_its_first_round(store: Store, browser: Any, tmp_path: Pat
 
 def test_finds_in_both_pipelines_failures_and_second_opinions(store: Store, browser: Any, tmp_path: Path) -> None:
     """Every section of the page, by day and by night, and on a phone."""
-    write_campaign(store, "c", ["Li", "Mg", "O"], [6, 6, 6], state="running")
-    write_searches(store, "c", 2, [f for f in formulas(["Li", "Mg", "O"], 4) if "4" in f][:4])
+    write_campaign(store, "c", ["Li", "Mg", "O"], [6, 3, 3], state="running")
+    write_searches(store, "c", 2, [f for f in formulas(["Li", "Mg", "O"], 4) if "4" in f][:2])
     store.end_campaign("c", "finished", "all 2 rounds done")
     select(store, "c", 2, "Li4O3", None)
     store.end_candidate("c/Li4O3", "failed", reason="forces of 9 eV/angstrom")
@@ -343,7 +343,7 @@ def test_the_axis_of_a_binary_hull_names_the_element_that_grows_along_it() -> No
         assert ax.get_xlabel() == f"fraction of {right[0]}"
 
 
-@pytest.mark.parametrize("elements", [("Al", "F", "Mg"), ("Ca", "Ga", "S"), ("Na", "Zr", "O")])
+@pytest.mark.parametrize("elements", [("Al", "F", "Mg"), ("Na", "Zr", "O")])
 def test_labels_of_a_hull_cover_neither_each_other_nor_a_mark(elements: tuple[str, ...]) -> None:
     figure = plots._hull(system(*elements))
     (ax,) = figure.axes
@@ -363,24 +363,27 @@ def drawn_legends() -> dict[str, Any]:
     return {"networks": tuple(networks), "points": tuple(points)}
 
 
-@pytest.mark.parametrize("draw", ["_learning", "_parity", "_calibration", "_errors"])
-@pytest.mark.parametrize("all_of_it", [True, False])
-def test_legends_stand_above_their_diagrams(store: Store, draw: str, all_of_it: bool, tmp_path: Path) -> None:
+def test_legends_stand_above_their_diagrams(store: Store, tmp_path: Path) -> None:
     """Nothing that is drawn can be under them; they are no wider than the figure either."""
     store.create_campaign("c", {"elements": ["Li", "O"]}, THEORY, "none", str(tmp_path), "uid")
     for number in (1, 2):
         store.open_round("c", number)
         write_networks(store, "c", number, 40 * number, 0.1)
-    made = drawn_legends() if all_of_it else {name: some[:2] for name, some in drawn_legends().items()}
-    report: Report = replace(read_report(store, "c"), **made)
-    what = {"_learning": report.networks, "_parity": report.points}.get(draw, report)
-    figure = getattr(plots, draw)(what)
-    figure.draw_without_rendering()
-    (ax,) = figure.axes
-    legend = ax.get_legend().get_window_extent()
-    assert legend.y0 >= ax.bbox.y1
-    assert legend.width <= figure.bbox.width
-    assert ax.bbox.width > figure.bbox.width / 2
+    everything = drawn_legends()
+    for made in (everything, {name: some[:2] for name, some in everything.items()}):
+        report: Report = replace(read_report(store, "c"), **made)
+        for figure in (
+            plots._learning(report.networks),
+            plots._parity(report.points),
+            plots._calibration(report),
+            plots._errors(report),
+        ):
+            figure.draw_without_rendering()
+            (ax,) = figure.axes
+            legend = ax.get_legend().get_window_extent()
+            assert legend.y0 >= ax.bbox.y1
+            assert legend.width <= figure.bbox.width
+            assert ax.bbox.width > figure.bbox.width / 2
 
 
 def test_many_rounds_and_points_stay_small(store: Store, tmp_path: Path) -> None:
