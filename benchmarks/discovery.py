@@ -389,9 +389,9 @@ def report(comparison: Comparison, records: list[dict[str, Any]], out: Path) -> 
         f"{comparison.budget:.0%} relaxed in all; {comparison.members} members of {comparison.hidden}, "
         f"{comparison.epochs} epochs; {comparison.seeds} seeds.",
         "",
-        "| strategy | found after half | found in the end | relaxed | last round, hits | on the hull then | "
+        "| strategy | found after half | found in the end | relaxed | failed | last round, hits | on the hull then | "
         "error of the last round, meV/atom | s a run |",
-        "|---|---|---|---|---|---|---|---|",
+        "|---" * 9 + "|",
     ]
     for name, runs in by_strategy.items():
         last = [r["rounds"][-1] for r in runs]
@@ -399,6 +399,11 @@ def report(comparison: Comparison, records: list[dict[str, Any]], out: Path) -> 
             _mean([100 * found_after(r, comparison.budget / 2) / phases for r in runs], " %"),
             _mean([100 * r["found"] / phases for r in runs], " %"),
             _mean([100 * sum(x["relaxed"] for x in r["rounds"]) / n for r in runs], " %", 1),
+            _mean(
+                [100 * sum(x["failed"] for x in r["rounds"]) / sum(x["relaxed"] for x in r["rounds"]) for r in runs],
+                " %",
+                1,
+            ),
             _mean([100 * x["hits"] / max(1, x["relaxed"]) for x in last], " %", 1),
             _mean([100 * x["on_the_hull_then"] / max(1, x["relaxed"]) for x in last], " %", 1),
             _mean([1000 * x["prediction_mae"] for x in last if x["prediction_mae"] is not None], ""),

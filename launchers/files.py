@@ -64,7 +64,9 @@ def launcher_files(site: Site, place: Place) -> dict[str, str]:
     template = resources.files("launchers").joinpath(JOB_SCRIPT).read_text()
     files = {FW_CONFIG: _yaml(config), JOB_SCRIPT: template}
     for category in CATEGORIES:
-        worker = {"name": f"slurm-{category}", "category": category, "query": "{}", "env": {}}
+        # every launch remembers its worker, and so how many cores its time is to be multiplied by
+        cores = _tasks(site, category) * site.slurm.queue(category).cores / site.slurm.queue(category).pack
+        worker = {"name": f"slurm-{category}", "category": category, "query": "{}", "env": {"cores": cores}}
         files[f"{category}/{WORKER}"] = _yaml(worker)
         files[f"{category}/{ADAPTER}"] = _yaml(_adapter(site, category, place))
     return files
@@ -84,8 +86,7 @@ def job_name(category: Category) -> str:
 
 def _adapter(site: Site, category: Category, place: Place) -> dict[str, Any]:
     slurm, queue = site.slurm, site.slurm.queue(category)
-    vasp_cores = site.vasp.cores if site.vasp and category == "relax" else 1
-    tasks = queue.tasks or vasp_cores
+    tasks = _tasks(site, category)
     options = {
         "name": job_name(category),
         "account": slurm.account,
@@ -117,6 +118,12 @@ def _adapter(site: Site, category: Category, place: Place) -> dict[str, Any]:
         "logdir": str(place.directory / category),  # without one, FireWorks keeps sbatch's errors to itself
         **{name: value for name, value in options.items() if value is not None},
     }
+
+
+def _tasks(site: Site, category: Category) -> int:
+    """MPI processes of a category's jobs."""
+    vasp_cores = site.vasp.cores if site.vasp and category == "relax" else 1
+    return site.slurm.queue(category).tasks or vasp_cores
 
 
 def _first_lines(site: Site, category: Category, tasks: int, place: Place) -> list[str]:

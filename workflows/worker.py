@@ -19,6 +19,7 @@ from fireworks import FWorker, LaunchPad
 from fireworks.core.rocket_launcher import rapidfire
 
 from workflows.connection import connect
+from workflows.site import read_site
 from workflows.store import Store
 
 PREFIX = "gnome-local"
@@ -50,9 +51,15 @@ def of_a_dead_worker(launch: Mapping[str, Any]) -> bool:
     return is_dead(launch["fworker"]["name"])
 
 
+def environment() -> dict[str, int]:
+    """What every launch remembers of this worker: its cores; nothing where VASP takes others than the rest."""
+    threads = os.environ.get("OMP_NUM_THREADS", "1")
+    return {"cores": int(threads)} if threads.isdigit() and not read_site().vasp else {}
+
+
 def work(launchpad: LaunchPad, campaign: str, directory: Path, pause_s: float = 1.0) -> None:
     """Run whatever is ready, of any campaign, until this one has ended."""
-    fworker = FWorker(name=worker_name(os.getpid()))
+    fworker = FWorker(name=worker_name(os.getpid()), env=environment())
     store = Store(launchpad.db)
     directory.mkdir(parents=True, exist_ok=True)
     # whoever started us stops us; when they are gone without having done so, nobody would

@@ -58,7 +58,10 @@ def test_five_lines_are_enough(write: Callable[[str], tuple[int, str, str]], tmp
     assert "sbatch is not on this machine" in out
     jobs = tmp_path / "jobs"
     for category in CATEGORIES:
-        assert FWorker.from_file(str(jobs / category / "my_fworker.yaml")).query["spec._category"] == category
+        worker = FWorker.from_file(str(jobs / category / "my_fworker.yaml"))
+        assert worker.query["spec._category"] == category
+        # of each worker of a job, as its launches will remember: 64 for VASP; control packs two into two cores
+        assert worker.env == {"cores": {"relax": 64, "control": 1}.get(category, 4)}
         script = batch_script(jobs, category)
         assert "$$" not in script
         assert "#SBATCH --account=abc123\n" in script

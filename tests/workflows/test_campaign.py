@@ -36,7 +36,7 @@ from workflows.phases import phase_rows
 from workflows.results import round_rows
 from workflows.settings import SettingsError
 from workflows.store import CampaignExistsError, Store
-from workflows.worker import is_dead, worker_name
+from workflows.worker import environment, is_dead, worker_name
 
 METALS = ["Al", "Ni", "Cu", "Pd", "Ag", "Pt", "Au"]
 
@@ -382,3 +382,15 @@ def test_workers_are_told_apart_by_host_process_and_start() -> None:
     assert is_dead(name)
     kind, host, pid, started = worker_name(os.getpid()).split(":")
     assert is_dead(f"{kind}:{host}:{pid}:{int(started) - 1000}")  # the number was another process's then
+
+
+def test_a_worker_says_its_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its threads; with VASP, which takes other cores than the rest of its work, none."""
+    monkeypatch.setenv("GNOME_SITE", str(tmp_path / "site.yaml"))
+    (tmp_path / "site.yaml").write_text("")
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert environment() == {"cores": 3}
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert environment() == {"cores": 1}
+    (tmp_path / "site.yaml").write_text("vasp: {command: vasp_std, cores: 8}")
+    assert environment() == {}

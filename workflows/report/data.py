@@ -112,6 +112,8 @@ class Cost:
         running: not ended.
         fizzled: failed.
         seconds: wall time of those that have ended.
+        core_seconds: the same times the cores of their workers, of those that have said how many they have.
+        without_cores: launches that have ended on other workers.
     """
 
     category: str
@@ -119,13 +121,15 @@ class Cost:
     running: int
     fizzled: int
     seconds: float
+    core_seconds: float
+    without_cores: int
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Something that failed, and why."""
+    """Something that failed, and why; second opinions are of no round."""
 
-    round: int
+    round: int | None
     formula: str
     what: str
     reason: str
@@ -152,7 +156,8 @@ class Report:
         systems_left_out: systems with finds that have no diagram: more elements, or too many systems.
         element_counts: finds that hold each element.
         costs: by category.
-        failures: relaxations and searches.
+        rechecks: second opinions in each state: "selected" (not ended), "relaxed", "failed".
+        failures: relaxations, searches and second opinions.
     """
 
     campaign: str
@@ -171,7 +176,21 @@ class Report:
     systems_left_out: tuple[str, ...]
     element_counts: Mapping[str, int]
     costs: tuple[Cost, ...]
+    rechecks: Mapping[str, int]
     failures: tuple[Failure, ...]
+
+    @property
+    def cost(self) -> Cost:
+        """Of all categories."""
+        return Cost(
+            "all",
+            launches=sum(cost.launches for cost in self.costs),
+            running=sum(cost.running for cost in self.costs),
+            fizzled=sum(cost.fizzled for cost in self.costs),
+            seconds=sum(cost.seconds for cost in self.costs),
+            core_seconds=sum(cost.core_seconds for cost in self.costs),
+            without_cores=sum(cost.without_cores for cost in self.costs),
+        )
 
     @property
     def finds(self) -> tuple[Phase, ...]:
@@ -218,6 +237,7 @@ def read_report(store: Store, campaign: str, max_e_above_hull: float = STABLE_TO
         systems_left_out=left_out,
         element_counts=_element_counts(finds),
         costs=_costs(launches),
+        rechecks=store.tally_rechecks(campaign),
         failures=_failures(store, campaign, [row.number for row in rounds]),
     )
 
@@ -302,13 +322,16 @@ def _costs(launches: Sequence[Mapping[str, Any]]) -> tuple[Cost, ...]:
     costs = []
     for category in sorted({launch["category"] for launch in launches}):
         some = [launch for launch in launches if launch["category"] == category]
+        ended = [launch for launch in some if launch["seconds"] is not None]
         costs.append(
             Cost(
                 category,
                 launches=len(some),
                 running=sum(launch["state"] in ("RUNNING", "RESERVED") for launch in some),
                 fizzled=sum(launch["state"] == "FIZZLED" for launch in some),
-                seconds=sum(launch["seconds"] or 0.0 for launch in some),
+                seconds=sum(launch["seconds"] for launch in ended),
+                core_seconds=sum(launch["seconds"] * (launch["cores"] or 0) for launch in ended),
+                without_cores=sum(launch["cores"] is None for launch in ended),
             )
         )
     return tuple(costs)
@@ -321,4 +344,6 @@ def _failures(store: Store, campaign: str, rounds: Sequence[int]) -> tuple[Failu
             failures.append(Failure(number, candidate["formula"], "relaxation", candidate["reason"]))
         for search in store.round_searches(campaign, number, "failed"):
             failures.append(Failure(number, search["formula"], "search", search["reason"]))
+    for formula, reason in store.failed_rechecks(campaign):
+        failures.append(Failure(None, formula, "second opinion", reason))
     return tuple(failures)

@@ -9,9 +9,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from gnome_torch.stability.hull import STABLE_TOLERANCE
 from workflows.phases import PhaseRow, correction_note
 from workflows.report.crystals import colours
-from workflows.report.data import Report, is_find
+from workflows.report.data import Cost, Report
 from workflows.report.plots import Plot, plots
 
 PACKAGE = "workflows.report"
@@ -71,6 +72,8 @@ def render(report: Report, figures: list[Plot]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"count": _count, "milli": _milli, "share": _share, "hours": _hours}
+    environment.filters["core_hours"] = _core_hours
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "separators": (",", ":")}
     # files of this package, no data: they go in as they are
     parts = {name: Markup(_read(name)) for name in ("style.css", "table.js", "viewer.js")}
     return environment.get_template("page.html").render(
@@ -78,7 +81,7 @@ def render(report: Report, figures: list[Plot]) -> str:
         headlines=_headlines(report),
         figures=[(figure, _inline(figure)) for figure in figures if not figure.name.startswith("hull-")],
         hulls=[(figure, _inline(figure)) for figure in figures if figure.name.startswith("hull-")],
-        is_find=is_find,
+        stable_tolerance=STABLE_TOLERANCE,
         doubts=doubts,
         second_opinion=second_opinion,
         drawings=_drawings(report),
@@ -117,19 +120,20 @@ def _headlines(report: Report) -> list[tuple[str, str]]:
     searched = [row.searches for row in later if row.searches]
     generated = sum(row.generated or 0 for row in later)
     errors = [network.test_mae for network in report.networks if network.test_mae is not None]
+    unclosed = any(row.stable is None for row in later)
+    failed = sum(row.failed for row in report.rounds)
     rates = [row.hit_rate for row in later if row.hit_rate is not None]
     numbers = [
         (_count(len(report.finds)), "new stable compounds"),
-        (_count(len(report.phases)), "phases listed"),
-        (_count(len(later)), "rounds of search"),
+        (_count(len(later)), "rounds of search, one not closed" if unclosed else "rounds of search"),
         (_count(generated), "candidates generated"),
-        (_count(sum(row.relaxed for row in report.rounds)), "crystals relaxed"),
-        (_count(sum(row.failed for row in report.rounds)), "relaxations failed"),
+        (_count(sum(row.relaxed for row in report.rounds)), f"crystals relaxed, {_count(failed)} more failed"),
         (_share(rates[-1] if rates else None), "hit rate, last closed round"),
         (_milli(errors[-1] if errors else None), "meV/atom, latest test error"),
+        (_core_hours(report.cost), "core-hours"),
     ]
     if searched:
-        numbers.insert(4, (_count(sum(some.searched for some in searched)), "compositions searched"))
+        numbers.insert(3, (_count(sum(some.searched for some in searched)), "compositions searched"))
     return numbers
 
 
@@ -172,3 +176,12 @@ def _hours(seconds: float) -> str:
     if whole < 60:
         return f"{seconds:.1f} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02} min" if whole >= 3600 else f"{whole // 60} min {whole % 60:02} s"
+
+
+def _core_hours(cost: Cost) -> str:
+    """Of the launches whose cores are known; a dash where of none that has ended."""
+    hours = cost.core_seconds / 3600
+    if not hours:
+        return "–"
+    known = f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"
+    return f"≥ {known}" if cost.without_cores else known

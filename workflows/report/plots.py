@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from workflows.report.data import Network, Point, Report, System
+from workflows.report.labels import spread
+from workflows.results import RoundRow, SearchRow
 from workflows.stored import COMPOSITION, STRUCTURE
 
 if TYPE_CHECKING:
@@ -18,6 +21,11 @@ INK, MUTED, ACCENT, SECOND, GOOD = "#1d2733", "#8694a3", "#1f6feb", "#d9480f", "
 COLOUR = {STRUCTURE: ACCENT, COMPOSITION: SECOND}
 MARK = {STRUCTURE: "o", COMPOSITION: "s"}
 MEAN_ERROR_OF_IQR = 0.591  # mean absolute error of a normal distribution, in inter-quartile ranges
+SMALLEST = 9.5  # size of the smallest text that must be read, points
+MAX_FUNNELS = 6  # of a figure
+MAX_VECTORS = 500  # points that a figure draws one by one; more become an image in it
+Stages = tuple[str, list[tuple[str, int | None]]]
+"""A funnel: its name, then each stage with how many candidates remain, None for not known."""
 SHOW_UNSTABLE = 0.1  # eV/atom above the hull, in its diagrams
 STYLE: dict[str, Any] = {
     "font.family": "sans-serif",
@@ -62,37 +70,48 @@ class Plot:
 def plots(report: Report) -> list[Plot]:
     """The figures that a report has data for, in the order of the page."""
     found = []
-    if any(row.generated is not None or row.searches for row in report.rounds):
-        found.append(_plot("funnel", "Funnel", _funnel, report, _of_funnel(report)))
-    if any(row.hit_rate is not None for row in report.rounds):
-        text = "share of the finished relaxations that were on the hull when their round closed: " + "; ".join(
-            f"round {row.number} {row.hit_rate:.0%}" for row in report.rounds if row.hit_rate is not None
+    later = [row for row in report.rounds if row.number > 0]
+    if groups := _stages(report):
+        shown = groups[-MAX_FUNNELS:]
+        of = (
+            ""
+            if len(shown) == len(groups)
+            else f"the latest {len(shown)} of {len(groups)} funnels; all are in the table"
+        )
+        found.append(_plot("funnel", "Funnel", _funnel, shown, of or "candidates that remain after each stage"))
+    if any(row.hit_rate is not None for row in later):
+        text = (
+            "share of the finished relaxations that were on the hull when their round closed; the crystals of one "
+            "random search count as one; grey: the first data, which nothing has predicted"
         )
         found.append(_plot("hit-rate", "Hit rate", _hit_rate, report, text))
-    if report.points:
-        text = f"{len(report.points)} predicted against relaxed formation energies in eV/atom; the line is equality"
-        found.append(_plot("predicted-relaxed", "Predicted and relaxed energies", _parity, report.points, text))
-    if _calibrated(report.networks) or report.points:
+    if any(row.prediction_mae is not None or row.network_mae is not None for row in _with_networks(report)):
         text = (
-            "absolute error against the spread of the ensemble in eV/atom: lines are test sets, dots relaxed finds; "
-            "the dashed line is what a normal distribution of that spread would give"
+            "mean absolute error of the energies: predicted against relaxed, for what each round relaxed, and of the "
+            "round’s networks on compositions that they have not seen"
+        )
+        found.append(_plot("error-round", "Error by round", _errors, report, text))
+    if report.points:
+        text = f"{len(report.points):,} predicted against relaxed formation energies in eV/atom; the line is equality"
+        found.append(_plot("predicted-relaxed", "Predicted and relaxed energies", _parity, report.points, text))
+    if _calibrated(report.networks) or any(point.iqr for point in report.points):
+        text = (
+            "absolute error against the spread of the ensemble: lines are the latest networks on their test sets, dots "
+            "relaxed candidates of all rounds; the dashed line is what a normal distribution of that spread would give"
         )
         found.append(_plot("calibration", "Is the uncertainty right?", _calibration, report, text))
     if any(network.test_mae is not None for network in report.networks):
-        text = "mean absolute error on held-out compositions: " + "; ".join(
-            f"{network.network} networks, {network.n_train} examples: {1000 * network.test_mae:.0f} meV/atom"
-            for network in report.networks
-            if network.test_mae is not None
-        )
+        text = "mean absolute error on held-out compositions; the numbers are rounds"
         found.append(_plot("error-data", "Error and amount of data", _learning, report.networks, text))
     if report.element_counts:
-        text = "new stable compounds that hold each element: " + ", ".join(
-            f"{symbol} {count}" for symbol, count in report.element_counts.items()
-        )
+        text = "new stable compounds that hold each element; outlined in blue: the elements of the campaign"
         found.append(_plot("elements", "Elements of the discoveries", _elements, report, text))
     for system in report.systems:
         new = ", ".join(sorted({entry.formula for entry in system.entries if entry.find}))
-        text = f"convex hull of {system.name} from {len(system.entries)} entries; stars are found here: {new}"
+        text = (
+            f"convex hull of {system.name} from {len(system.entries)} entries; stars were found here: {new}; squares "
+            f"are less than {1000 * SHOW_UNSTABLE:.0f} meV/atom above it"
+        )
         found.append(_plot(f"hull-{system.name}", f"Hull of {system.name}", _hull, system, text))
     return found
 
@@ -110,14 +129,14 @@ def _plot(name: str, title: str, draw: Callable[[Any], Figure], what: Any, descr
     return Plot(name, title, description, **files)
 
 
-def _figure(width: float = 6.0, height: float = 4.2) -> tuple[Figure, Axes]:
+def _figure(width: float = 5.0, height: float = 3.6) -> tuple[Figure, Axes]:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots()
 
 
-def _stages(report: Report) -> list[tuple[str, list[tuple[str, int | None]]]]:
+def _stages(report: Report) -> list[Stages]:
     """Each round's stages, from the widest on."""
     found = []
     for row in report.rounds:
@@ -132,17 +151,8 @@ def _stages(report: Report) -> list[tuple[str, list[tuple[str, int | None]]]]:
     return found
 
 
-def _of_funnel(report: Report) -> str:
-    parts = (
-        f"{name}: " + ", ".join(f"{stage} {'unknown' if count is None else count}" for stage, count in stages)
-        for name, stages in _stages(report)
-    )
-    return "candidates that remain after each stage; " + "; ".join(parts)
-
-
-def _funnel(report: Report) -> Figure:
-    groups = _stages(report)
-    figure, ax = _figure(6.0, 0.9 + 1.75 * len(groups))
+def _funnel(groups: Sequence[Stages]) -> Figure:
+    figure, ax = _figure(5.0, 0.7 + 1.45 * len(groups))
     place, ticks, labels = 0.0, [], []
     shades = {"failed": "#c92a2a", "stable": GOOD}
     for name, stages in groups:
@@ -157,7 +167,7 @@ def _funnel(report: Report) -> Figure:
         place += 0.4
     largest = max((count or 0 for _, stages in groups for _, count in stages), default=1)
     ax.set_xscale("log")
-    ax.set_xlim(0.9, max(10, 4 * largest))
+    ax.set_xlim(0.9, max(10, 6 * largest))
     ax.set_ylim(place - 0.4, -0.8)
     ax.set_yticks(ticks, labels)
     ax.tick_params(axis="y", length=0)
@@ -167,23 +177,67 @@ def _funnel(report: Report) -> Figure:
 
 
 def _hit_rate(report: Report) -> Figure:
+    from matplotlib.ticker import MaxNLocator
+
     figure, ax = _figure()
-    rows = [row for row in report.rounds if row.hit_rate is not None]
-    numbers = [row.number for row in rows]
-    ax.bar(numbers, [100 * (row.hit_rate or 0) for row in rows], width=0.55, color=GOOD)
-    for row in rows:
-        ax.text(row.number, 100 * (row.hit_rate or 0) + 1.5, f"{row.hit_rate:.0%}", ha="center")
-    ax.set_xticks(numbers, [str(number) if number else "0\n(first data)" for number in numbers])
-    ax.set_xlim(numbers[0] - 0.9, numbers[-1] + 0.9)
-    ax.set_ylim(0, 108)
+    rates = {row.number: 100 * row.hit_rate for row in report.rounds if row.hit_rate is not None}
+    ax.bar(list(rates), list(rates.values()), width=0.55, color=[GOOD if number else MUTED for number in rates])
+    if len(rates) <= 10:
+        for number, rate in rates.items():
+            ax.text(number, rate + 1.5, f"{rate:.0f}%", ha="center")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_xlim(min(rates) - 0.9, max(rates) + 0.9)
+    ax.set_ylim(0, 110)
     ax.grid(axis="x", visible=False)
     ax.set_xlabel("round")
     ax.set_ylabel("on the hull, % of relaxed")
     return figure
 
 
+def _with_networks(report: Report) -> list[RoundRow | SearchRow]:
+    return [row for some in report.rounds for row in (some, some.searches) if row is not None]
+
+
+def _errors(report: Report) -> Figure:
+    from matplotlib.ticker import MaxNLocator
+
+    figure, ax = _figure()
+    rows: dict[str, list[tuple[int, RoundRow | SearchRow]]] = {
+        STRUCTURE: [(row.number, row) for row in report.rounds],
+        COMPOSITION: [(row.number, row.searches) for row in report.rounds if row.searches],
+    }
+    for network, some in rows.items():
+        for what, dashes in (("prediction_mae", "-"), ("network_mae", "--")):
+            errors = {number: 1000 * value for number, row in some if (value := getattr(row, what)) is not None}
+            if errors:
+                label = "candidates" if what == "prediction_mae" else "test set"
+                ax.plot(
+                    list(errors),
+                    list(errors.values()),
+                    dashes,
+                    color=COLOUR[network],
+                    marker=MARK[network],
+                    label=f"{network}: {label}",
+                )
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.margins(x=0.1)
+    ax.set_ylim(bottom=0)
+    ax.set_xlabel("round")
+    ax.set_ylabel("mean absolute error, meV/atom")
+    _legend(ax)
+    return figure
+
+
+def _legend(ax: Axes) -> None:
+    """Above the diagram, where it covers nothing."""
+    entries = len(ax.get_legend_handles_labels()[0])
+    ax.legend(
+        loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=min(2, entries), fontsize=SMALLEST, columnspacing=1.2
+    )
+
+
 def _parity(points: tuple[Point, ...]) -> Figure:
-    figure, ax = _figure(5.6, 4.8)
+    figure, ax = _figure(5.0, 4.4)
     for network in (STRUCTURE, COMPOSITION):
         some = [point for point in points if point.network == network]
         if some:
@@ -197,7 +251,8 @@ def _parity(points: tuple[Point, ...]) -> Figure:
                 markersize=5,
                 alpha=0.8,
                 linewidth=1,
-                label=f"{network} networks ({len(some)})",
+                label=f"{network} networks ({len(some):,})",
+                rasterized=len(some) > MAX_VECTORS,
             )
     values = [value for point in points for value in (point.relaxed, point.predicted)]
     margin = 0.05 * (max(values) - min(values)) + 0.01
@@ -206,42 +261,46 @@ def _parity(points: tuple[Point, ...]) -> Figure:
     ax.set_xlim(*ends)
     ax.locator_params(axis="x", nbins=5)
     ax.set_xlabel("relaxed formation energy, eV/atom")
-    ax.set_ylabel("predicted, eV/atom (bar: half the IQR each way)")
-    ax.legend()
+    ax.set_ylabel("predicted (bar: half the IQR each way), eV/atom")
+    _legend(ax)
     return figure
 
 
 def _calibrated(networks: tuple[Network, ...]) -> list[Network]:
-    return [network for network in networks if network.bins]
+    """The latest calibrated ensemble of each kind."""
+    return list({network.network: network for network in networks if network.bins}.values())
 
 
 def _calibration(report: Report) -> Figure:
     figure, ax = _figure()
     networks = _calibrated(report.networks)
-    last = max((network.round for network in networks), default=0)
     for network in networks:
         ax.plot(
             [some.iqr for some in network.bins],
             [some.mae for some in network.bins],
             color=COLOUR[network.network],
             marker=MARK[network.network],
-            alpha=0.3 + 0.7 * network.round / max(last, 1),
-            label=f"test set, {network.network}, round {network.round}",
+            label=f"{network.network}, round {network.round}",
         )
     if report.points:
-        errors = [abs(point.predicted - point.relaxed) for point in report.points]
         ax.scatter(
-            [point.iqr for point in report.points], errors, s=14, color=MUTED, alpha=0.7, label="relaxed candidates"
+            [point.iqr for point in report.points],
+            [abs(point.predicted - point.relaxed) for point in report.points],
+            s=14,
+            color=MUTED,
+            alpha=0.7,
+            label="relaxed candidates",
+            rasterized=len(report.points) > MAX_VECTORS,
         )
-    largest = max(
-        [some.iqr for network in networks for some in network.bins] + [point.iqr for point in report.points], default=1
-    )
+    spreads = [some.iqr for network in networks for some in network.bins] + [point.iqr for point in report.points]
+    largest = max(spreads)
     ax.plot([0, largest], [0, MEAN_ERROR_OF_IQR * largest], "--", color=INK, linewidth=1, label="normal distribution")
     ax.set_xlim(left=0)
     ax.set_ylim(bottom=0)
+    ax.locator_params(axis="x", nbins=6)
     ax.set_xlabel("inter-quartile range of the ensemble, eV/atom")
     ax.set_ylabel("absolute error, eV/atom")
-    ax.legend(fontsize=9)
+    _legend(ax)
     return figure
 
 
@@ -255,13 +314,13 @@ def _learning(networks: tuple[Network, ...]) -> Figure:
         sizes = [n.n_train for n in some]
         ax.plot(sizes, errors, color=COLOUR[network], marker=MARK[network], label=f"{network} networks")
         for n, size, error in zip(some, sizes, errors, strict=True):
-            ax.annotate(f"round {n.round}", (size, error), (0, 8), textcoords="offset points", ha="center", fontsize=9)
+            ax.annotate(str(n.round), (size, error), (0, 8), textcoords="offset points", ha="center", fontsize=SMALLEST)
     ax.margins(0.18)
     ax.locator_params(axis="x", nbins=5, integer=True)
     ax.set_ylim(bottom=0)
-    ax.set_xlabel("training structures (compositions for composition networks)")
+    ax.set_xlabel("training structures, or compositions")
     ax.set_ylabel("error on the test set, meV/atom")
-    ax.legend(loc="lower left")
+    _legend(ax)
     return figure
 
 
@@ -271,25 +330,29 @@ def _elements(report: Report) -> Figure:
     from matplotlib.patches import Rectangle
     from pymatgen.core import Element
 
-    figure = Figure(figsize=(9.0, 5.0), layout="constrained")
+    figure = Figure(figsize=(5.0, 3.1), layout="constrained")
     ax = figure.subplots()
     largest = max(report.element_counts.values())
     for number in range(1, 104):
         element = Element.from_Z(number)
         column, row = _cell(number, element.group, element.row)
         count = report.element_counts.get(element.symbol, 0)
+        ours = element.symbol in report.elements
         shade = colormaps["YlGnBu"](0.15 + 0.75 * count / largest) if count else "#f4f6f8"
-        edge = ACCENT if element.symbol in report.elements else "#d5dbe1"
+        edge = ACCENT if ours else "#d5dbe1"
         ax.add_patch(
-            Rectangle((column, row), 0.92, 0.92, facecolor=shade, edgecolor=edge, linewidth=1.6 if count else 0.8)
+            Rectangle((column, row), 0.94, 0.94, facecolor=shade, edgecolor=edge, linewidth=1.4 if ours else 0.6)
         )
-        colour = "white" if count > 0.55 * largest else INK if count or element.symbol in report.elements else MUTED
-        ax.text(column + 0.46, row + (0.36 if count else 0.48), element.symbol, ha="center", va="center", color=colour)
+        colour = "white" if count > 0.55 * largest else INK if ours else MUTED
+        middle = column + 0.47
+        ax.text(middle, row + (0.33 if count else 0.48), element.symbol, ha="center", va="center", color=colour)
         if count:
-            ax.text(column + 0.46, row + 0.72, str(count), ha="center", va="center", color=colour, fontsize=9)
-    ax.set_xlim(0.9, 19)
-    ax.set_ylim(9.7, 0.9)
-    ax.set_aspect("equal", adjustable="box")
+            digits = str(count)
+            size = 8.5 if len(digits) < 4 else 7
+            ax.text(middle, row + 0.74, digits, ha="center", va="center", color=colour, fontsize=size)
+    ax.set_xlim(0.9, 19.05)
+    ax.set_ylim(9.75, 0.9)
+    ax.set_aspect(1.25, adjustable="box")
     ax.axis("off")
     return figure
 
@@ -307,32 +370,45 @@ def _hull(system: System) -> Figure:
     import matplotlib.pyplot as plt
     from pymatgen.analysis.phase_diagram import PDEntry, PDPlotter, PhaseDiagram
     from pymatgen.core import Composition
+    from pymatgen.util.string import unicodeify
 
     entries = []
     for entry in system.entries:
         composition = Composition(entry.formula)
         energy = entry.energy_per_atom * composition.num_atoms
         entries.append(PDEntry(composition, energy, attribute="new" if entry.find else "existing"))
-    plotter = PDPlotter(
-        PhaseDiagram(entries), SHOW_UNSTABLE, backend="matplotlib", markerfacecolor=ACCENT, markersize=11
-    )
+    diagram = PhaseDiagram(entries)
+    plotter = PDPlotter(diagram, SHOW_UNSTABLE, backend="matplotlib", markerfacecolor=ACCENT, markersize=9)
     figure = plt.figure()
     try:
         ax: Any = plotter.get_plot(label_unstable=False, process_attributes=True, ax=figure.add_subplot())
-        figure.set_size_inches(6.4, 4.8)
-        for text in ax.texts:
-            text.set_fontsize(13)
+        figure.set_size_inches(5.0, 3.9)
         for line in ax.lines:
             if line.get_marker() == "*":
-                line.set(markerfacecolor="#f2b705", markersize=17, markeredgecolor=INK)
+                line.set(markerfacecolor="#f2b705", markersize=14, markeredgecolor=INK)
             elif line.get_marker() == "s":
-                line.set(markerfacecolor="#e3a19b", markeredgecolor=MUTED, markersize=6)
+                line.set(markerfacecolor="#e3a19b", markeredgecolor=MUTED, markersize=5)
             elif line.get_marker() == "None":
-                line.set_linewidth(1.4)
+                line.set(linewidth=1.2, color=MUTED)
+        for text in ax.texts:
+            # from LaTeX, which matplotlib takes half of a report's time to read
+            text.set_text(unicodeify(re.sub(r"\$_\{(\d+)\}\$", r"\1", text.get_text())))
+            text.set(
+                fontsize=11 if len(ax.texts) < 16 else SMALLEST,
+                bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.5},
+            )
+            if text.get_color() == "g":
+                text.set_color(GOOD)
         if len(system.elements) == 2:
-            ax.set_xlabel(f"fraction of {system.elements[1]}", fontsize=11, fontweight="normal")
+            # its own order, by electronegativity: ours, by the alphabet, may be the other way round
+            ax.set_xlabel(f"fraction of {diagram.elements[1].symbol}", fontsize=11, fontweight="normal")
             ax.set_ylabel("formation energy, eV/atom", fontsize=11, fontweight="normal")
             ax.tick_params(labelsize=11)
+            ax.margins(y=0.2)
+            ax.autoscale(axis="y")
+        else:
+            ax.set_aspect("equal", adjustable="box")
+        spread(ax)
     finally:
         plt.close(figure)
     return figure

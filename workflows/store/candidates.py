@@ -173,6 +173,11 @@ class Candidates:
         query = {"campaign": campaign, "round": None, "theory": theory, "state": {"$ne": "relaxed"}}
         return sorted(document["formula"] for document in self.candidates.find(query, {"formula": 1}))
 
+    def failed_rechecks(self, campaign: str) -> list[tuple[str, str]]:
+        """Formula and reason of the second opinions that failed."""
+        query = {"campaign": campaign, "round": None, "state": "failed"}
+        return sorted((d["formula"], d["reason"]) for d in self.candidates.find(query, {"formula": 1, "reason": 1}))
+
     def tally_rechecks(self, campaign: str) -> dict[str, int]:
         """How many relaxations of a second opinion are in each state."""
         states = ("selected", "relaxed", "failed")

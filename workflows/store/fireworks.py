@@ -27,9 +27,10 @@ class Fireworks:
         return list(self.database["workflows"].find(query, {"nodes": 1, "fw_states": 1}))
 
     def launches(self, campaign: str, number: int | None = None) -> list[dict[str, Any]]:
-        """Launches of a campaign's Fireworks, those that were repeated too: `category`, `state`, `seconds`, `ended`.
+        """Launches of a campaign's Fireworks, repeated ones too: `category`, `state`, `seconds`, `ended`, `cores`.
 
-        `seconds` and `ended` (UTC, as FireWorks writes it) are None for what runs.
+        `seconds` and `ended` (UTC, as FireWorks writes it) are None for what runs; `cores` of a worker that has not
+        said how many it has.
 
         Args:
             campaign: name.
@@ -45,6 +46,7 @@ class Fireworks:
             fireworks = self.database["fireworks"].find({"fw_id": {"$in": some}}, fields)
             category = {d["fw_id"]: d["spec"].get("_category") or "other" for d in fireworks}
             fields = {"launch_id": 1, "fw_id": 1, "state": 1, "runtime_secs": 1, "time_end": 1}
+            fields["fworker.env.cores"] = 1
             for launch in self.database["launches"].find({"fw_id": {"$in": some}}, fields):
                 found.append(
                     {
@@ -53,6 +55,7 @@ class Fireworks:
                         "state": launch["state"],
                         "seconds": launch.get("runtime_secs"),
                         "ended": launch.get("time_end"),
+                        "cores": ((launch.get("fworker") or {}).get("env") or {}).get("cores"),
                     }
                 )
         return sorted(found, key=lambda launch: launch["launch_id"])
