@@ -104,7 +104,8 @@ def proposed(directory: Path, count: int) -> Path:
 def trained(directory: Path, members: int, epochs: int, scales: np.ndarray) -> Ensemble:
     """Members of the released size that know something, where there is something to learn from."""
     if not PEROVSKITES.exists() or epochs == 0:
-        print(f"random weights (no {PEROVSKITES}): the cascade's recall below means nothing")
+        why = "--epochs 0" if epochs == 0 else f"no {PEROVSKITES}"
+        print(f"random weights ({why}): the cascade's recall below means nothing")
         torch.manual_seed(0)
         return Ensemble([StructureNetwork(StructureNetworkConfig()) for _ in range(members)])
     start = time.perf_counter()
