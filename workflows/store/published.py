@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection as Some
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from bson.codec_options import CodecOptions
@@ -15,11 +16,15 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
-from workflows.store.connected import chunks
+from workflows.store.connected import StoreError, chunks
 from workflows.store.entries import DUPLICATE_KEY
 
 DIGEST = "digest"
 """Field with the hash of what a document was made from: what has not changed is not written again."""
+
+
+IN_FORCE = {"structure": {"$ne": None}, "replaced_by": None, "doubtful": None}
+"""Query for entries whose crystal may be shown."""
 
 
 class Published:
@@ -28,17 +33,51 @@ class Published:
     database: Database[Any]
     entries: Collection[Any]
 
-    def found_crystals(self) -> Iterator[dict[str, Any]]:
-        """Entries of campaigns in force, without their crystals; neither second opinions nor doubtful ones."""
-        query = {"campaigns": {"$ne": []}, "structure": {"$ne": None}, "replaced_by": None, "doubtful": None}
-        yield from self.entries.find(query, {"structure": 0, "initial": 0, "calculation.stress": 0})
+    def check_something_is_found(self, campaign: str | None) -> None:
+        """Before what campaigns have found is served.
+
+        Raises:
+            StoreError: the campaign, or all of them, have no computed crystal yet.
+        """
+        # whatever campaign: an index finds it, and none of what was imported is looked at
+        if self.entries.find_one({**IN_FORCE, "campaigns": campaign or {"$gt": ""}}, {"_id": 1}) is None:
+            of = f"campaign '{campaign}'" if campaign else f"database '{self.database.name}'"
+            raise StoreError(f"{of} has no computed crystal yet: there is nothing to serve")
+
+    def found_crystals(self, keys: Some[str] | None = None) -> Iterator[dict[str, Any]]:
+        """Entries of campaigns in force, without their crystals; neither second opinions nor doubtful ones.
+
+        Args:
+            keys: only those of these; None for all.
+        """
+        query = {**IN_FORCE, "campaigns": {"$ne": []}}
+        fields = {"structure": 0, "initial": 0, "calculation.stress": 0}
+        for some in _by_id(keys):
+            yield from self.entries.find({**query, **some}, fields)
 
     def second_opinions(self) -> dict[str, dict[str, Any]]:
         """Where phases stand at the theory of their second opinion: entry -> `theory`, `stability`; the latest each."""
-        query = {"recheck_of": {"$ne": None}, "stability": {"$ne": None}}
+        # above the empty string is every key, and an index finds them
+        query = {"recheck_of": {"$gt": ""}, "stability": {"$ne": None}}
         fields = {"recheck_of": 1, "theory": 1, "stability.e_above_hull": 1, "created": 1}
         found = sorted(self.entries.find(query, fields), key=lambda document: (document["created"], document["_id"]))
         return {document["recheck_of"]: document for document in found}
+
+    def touched(self, since: datetime) -> set[str]:
+        """Entries that may have to be served otherwise than before a moment.
+
+        They have changed themselves, their second opinion has, or their composition has been imported.
+        """
+        keys: set[str] = set()
+        formulas: set[str] = set()
+        fields = {"formula": 1, "outside.source": 1, "recheck_of": 1}
+        for entry in self.entries.find({"changed": {"$gte": since}}, fields):
+            keys.add(entry.get("recheck_of") or entry["_id"])
+            if entry.get("outside"):
+                formulas.add(entry["formula"])
+        for some in chunks(formulas):
+            keys |= {entry["_id"] for entry in self.entries.find({"formula": {"$in": some}}, {"_id": 1})}
+        return keys
 
     def published(self, kind: str) -> Collection[Any]:
         """Documents of a kind: "structures", "references" or "links"; their times are in UTC, and say so."""
@@ -55,9 +94,10 @@ class Published:
         for field in indexed:
             structures.create_index([(field, ASCENDING), ("_id", ASCENDING)])
 
-    def digests(self, kind: str) -> dict[str, str]:
-        """What every document of a kind was made from, by id."""
-        return {document["_id"]: document[DIGEST] for document in self.published(kind).find({}, {DIGEST: 1})}
+    def digests(self, kind: str, keys: Some[str] | None = None) -> dict[str, str]:
+        """What every document of a kind was made from, by id; of some ids only, unless None."""
+        found = (self.published(kind).find(some, {DIGEST: 1}) for some in _by_id(keys))
+        return {document["_id"]: document[DIGEST] for documents in found for document in documents}
 
     def publish(self, kind: str, documents: Sequence[Mapping[str, Any]], there: Some[str]) -> None:
         """Write documents.
@@ -81,3 +121,12 @@ class Published:
         """Remove documents."""
         for some in chunks(ids):
             self.published(kind).delete_many({"_id": {"$in": some}})
+
+
+def _by_id(keys: Some[str] | None) -> Iterator[dict[str, Any]]:
+    """Queries for documents by id, piece by piece; for all documents where there are no ids to go by."""
+    if keys is None:
+        yield {}
+        return
+    for some in chunks(keys):
+        yield {"_id": {"$in": some}}
