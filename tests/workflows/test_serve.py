@@ -44,9 +44,12 @@ def served(database: EmbeddedDatabase, *arguments: object) -> Iterator[str]:
     )
     try:
         assert process.stdout is not None
-        line = process.stdout.readline()
-        found = re.search(r"http://[\d.]+:\d+", line)
-        assert found, f"it said {line!r}"
+        said = process.stdout.readline()
+        found = re.search(r"http://[\d.]+:\d+", said)
+        assert found, f"it said {said!r}"
+        while "structures are served" not in said:
+            said = process.stdout.readline()
+            assert said, "it ended"
         yield found[0]
     finally:
         process.terminate()

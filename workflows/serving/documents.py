@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from pymatgen.core import Structure
@@ -44,17 +45,33 @@ class Refreshed:
 
     Attributes:
         changed: structures that were written or withdrawn.
-        state: hash of all structures, whoever wrote them.
+        state: hash of the structures that were looked at, whoever wrote them.
     """
 
     changed: int
     state: str
 
 
-def refresh(store: Store) -> Refreshed:
-    """Bring the documents up to what the entries say; repeated, it changes nothing."""
+def prepare(store: Store) -> None:
+    """Write what does not depend on the entries, and create the indexes; safe to repeat."""
     store.prepare_published([*STANDARD_INDEXED, *(field.key for field in FIELDS if field.indexed)])
-    entries = {entry["_id"]: entry for entry in store.found_crystals()}
+    _update(store, "references", PAPERS, lambda keys: [paper_document(key) for key in keys])
+    links = {str(link["id"]): link for link in LINKS}
+    _update(store, "links", links, lambda keys: [dict(links[key]) for key in keys])
+
+
+def refresh(
+    store: Store, since: datetime | None = None, tell: Callable[[int, int], None] = lambda written, of: None
+) -> Refreshed:
+    """Bring the structures up to what the entries say; repeated, it changes nothing.
+
+    Args:
+        store: the database.
+        since: look only at what may have changed since then; None for everything.
+        tell: called with how many structures have been written, and how many are to be.
+    """
+    touched = None if since is None else store.touched(since)
+    entries = {entry["_id"]: entry for entry in store.found_crystals(touched)}
     imported = store.known_outside({entry["formula"] for entry in entries.values()})
     second = store.second_opinions()
     properties = {
@@ -67,12 +84,9 @@ def refresh(store: Store) -> Refreshed:
             for key, crystal in store.structures(keys).items()
         ]
 
-    changed = _update(store, "structures", properties, structures)
-    papers = {key: PAPERS[key] for key in sorted({key for entry in entries.values() for key in papers_of(entry)})}
-    _update(store, "references", papers, lambda keys: [paper_document(key) for key in keys])
-    links = {str(link["id"]): link for link in LINKS}
-    _update(store, "links", links, lambda keys: [dict(links[key]) for key in keys])
-    return Refreshed(changed, content_hash(_digests(properties)))
+    changed = _update(store, "structures", properties, structures, touched, tell)
+    withdrawn = dict.fromkeys(touched or (), "")
+    return Refreshed(changed, content_hash(withdrawn | _digests(properties)))
 
 
 def crystal_properties(crystal: Structure) -> dict[str, Any]:
@@ -103,6 +117,8 @@ def _update(
     kind: str,
     wanted: Mapping[str, Mapping[str, Any]],
     documents: Callable[[list[str]], list[dict[str, Any]]],
+    among: Collection[str] | None = None,
+    tell: Callable[[int, int], None] = lambda written, of: None,
 ) -> int:
     """Write the documents of a kind that are new or changed, and withdraw those that are no longer wanted.
 
@@ -111,18 +127,21 @@ def _update(
         kind: of document.
         wanted: id -> what tells whether a document has changed.
         documents: makes them, without dates.
+        among: ids that `wanted` was chosen from: documents of others stay; None for all.
+        tell: called with how many have been written, and how many are to be.
 
     Returns:
         How many were written or withdrawn.
     """
-    there = store.digests(kind)
-    digests = _digests(wanted)
-    changed = sorted(key for key, digest in digests.items() if there.get(key) != digest)
-    moment = now().replace(microsecond=0)  # clients compare it as text of whole seconds
-    for start in range(0, len(changed), BATCH):
-        made = documents(changed[start : start + BATCH])
-        stamped = [{**d, "_id": d["id"], "last_modified": moment, "digest": digests[d["id"]]} for d in made]
-        store.publish(kind, stamped, there)
+    there = store.digests(kind, among)
     gone = there.keys() - wanted.keys()
     store.withdraw(kind, gone)
+    digests = _digests(wanted)
+    changed = sorted(key for key, digest in digests.items() if there.get(key) != digest)
+    for start in range(0, len(changed), BATCH):
+        tell(start, len(changed))
+        made = documents(changed[start : start + BATCH])
+        moment = now().replace(microsecond=0)  # clients compare it as text of whole seconds
+        stamped = [{**d, "_id": d["id"], "last_modified": moment, "digest": digests[d["id"]]} for d in made]
+        store.publish(kind, stamped, there)
     return len(changed) + len(gone)

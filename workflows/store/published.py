@@ -23,7 +23,7 @@ DIGEST = "digest"
 """Field with the hash of what a document was made from: what has not changed is not written again."""
 
 
-IN_FORCE = {"structure": {"$ne": None}, "replaced_by": None, "doubtful": None}
+IN_FORCE: dict[str, Any] = {"structure": {"$ne": None}, "replaced_by": None, "doubtful": None}
 """Query for entries whose crystal may be shown."""
 
 
@@ -50,7 +50,7 @@ class Published:
         Args:
             keys: only those of these; None for all.
         """
-        query = {**IN_FORCE, "campaigns": {"$ne": []}}
+        query: dict[str, Any] = {**IN_FORCE, "campaigns": {"$ne": []}}
         fields = {"structure": 0, "initial": 0, "calculation.stress": 0}
         for some in _by_id(keys):
             yield from self.entries.find({**query, **some}, fields)
