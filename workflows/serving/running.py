@@ -51,11 +51,10 @@ def serve(
 
     Raises:
         ServeError: nothing can be served.
-        StoreError: no such campaign, or it has nothing to show.
+        StoreError: no such campaign.
     """
     if campaign is not None:
         store.campaign(campaign)
-    store.check_something_is_found(campaign)
     password = None if password_file is None else read_password(password_file)
     with listen(host, port, password) as listener:
         server = Server(store, campaign, password, report)
@@ -123,7 +122,8 @@ class Follower:
 
         self.look(None, tell)
         self.structures.notice = None
-        self.say(f"{len(self.structures):,} structures are served")
+        found = len(self.structures)
+        self.say(f"{found:,} structures are served" if found else "0 structures are served: none is computed yet")
 
     def look(self, since: datetime | None, tell: Callable[[int, int], None] = lambda written, of: None) -> None:
         """Look at the entries that may have changed since a moment; None for all of them."""

@@ -16,15 +16,11 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
-from workflows.store.connected import StoreError, chunks
+from workflows.store.connected import chunks
 from workflows.store.entries import DUPLICATE_KEY
 
 DIGEST = "digest"
 """Field with the hash of what a document was made from: what has not changed is not written again."""
-
-
-IN_FORCE: dict[str, Any] = {"structure": {"$ne": None}, "replaced_by": None, "doubtful": None}
-"""Query for entries whose crystal may be shown."""
 
 
 class Published:
@@ -33,24 +29,13 @@ class Published:
     database: Database[Any]
     entries: Collection[Any]
 
-    def check_something_is_found(self, campaign: str | None) -> None:
-        """Before what campaigns have found is served.
-
-        Raises:
-            StoreError: the campaign, or all of them, have no computed crystal yet.
-        """
-        # whatever campaign: an index finds it, and none of what was imported is looked at
-        if self.entries.find_one({**IN_FORCE, "campaigns": campaign or {"$gt": ""}}, {"_id": 1}) is None:
-            of = f"campaign '{campaign}'" if campaign else f"database '{self.database.name}'"
-            raise StoreError(f"{of} has no computed crystal yet: there is nothing to serve")
-
     def found_crystals(self, keys: Some[str] | None = None) -> Iterator[dict[str, Any]]:
         """Entries of campaigns in force, without their crystals; neither second opinions nor doubtful ones.
 
         Args:
             keys: only those of these; None for all.
         """
-        query: dict[str, Any] = {**IN_FORCE, "campaigns": {"$ne": []}}
+        query = {"campaigns": {"$ne": []}, "structure": {"$ne": None}, "replaced_by": None, "doubtful": None}
         fields = {"structure": 0, "initial": 0, "calculation.stress": 0}
         for some in _by_id(keys):
             yield from self.entries.find({**query, **some}, fields)
