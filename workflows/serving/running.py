@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 QUIET = 20  # between two looks at the entries, times what a look takes
 LEEWAY = timedelta(hours=1)  # clocks of workers differ, and a bulk of writes takes minutes
 COMPLETE = timedelta(days=1)  # between two looks at all entries: what somebody removes by hand tells nobody
-TELL_S = 10  # between two lines on how far the first look is; what it has written is served by then
+TELL_S = 10.0  # until a line says how far the first look is; what it has written is served from then on
+TELL_AGAIN = 2  # times as late: after every line the server looks for all ids anew
 
 
 def serve(
@@ -107,25 +108,23 @@ class Follower:
 
     def begin(self) -> None:
         """Look at all entries; what has been written is served meanwhile, and every answer warns of what has not."""
-        self.structures.notice = "the structures are being brought up to date: some may be missing or out of date"
-        begun = told = time.monotonic()
+        self.structures.notice = "the structures are being brought up to date: some are missing yet, or out of date"
+        begun, tell_at = time.monotonic(), TELL_S
 
-        def tell(written: int, of: int) -> None:
-            nonlocal told
-            self.structures.notice = (
-                f"{written:,} of {of:,} new or changed structures are written: the rest will follow"
-            )
-            if (moment := time.monotonic()) - told > TELL_S:
-                told = moment
+        def tell(written: int, looked_at: float) -> None:
+            nonlocal tell_at
+            if (passed := time.monotonic() - begun) > tell_at:
+                tell_at = TELL_AGAIN * passed
                 self.structures.forget()
-                self.say(f"{written:,} of {of:,} structures written, {written / (moment - begun):.0f} a second")
+                rate = f"{written / passed:.0f} a second"
+                self.say(f"{written:,} structures written, {rate}; {looked_at:.0%} of the entries looked at")
 
         self.look(None, tell)
         self.structures.notice = None
         found = len(self.structures)
         self.say(f"{found:,} structures are served" if found else "0 structures are served: none is computed yet")
 
-    def look(self, since: datetime | None, tell: Callable[[int, int], None] = lambda written, of: None) -> None:
+    def look(self, since: datetime | None, tell: Callable[[int, float], None] = lambda *_: None) -> None:
         """Look at the entries that may have changed since a moment; None for all of them."""
         state = refresh(self.store, since, tell).state
         if state != self.state:

@@ -6,7 +6,7 @@ optimade_structures, optimade_references, optimade_links    _id = id that client
 from __future__ import annotations
 
 from collections.abc import Collection as Some
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -29,16 +29,17 @@ class Published:
     database: Database[Any]
     entries: Collection[Any]
 
-    def found_crystals(self, keys: Some[str] | None = None) -> Iterator[dict[str, Any]]:
-        """Entries of campaigns in force, without their crystals; neither second opinions nor doubtful ones.
-
-        Args:
-            keys: only those of these; None for all.
-        """
+    def found_crystals(self, keys: Some[str]) -> list[dict[str, Any]]:
+        """Entries of campaigns in force, without their crystals; neither second opinions nor doubtful ones."""
         query = {"campaigns": {"$ne": []}, "structure": {"$ne": None}, "replaced_by": None, "doubtful": None}
         fields = {"structure": 0, "initial": 0, "calculation.stress": 0}
-        for some in _by_id(keys):
-            yield from self.entries.find({**query, **some}, fields)
+        return [d for some in chunks(keys) for d in self.entries.find({"_id": {"$in": some}, **query}, fields)]
+
+    def found_or_published(self) -> set[str]:
+        """Keys of all entries of campaigns, and of what is served, whether its entry is there or not."""
+        found = self.entries.find({"campaigns": {"$ne": []}}, {"_id": 1})
+        served = self.published("structures").find({}, {"_id": 1})
+        return {document["_id"] for documents in (found, served) for document in documents}
 
     def second_opinions(self) -> dict[str, dict[str, Any]]:
         """Where phases stand at the theory of their second opinion: entry -> `theory`, `stability`; the latest each."""
@@ -79,10 +80,10 @@ class Published:
         for field in indexed:
             structures.create_index([(field, ASCENDING), ("_id", ASCENDING)])
 
-    def digests(self, kind: str, keys: Some[str] | None = None) -> dict[str, str]:
-        """What every document of a kind was made from, by id; of some ids only, unless None."""
-        found = (self.published(kind).find(some, {DIGEST: 1}) for some in _by_id(keys))
-        return {document["_id"]: document[DIGEST] for documents in found for document in documents}
+    def digests(self, kind: str, keys: Some[str]) -> dict[str, str]:
+        """What documents of a kind were made from, by id."""
+        there = self.published(kind)
+        return {d["_id"]: d[DIGEST] for some in chunks(keys) for d in there.find({"_id": {"$in": some}}, {DIGEST: 1})}
 
     def publish(self, kind: str, documents: Sequence[Mapping[str, Any]], there: Some[str]) -> None:
         """Write documents.
@@ -106,12 +107,3 @@ class Published:
         """Remove documents."""
         for some in chunks(ids):
             self.published(kind).delete_many({"_id": {"$in": some}})
-
-
-def _by_id(keys: Some[str] | None) -> Iterator[dict[str, Any]]:
-    """Queries for documents by id, piece by piece; for all documents where there are no ids to go by."""
-    if keys is None:
-        yield {}
-        return
-    for some in chunks(keys):
-        yield {"_id": {"$in": some}}
