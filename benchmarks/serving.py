@@ -81,9 +81,8 @@ def main() -> None:
             store = Store(MongoClient(database.host, database.port)["serving"])
             fill(store, arguments.n)
             with served(database, arguments.campaign) as (base, process):
-                ids = sorted(d["_id"] for d in store.published("structures").find({}, {"_id": 1}))
+                ids = sorted(walk(base, process))
                 ask(base, ids)
-                walk(base, process)
             look(store, ids)
         finally:
             database.stop()
@@ -158,8 +157,8 @@ def ask(base: str, ids: list[str]) -> None:
         )
 
 
-def walk(base: str, process: psutil.Process) -> None:
-    """Everything, page after page, as a client that follows `links.next`."""
+def walk(base: str, process: psutil.Process) -> set[str]:
+    """Everything, page after page, as a client that follows `links.next`: the ids."""
     following = f"{base}/v1/structures?page_limit={PAGE_LIMIT_MAX}"
     seconds: list[float] = []
     rows: list[str] = []
@@ -174,6 +173,7 @@ def walk(base: str, process: psutil.Process) -> None:
         f"{max(seconds):.2f} s; the server has {process.memory_info().rss / 2**20:.0f} MiB",
         flush=True,
     )
+    return set(rows)
 
 
 def look(store: Store, ids: list[str]) -> None:

@@ -47,6 +47,10 @@ class _Matches:
     ids: list[str]
 
 
+def _key(query: Mapping[str, Any], sort: Sequence[tuple[str, int]]) -> str:
+    return json.dumps([query, sort], sort_keys=True, default=str)
+
+
 class PublishedCollection(EntryCollection):
     """One kind of document.
 
@@ -71,14 +75,11 @@ class PublishedCollection(EntryCollection):
         self.scope = dict(scope)
         self.notice: str | None = None  # what every answer is to warn of
         self._generation = 0  # of the documents
-        self._available = _Matches(-1, [])
         self._matches: OrderedDict[str, _Matches] = OrderedDict()
         self._lock = threading.Lock()  # requests come in threads
 
     def __len__(self) -> int:
-        if self._available.generation != self._generation:
-            self._available = self._find({}, ())
-        return len(self._available.ids)
+        return self.count(filter={})
 
     def insert(self, data: list[Any]) -> None:
         """Nothing is written through the server.
@@ -102,18 +103,17 @@ class PublishedCollection(EntryCollection):
             sort: fields, and 1 or -1.
             goes_on: what was found before will do, though documents have changed since.
         """
-        key = json.dumps([query, sort], sort_keys=True, default=str)
+        key = _key(query, sort)
         with self._lock:
             known = self._matches.get(key)
             if known and (goes_on or known.generation == self._generation):
                 self._matches.move_to_end(key)
                 return known.ids
-        found = self._find(query, sort)
+            generation = self._generation  # before the documents are read: they may change meanwhile
+        found = self._find(query, sort, generation)
         with self._lock:
             self._matches[key] = found
             self._matches.move_to_end(key)
-            if not query:
-                self._available = found
             while len(self._matches) > MAX_FILTERS or (
                 len(self._matches) > 1 and sum(len(some.ids) for some in self._matches.values()) > MAX_IDS
             ):
@@ -121,11 +121,13 @@ class PublishedCollection(EntryCollection):
         return found.ids
 
     def forget(self) -> None:
-        """After documents have changed."""
-        self._generation += 1
+        """After documents have changed; all of them are found anew here, for no client to wait for it."""
+        found = self._find({}, (), self._generation + 1)
+        with self._lock:
+            self._generation = found.generation
+            self._matches[_key({}, ())] = found
 
-    def _find(self, query: Mapping[str, Any], sort: Sequence[tuple[str, int]]) -> _Matches:
-        generation = self._generation  # before the documents are read: they may change meanwhile
+    def _find(self, query: Mapping[str, Any], sort: Sequence[tuple[str, int]], generation: int) -> _Matches:
         found = self.collection.find(self._within(query), {"_id": 1})
         if sort:
             return _Matches(generation, [document["_id"] for document in found.sort([*sort, ("_id", 1)])])
