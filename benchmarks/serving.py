@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import argparse
+import os
 import random
+import re
 import socket
+import subprocess
+import sys
 import tempfile
 import time
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import requests
-import uvicorn
 from pymatgen.core import Lattice, Structure
+from pymongo import MongoClient
 
+from gnome_torch.records import HullPoint
 from workflows.embedded import EmbeddedDatabase
-from workflows.serving.application import Server
+from workflows.serving.application import PAGE_LIMIT_MAX
 from workflows.serving.documents import refresh
-from workflows.store import Store
+from workflows.store import Store, now
 
 ELEMENTS = ["Li", "Na", "Mg", "Al", "Si", "Ti", "Fe", "Cu", "Zn", "O", "S", "F"]
-PAGES = 5  # each is asked for so often, and the fastest counts
+REPEATS = 5  # each page is asked for so often, and the fastest counts
+MOVED = 1000  # on the hull, for the look at what has changed
 
 
 def free_port() -> int:
@@ -55,58 +63,76 @@ def entry(number: int, draw: random.Random) -> dict[str, Any]:
         "outside": None,
         "campaigns": [draw.choice("ab")],
         "stability": {"e_above_hull": distance, "phase_separation_energy": distance, "formation_energy": -1.0},
-        "created": datetime.now(UTC),
+        "created": now(),
+        "changed": now(),
     }
-
-
-def timed(address: str) -> tuple[float, dict[str, Any]]:
-    """Seconds that an answer takes, the fastest of a few and the first, and the answer."""
-    fastest, answer = float("inf"), {}
-    for _ in range(PAGES):
-        start = time.perf_counter()
-        response = requests.get(address, timeout=60)
-        fastest = min(fastest, time.perf_counter() - start)
-        response.raise_for_status()
-        answer = response.json()
-    return fastest, answer
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-n", type=int, default=20000, help="crystals")
     parser.add_argument("--campaign", help="serve those of campaign a or b only")
+    parser.add_argument("--directory", type=Path, help="where the database is kept; by default it is thrown away")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as directory:
-        database = EmbeddedDatabase(Path(directory), free_port())
+    with tempfile.TemporaryDirectory() as scratch:
+        database = EmbeddedDatabase(arguments.directory or Path(scratch), free_port())
         database.start()
         try:
-            measure(database, arguments.n, arguments.campaign)
+            store = Store(MongoClient(database.host, database.port)["serving"])
+            fill(store, arguments.n)
+            with served(database, arguments.campaign) as (base, process):
+                ids = sorted(walk(base, process))
+                ask(base, ids)
+            look(store, ids)
         finally:
             database.stop()
 
 
-def measure(database: EmbeddedDatabase, n: int, campaign: str | None) -> None:
-    from pymongo import MongoClient
-
-    store = Store(MongoClient(database.host, database.port)["serving"])
+def fill(store: Store, n: int) -> None:
+    """Unless it was filled before."""
     store.prepare()
     draw = random.Random(0)
-    for start in range(0, n, 1000):
+    for start in range(store.entries.estimated_document_count(), n, 1000):
         store.entries.insert_many([entry(number, draw) for number in range(start, min(start + 1000, n))])
-    for what in ("first time", "nothing new"):
-        begun = time.perf_counter()
-        written = refresh(store).changed
-        print(f"documents, {what}: {written:,} written in {time.perf_counter() - begun:.1f} s", flush=True)
-    server = Server(store, campaign, None, None)
-    port = free_port()
-    running = uvicorn.Server(uvicorn.Config(server.application, port=port, log_level="warning", access_log=False))
-    import threading
 
-    threading.Thread(target=running.run, daemon=True).start()
-    while not running.started:
-        time.sleep(0.05)
-    base = f"http://127.0.0.1:{port}/v1/structures?page_limit=100"
-    ids = sorted(d["_id"] for d in server.collections["structures"].collection.find({}, {"_id": 1}))
+
+@contextmanager
+def served(database: EmbeddedDatabase, campaign: str | None) -> Iterator[tuple[str, psutil.Process]]:
+    """`gnome serve`, once all documents are written: its address and its process."""
+    command = [sys.executable, "-m", "workflows.cli", "serve", "--port", "0", "--refresh-s", "3600"]
+    command += ["--campaign", campaign] if campaign else []
+    uri = {"GNOME_MONGODB_URI": f"mongodb://{database.host}:{database.port}", "GNOME_MONGODB_NAME": "serving"}
+    begun = time.perf_counter()
+    with subprocess.Popen(command, env={**os.environ, **uri}, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            base = ""
+            for line in server.stdout:
+                print(f"{time.perf_counter() - begun:.0f} s: {line.strip()}", flush=True)
+                if address := re.search(r"http://[\d.:]+", line):
+                    base = address[0]
+                seconds, answer = timed(f"{base}/v1/structures?page_limit=100")
+                of = f"{len(answer['data'])} of {answer['meta']['data_returned']:,}"
+                print(f"    a first page takes {1000 * seconds:.0f} ms; {of}", flush=True)
+                if "are served" in line:
+                    break
+            yield base, psutil.Process(server.pid)
+        finally:
+            server.terminate()
+
+
+def timed(address: str) -> tuple[float, dict[str, Any]]:
+    """Seconds that an answer takes, and the answer."""
+    start = time.perf_counter()
+    response = requests.get(address, timeout=600)
+    seconds = time.perf_counter() - start
+    response.raise_for_status()
+    return seconds, response.json()
+
+
+def ask(base: str, ids: list[str]) -> None:
+    """Pages of a hundred, of several filters: the first time, and the fastest of a few."""
+    n = len(ids)
     cases = {
         "first page": "",
         "page in the middle": f"&page_above={ids[n // 2]}",
@@ -121,16 +147,48 @@ def measure(database: EmbeddedDatabase, n: int, campaign: str | None) -> None:
         "made of Li, O, Fe only": '&filter=elements HAS ONLY "Li","O","Fe"',
     }
     for name, query in cases.items():
-        begun = time.perf_counter()
-        requests.get(base + query, timeout=120)
-        first = time.perf_counter() - begun
-        seconds, answer = timed(base + query)
+        address = f"{base}/v1/structures?page_limit=100{query}"
+        first, answer = timed(address)
+        again = min(timed(address)[0] for _ in range(REPEATS))
         print(
-            f"{name}: {1000 * first:.0f} ms, again {1000 * seconds:.0f} ms; {len(answer['data'])} of "
+            f"{name}: {1000 * first:.0f} ms, again {1000 * again:.0f} ms; {len(answer['data'])} of "
             f"{answer['meta']['data_returned']:,}",
             flush=True,
         )
-    running.should_exit = True
+
+
+def walk(base: str, process: psutil.Process) -> set[str]:
+    """Everything, page after page, as a client that follows `links.next`: the ids."""
+    following = f"{base}/v1/structures?page_limit={PAGE_LIMIT_MAX}"
+    seconds: list[float] = []
+    rows: list[str] = []
+    while following:
+        took, answer = timed(following)
+        seconds.append(took)
+        rows += [row["id"] for row in answer["data"]]
+        following = answer["links"]["next"]
+    print(
+        f"all: {len(set(rows)):,} different structures of {len(rows):,} in {len(seconds)} pages of {PAGE_LIMIT_MAX:,}, "
+        f"{sum(seconds):.0f} s; the first {seconds[0]:.2f} s, the last {seconds[-1]:.2f} s, the slowest "
+        f"{max(seconds):.2f} s; the server has {process.memory_info().rss / 2**20:.0f} MiB",
+        flush=True,
+    )
+    return set(rows)
+
+
+def look(store: Store, ids: list[str]) -> None:
+    """At the entries, for what has changed."""
+    since = now()
+    moved = {key: HullPoint(-1.0, 0.5, 0.5, {}) for key in ids[:MOVED]}
+    store.set_stability("made-up", moved, since, len(ids))
+    for what, moment in (
+        (f"at {MOVED:,} that moved", since),
+        ("at none", now()),
+        ("at everything, nothing new", None),
+    ):
+        begun = time.perf_counter()
+        changed = refresh(store, moment).changed
+        print(f"a look {what}: {changed:,} written in {time.perf_counter() - begun:.2f} s", flush=True)
 
 
 if __name__ == "__main__":

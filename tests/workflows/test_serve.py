@@ -8,23 +8,33 @@ import re
 import socket
 import subprocess
 import sys
+import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from ase import Atoms
 from campaigns import run_all, small_campaign
 from commands import Gnome
+from fastapi.testclient import TestClient
 from fireworks import LaunchPad
+from optimade.adapters import Structure as OptimadeStructure
+from optimade.client import OptimadeClient
 from pymatgen.core import Structure
 from pymatgen.ext.optimade import OptimadeRester
 
+from gnome_torch.records import EntryEnergy
 from workflows.embedded import EmbeddedDatabase
+from workflows.serving import documents, running
+from workflows.serving.application import Server
 from workflows.serving.documents import refresh
 from workflows.serving.fields import FIELDS
-from workflows.store import Store
+from workflows.store import OutsideEntry, Store, now
 
 NAME = "test_serve"
 PASSWORD = "correct horse"
@@ -44,9 +54,12 @@ def served(database: EmbeddedDatabase, *arguments: object) -> Iterator[str]:
     )
     try:
         assert process.stdout is not None
-        line = process.stdout.readline()
-        found = re.search(r"http://[\d.]+:\d+", line)
-        assert found, f"it said {line!r}"
+        said = process.stdout.readline()
+        found = re.search(r"http://[\d.]+:\d+", said)
+        assert found, f"it said {said!r}"
+        while "structures are served" not in said:
+            said = process.stdout.readline()
+            assert said, "it ended"
         yield found[0]
     finally:
         process.terminate()
@@ -123,6 +136,24 @@ def test_pymatgen(address: str, store: Store) -> None:
         assert Structure.from_dict(compounds[key]).matches(crystal)
 
 
+def test_optimade_and_ase(address: str, store: Store) -> None:
+    """ASE asks no server itself: the client of the package `optimade` does, and its adapter makes Atoms."""
+    client = OptimadeClient(base_urls=[address], use_async=False, silent=True)
+    query = 'elements HAS ALL "Cu","Au"'
+    [answer] = client.get(query)["structures"][query].values()
+    entries = {d["_id"]: d["structure"] for d in store.entries.find({"elements": ["Au", "Cu"]})}
+    assert {row["id"] for row in answer["data"]} == entries.keys()
+    for row in answer["data"]:
+        atoms = OptimadeStructure(row).convert("ase")
+        crystal = Structure.from_dict(entries[row["id"]])
+        assert isinstance(atoms, Atoms)
+        assert atoms.get_chemical_symbols() == [site.specie.symbol for site in crystal]
+        assert atoms.cell.array == pytest.approx(crystal.lattice.matrix)
+        assert atoms.positions == pytest.approx(crystal.cart_coords)
+        assert atoms.pbc.all()
+        assert atoms.info["_gnome_energy_per_atom"] == row["attributes"]["_gnome_energy_per_atom"]
+
+
 # ---- what is served
 
 
@@ -197,6 +228,103 @@ def test_only_what_changed_is_written(store: Store) -> None:
         published.delete_many({"untouched": True})
         refresh(store)
     assert {d["_id"] for d in published.find({})} == before.keys()
+
+
+def test_a_look_at_what_changed_sees_what_a_full_one_does(store: Store) -> None:
+    refresh(store)
+    published = store.published("structures")
+    before = {d["_id"]: d for d in published.find({})}
+    entries = list(store.found_crystals(before))
+    formula = next(d["formula"] for d in entries if d["novelty"]["new_composition"])
+    of_formula = {d["_id"] for d in entries if d["formula"] == formula}
+    rest = sorted(before.keys() - of_formula)
+    moment = now()
+    imported = OutsideEntry("1", None, EntryEnergy("imported", formula, -1.0, 0.0, "other"))
+    store.add_outside([imported], "elsewhere", "", replaces=False)
+    store.set_novelty(rest[0], prototype="another")
+    store.set_doubtful({rest[1]: "no crystal has such an energy"})
+    store.share_entries([rest[2]], "another")
+    try:
+        assert refresh(store, since=now() + timedelta(seconds=1)).changed == 0
+        assert refresh(store, since=moment).changed == len(of_formula) + 3
+        assert refresh(store).changed == 0
+        after = {d["_id"]: d for d in published.find({})}
+        assert before.keys() - after.keys() == {rest[1]}
+        changed = {key for key, document in after.items() if document["digest"] != before[key]["digest"]}
+        assert changed == of_formula | {rest[0], rest[2]}
+    finally:
+        store.entries.delete_one({"_id": "imported"})
+        for entry in (store.entry(key) or {} for key in rest[:3]):
+            old = before[entry["_id"]]
+            kept = {"stability": store_stability(old), "novelty.prototype": old["_gnome_prototype"]}
+            change = {"$set": {**kept, "campaigns": ["emt"]}, "$unset": {"doubtful": ""}}
+            store.entries.update_one({"_id": entry["_id"]}, change)
+        refresh(store)
+    assert {d["_id"]: d["digest"] for d in published.find({})} == {k: d["digest"] for k, d in before.items()}
+
+
+def test_while_documents_are_written(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every answer is whole and says that more is to come; who pages on sees each of those he began with once."""
+    refresh(store)
+    published = store.published("structures")
+    whole = {d["_id"]: d["_gnome_e_above_hull"] for d in published.find({})}
+    withdrawn = {**published.find_one({}), "_id": "0", "id": "0", "digest": "of an entry that is gone"}
+    published.delete_many({})
+    published.insert_one(withdrawn)
+    whole["0"] = withdrawn["_gnome_e_above_hull"]
+    server = Server(store, None, None, None)
+    browser = TestClient(server.application, base_url="http://127.0.0.1")
+    monkeypatch.setattr(documents, "chunks", lambda keys: [[key] for key in sorted(keys)])
+    monkeypatch.setattr(running, "TELL_S", 0.0)
+    monkeypatch.setattr(running, "TELL_AGAIN", 0)
+    began: dict[str, tuple[list[str], str | None]] = {}
+    grew = []
+
+    def ask(address: str) -> tuple[dict[str, Any], list[str]]:
+        with warnings.catch_warnings():  # optimade's server puts a hook of its own there
+            answer = browser.get(address).json()
+        for row in answer["data"]:
+            assert row["attributes"]["_gnome_e_above_hull"] == whole[row["id"]]
+            assert row["attributes"]["species_at_sites"]
+        return answer, [row["id"] for row in answer["data"]]
+
+    def look(said: str) -> None:
+        for name, (seen, following) in began.items():
+            if following:
+                answer, ids = ask(following)
+                began[name] = ([*seen, *ids], answer["links"]["next"])
+        answer, ids = ask("/v1/structures")
+        written = len(ids)
+        assert len(ids) == answer["meta"]["data_returned"] == answer["meta"]["data_available"]
+        assert bool(answer["meta"].get("warnings")) == (" written" in said)
+        if written == 4:
+            for name, query in (("by id", ""), ("sorted", "&sort=-_gnome_e_above_hull")):
+                answer, ids = ask(f"/v1/structures?page_limit=1{query}")
+                began[name] = (ids, answer["links"]["next"])
+        grew.append(written)
+
+    running.Follower(store, server.structures, look).begin()
+    assert grew == [1, *range(len(whole))]  # what is gone goes first
+    first = sorted(whole.keys() - {"0"})[:4]
+    assert began["by id"][0][:4] == first
+    assert began["sorted"] == (sorted(first, key=lambda key: (-whole[key], key)), None)
+
+
+def test_what_is_computed_later_is_served(database: EmbeddedDatabase, store: Store) -> None:
+    key = store.entries.find_one({"nelements": 2})["_id"]
+    store.create_campaign("young", {}, "emt", "none", "", "")
+    try:
+        with served(database, "--campaign", "young", "--refresh-s", 1) as found:
+            assert structures(found) == []
+            store.share_entries([key], "young")
+            deadline = time.monotonic() + 20
+            while not (rows := structures(found)) and time.monotonic() < deadline:
+                time.sleep(0.2)
+            assert [row["id"] for row in rows] == [key]
+    finally:
+        store.entries.update_many({}, {"$pull": {"campaigns": "young"}})
+        store.campaigns.delete_one({"_id": "young"})
+        refresh(store)
 
 
 def store_stability(document: dict[str, Any]) -> dict[str, Any]:
@@ -295,12 +423,5 @@ def test_bad_input(
     assert "no index.html" in refused("--report", tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert "already in use" in refused("--port", taken.getsockname()[1])
-    store.create_campaign("empty", {}, "emt", "none", "", "")
-    try:
-        assert "no computed crystal yet" in refused("--campaign", "empty")
-    finally:
-        store.campaigns.delete_one({"_id": "empty"})
-    monkeypatch.setenv("GNOME_MONGODB_NAME", f"{NAME}_empty")
-    assert "no computed crystal yet" in refused()
     monkeypatch.setenv("GNOME_MONGODB_URI", "mongodb://127.0.0.1:1")
     assert "no database answers" in refused()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -12,10 +13,18 @@ from fireworks import LaunchPad
 from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from pymatgen.core import Composition, Lattice, Structure
 
-from gnome_torch.records import Candidate, Entry, HullPoint, Lineage, Prediction
+from gnome_torch.records import Candidate, Entry, EntryEnergy, HullPoint, Lineage, Prediction
 from workflows.hulls import renew
 from workflows.phases import PhaseQuery, correction_note, phases
-from workflows.store import CampaignExistsError, Store, StoreError, campaigns, check_server, now
+from workflows.store import (
+    CampaignExistsError,
+    OutsideEntry,
+    Store,
+    StoreError,
+    campaigns,
+    check_server,
+    now,
+)
 
 SALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.21), ["Mg", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 
@@ -68,6 +77,37 @@ def test_an_entry_round_trips_and_is_written_once(store: Store) -> None:
     assert (document["formula"], document["chemsys"], document["nsites"]) == ("MgO", "Mg-O", 8)
     assert document["spacegroup"] == {"number": 225, "symbol": "Fm-3m"}
     assert document["energy_per_atom"] == pytest.approx(-50.0 / 8)
+
+
+def test_every_write_of_an_entry_is_found_by_its_time(store: Store) -> None:
+    """What is served is renewed from this alone; a write that changes nothing is no change."""
+    outside = OutsideEntry("mp-1", None, EntryEnergy("outside", "MgO", -6.0, 0.0, "theory-2"))
+    newer = OutsideEntry("mp-1", None, EntryEnergy("newer", "MgO", -6.1, 0.0, "theory-2"))
+    place = {"a": HullPoint(-3.0, 0.0, -0.1, {"a": 1.0})}
+    writes: list[tuple[Callable[[], object], set[str]]] = [
+        (lambda: store.add_entry(entry("a"), "c"), {"a"}),
+        (lambda: store.add_entry(entry("a"), "c"), set()),
+        (lambda: store.add_entry(entry("a"), "d"), {"a"}),
+        (lambda: store.share_entries(["a"], "d"), set()),
+        (lambda: store.share_entries(["a"], "e"), {"a"}),
+        (lambda: store.add_entry(entry("again", theory="theory-2"), "c", recheck_of="a"), {"a"}),
+        (lambda: store.set_stability("theory-1", place, now(), 1), {"a"}),
+        (lambda: store.set_stability("theory-1", place, now(), 1), set()),
+        (lambda: store.set_novelty("a", duplicate_of="b"), {"a"}),
+        (lambda: store.add_outside([outside], "there", "1", replaces=True), {"a", "again", "outside"}),
+        (lambda: store.add_outside([outside], "there", "1", replaces=True), set()),
+        (lambda: store.add_outside([newer], "there", "2", replaces=True), {"a", "again", "outside", "newer"}),
+        (lambda: store.add_outside([outside], "there", "1", replaces=True), {"a", "again", "outside", "newer"}),
+        (lambda: store.set_doubtful({"a": "no such energy"}), {"a"}),
+    ]
+    for write, touched in writes:
+        time.sleep(0.002)
+        before = now()
+        write()
+        assert store.touched(before) == touched
+    assert store.found_crystals(["a", "again", "outside", "newer"]) == []
+    plan = store.entries.find({"changed": {"$gte": now()}}).explain()
+    assert "COLLSCAN" not in str(plan["queryPlanner"]["winningPlan"])
 
 
 def test_theories_and_elements_are_kept_apart(store: Store) -> None:

@@ -28,7 +28,7 @@ class Server:
         report: directory of static files, served under /report.
 
     Raises:
-        ServeError: optimade's server is not installed, or there is nothing to serve.
+        ServeError: optimade's server is not installed, or there is no such report.
     """
 
     def __init__(self, store: Store, campaign: str | None, password: str | None, report: Path | None) -> None:
@@ -59,9 +59,7 @@ class Server:
             kind: PublishedCollection(store.published(kind), resource, mapper(config), config, some)
             for kind, (resource, mapper, some) in kinds.items()
         }
-        if not len(self.collections["structures"]):
-            of = f"campaign '{campaign}'" if campaign else f"database '{store.database.name}'"
-            raise ServeError(f"{of} has no computed crystal yet: there is nothing to serve")
+        self.structures = self.collections["structures"]
         app = create_app(config)
         app.state.entry_collections = self.collections
         # without a password, no page that the user looks at in a browser may read what is served
@@ -71,11 +69,6 @@ class Server:
         if report is not None:
             app.mount("/report", StaticFiles(directory=report, html=True))
         self.application: Any = app if password is None else PasswordGate(app, password)
-
-    def forget(self) -> None:
-        """After the documents have changed."""
-        for collection in self.collections.values():
-            collection.forget()
 
 
 def _configuration(database: str, campaign: str | None) -> Any:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 from pymatgen.core import Structure
@@ -12,8 +14,8 @@ from gnome_torch.records import content_hash
 from workflows.serving.fields import FIELDS, Found
 from workflows.serving.references import PAPERS, paper_document, papers_of
 from workflows.store import Store, now
+from workflows.store.connected import chunks
 
-BATCH = 200  # documents made and written together
 VERSION = 1  # of what this module writes: a change of it writes everything anew
 STANDARD_INDEXED = (
     "nelements",
@@ -44,35 +46,62 @@ class Refreshed:
 
     Attributes:
         changed: structures that were written or withdrawn.
-        state: hash of all structures, whoever wrote them.
+        state: hash of the structures that were looked at, whoever wrote them.
     """
 
     changed: int
     state: str
 
 
-def refresh(store: Store) -> Refreshed:
-    """Bring the documents up to what the entries say; repeated, it changes nothing."""
+def prepare(store: Store) -> None:
+    """Write what does not depend on the entries, and create the indexes; safe to repeat."""
     store.prepare_published([*STANDARD_INDEXED, *(field.key for field in FIELDS if field.indexed)])
-    entries = {entry["_id"]: entry for entry in store.found_crystals()}
-    imported = store.known_outside({entry["formula"] for entry in entries.values()})
-    second = store.second_opinions()
-    properties = {
-        key: _properties(Found(entry, entry["formula"] in imported, second.get(key))) for key, entry in entries.items()
-    }
-
-    def structures(keys: list[str]) -> list[dict[str, Any]]:
-        return [
-            {**crystal_properties(crystal), **properties[key], "id": key, "immutable_id": key, "type": "structures"}
-            for key, crystal in store.structures(keys).items()
-        ]
-
-    changed = _update(store, "structures", properties, structures)
-    papers = {key: PAPERS[key] for key in sorted({key for entry in entries.values() for key in papers_of(entry)})}
-    _update(store, "references", papers, lambda keys: [paper_document(key) for key in keys])
     links = {str(link["id"]): link for link in LINKS}
-    _update(store, "links", links, lambda keys: [dict(links[key]) for key in keys])
-    return Refreshed(changed, content_hash(_digests(properties)))
+    _update(store, "links", links, links, lambda keys: [dict(links[key]) for key in keys])
+    _update(store, "references", PAPERS, PAPERS, lambda keys: [paper_document(key) for key in keys])
+
+
+def refresh(
+    store: Store,
+    since: datetime | None = None,
+    tell: Callable[[int, float], None] = lambda written, looked_at: None,
+) -> Refreshed:
+    """Bring the structures up to what the entries say; repeated, it changes nothing.
+
+    Args:
+        store: the database.
+        since: look only at what may have changed since then; None for everything.
+        tell: called, again and again, with how many structures have been written or withdrawn, and which part of the
+            entries has been looked at, from 0 to 1.
+    """
+    second = store.second_opinions()
+    imported: dict[str, bool] = {}  # composition -> whether it is
+    changed = 0
+    state: dict[str, str] = {}
+    keys = store.found_or_published() if since is None else store.touched(since)
+    # a query for all entries keeps the embedded server from answering others, and fills its memory
+    for part in chunks(keys):
+        tell(changed, len(state) / len(keys))
+        entries = store.found_crystals(part)
+        new = {entry["formula"] for entry in entries} - imported.keys()
+        imported |= dict.fromkeys(new, False) | dict.fromkeys(store.known_outside(new), True)
+        properties = {
+            entry["_id"]: _properties(Found(entry, imported[entry["formula"]], second.get(entry["_id"])))
+            for entry in entries
+        }
+        changed += _update(store, "structures", part, properties, partial(_structures, store, properties))
+        state |= dict.fromkeys(part, "") | _digests(properties)
+    return Refreshed(changed, content_hash(state))
+
+
+def _structures(
+    store: Store, properties: Mapping[str, Mapping[str, Any]], keys: Collection[str]
+) -> list[dict[str, Any]]:
+    """Documents of entries: their crystals, and what else they have."""
+    return [
+        {**crystal_properties(crystal), **properties[key], "id": key, "immutable_id": key, "type": "structures"}
+        for key, crystal in store.structures(keys).items()
+    ]
 
 
 def crystal_properties(crystal: Structure) -> dict[str, Any]:
@@ -101,6 +130,7 @@ def _digests(wanted: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 def _update(
     store: Store,
     kind: str,
+    keys: Collection[str],
     wanted: Mapping[str, Mapping[str, Any]],
     documents: Callable[[list[str]], list[dict[str, Any]]],
 ) -> int:
@@ -109,20 +139,19 @@ def _update(
     Args:
         store: the database.
         kind: of document.
-        wanted: id -> what tells whether a document has changed.
+        keys: of the documents that this is about.
+        wanted: id -> what tells whether a document has changed; those of the keys that are to be there.
         documents: makes them, without dates.
 
     Returns:
         How many were written or withdrawn.
     """
-    there = store.digests(kind)
+    there = store.digests(kind, keys)
     digests = _digests(wanted)
+    gone = there.keys() - wanted.keys()
     changed = sorted(key for key, digest in digests.items() if there.get(key) != digest)
     moment = now().replace(microsecond=0)  # clients compare it as text of whole seconds
-    for start in range(0, len(changed), BATCH):
-        made = documents(changed[start : start + BATCH])
-        stamped = [{**d, "_id": d["id"], "last_modified": moment, "digest": digests[d["id"]]} for d in made]
-        store.publish(kind, stamped, there)
-    gone = there.keys() - wanted.keys()
+    stamped = [{**d, "_id": d["id"], "last_modified": moment, "digest": digests[d["id"]]} for d in documents(changed)]
     store.withdraw(kind, gone)
+    store.publish(kind, stamped, there)
     return len(changed) + len(gone)

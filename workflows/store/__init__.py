@@ -85,6 +85,9 @@ class Store(Campaigns, Candidates, Entries, Fireworks, Imports, Learning, Publis
         self.entries.create_index([("stability.e_above_hull", ASCENDING)])
         self.entries.create_index([("lineage.round", ASCENDING), ("stability.e_above_hull", ASCENDING)])
         self.entries.create_index([("novelty.prototype", ASCENDING), ("lineage.round", ASCENDING)])
+        # what `gnome serve` looks for, again and again
+        self.entries.create_index([("changed", ASCENDING)])
+        self.entries.create_index([("recheck_of", ASCENDING)])
         self.models.create_index([("campaign", ASCENDING), ("round", ASCENDING)])
         self.searches.create_index([("campaign", ASCENDING), ("round", ASCENDING), ("state", ASCENDING)])
         self.searches.create_index([("theory", ASCENDING), ("counts.pre_relaxed", ASCENDING)])

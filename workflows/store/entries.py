@@ -73,18 +73,17 @@ class Entries:
             "lineage": {**asdict(entry.lineage), "campaign": campaign},
             "outside": None,
             "stability": None,
-            "created": now(),
+            "campaigns": [campaign] if recheck_of is None else [],
+            **_written(),
             **fields,
         }
         # for the campaign that computed it: round 0 is its known data, later rounds propose only other compositions
         document["novelty"]["new_composition"] = entry.lineage.round > 0
         if recheck_of is not None:
-            document |= {"recheck_of": recheck_of, "campaigns": []}
-            self.entries.update_one({"_id": entry.id}, {"$setOnInsert": document}, upsert=True)
-            return
-        self.entries.update_one(
-            {"_id": entry.id}, {"$setOnInsert": document, "$addToSet": {"campaigns": campaign}}, upsert=True
-        )
+            document["recheck_of"] = recheck_of
+        self.entries.update_one({"_id": entry.id}, {"$setOnInsert": document}, upsert=True)
+        if recheck_of is None:
+            self.share_entries([entry.id], campaign)
 
     def add_outside(self, records: Sequence[OutsideEntry], source: str, version: str, replaces: bool) -> int:
         """Write entries that come from outside; what is there already is kept.
@@ -104,7 +103,7 @@ class Entries:
             for document in self.entries.find({"_id": {"$in": some}}, {"replaced_by": 1}):
                 present.add(document["_id"])
                 if replaces and document.get("replaced_by"):  # the source has gone back to it
-                    self.entries.update_one({"_id": document["_id"]}, {"$set": {"replaced_by": None}})
+                    self.entries.update_one({"_id": document["_id"]}, {"$set": {"replaced_by": None, "changed": now()}})
         documents = [_outside_document(new[key], source, version) for key in sorted(new.keys() - present)]
         if documents:
             try:
@@ -124,9 +123,8 @@ class Entries:
             for document in list(same):
                 successor = successors[document["outside"]["record"]]
                 if document["_id"] != successor and not document.get("replaced_by"):
-                    self.entries.update_one(
-                        {"_id": document["_id"]}, {"$set": {"replaced_by": successor, "stability": None}}
-                    )
+                    retired = {"replaced_by": successor, "stability": None, "changed": now()}
+                    self.entries.update_one({"_id": document["_id"]}, {"$set": retired})
 
     def existing_entries(self, keys: Some[str]) -> set[str]:
         """Those of some keys that have been computed before."""
@@ -148,9 +146,12 @@ class Entries:
             )
 
     def share_entries(self, keys: Some[str], campaign: str) -> None:
-        """Note the campaign on entries computed before."""
+        """Note the campaign on entries computed before, unless it is there."""
         for some in chunks(keys):
-            self.entries.update_many({"_id": {"$in": some}}, {"$addToSet": {"campaigns": campaign}})
+            self.entries.update_many(
+                {"_id": {"$in": some}, "campaigns": {"$ne": campaign}},
+                {"$addToSet": {"campaigns": campaign}, "$set": {"changed": now()}},
+            )
 
     def energies(self, theory: str, elements: Some[str] | None = None) -> list[EntryEnergy]:
         """Energies of one theory from whatever source, in the order of their keys: what a hull is made of.
@@ -255,14 +256,14 @@ class Entries:
                     change["displaced"] = {"until": moment, "by": sorted(point.decomposition)}
             # true of a missing date too; the embedded server would look through all entries for an $or
             not_later = {"stability.hull_date": {"$not": {"$gt": moment}}}
-            operations.append(UpdateOne({"_id": key, **not_later}, {"$set": change}))
+            operations.append(UpdateOne({"_id": key, **not_later}, {"$set": {**change, "changed": now()}}))
         if operations:
             self.entries.bulk_write(operations, ordered=False)
 
     def set_doubtful(self, reasons: Mapping[str, str]) -> None:
         """Keep entries out of every hull and training set, with the reason."""
         for key, reason in reasons.items():
-            self.entries.update_one({"_id": key}, {"$set": {"stability": None, "doubtful": reason}})
+            self.entries.update_one({"_id": key}, {"$set": {"stability": None, "doubtful": reason, "changed": now()}})
 
     def phases(
         self,
@@ -384,7 +385,8 @@ class Entries:
         return sorted(self.entries.find(query, {"initial": 0}), key=lambda document: document["_id"])
 
     def set_novelty(self, key: str, **fields: Any) -> None:
-        self.entries.update_one({"_id": key}, {"$set": {f"novelty.{name}": value for name, value in fields.items()}})
+        change = {f"novelty.{name}": value for name, value in fields.items()}
+        self.entries.update_one({"_id": key}, {"$set": {**change, "changed": now()}})
 
     def entry(self, key: str) -> dict[str, Any] | None:
         """Document of one entry, without its crystal; None when there is none."""
@@ -433,6 +435,12 @@ def _record_id(record: OutsideEntry, source: str) -> str:
     return content_hash({"source": source, "theory": record.energy.theory, "key": record.key})
 
 
+def _written() -> dict[str, datetime]:
+    """When an entry was written, and when it last changed: every later write of it notes that anew."""
+    moment = now()
+    return {"created": moment, "changed": moment}
+
+
 def _whole(number: float) -> float:
     return int(number) if number == int(number) else number
 
@@ -470,5 +478,5 @@ def _outside_document(record: OutsideEntry, source: str, version: str) -> dict[s
         },
         "campaigns": [],
         "stability": None,
-        "created": now(),
+        **_written(),
     }

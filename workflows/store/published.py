@@ -6,7 +6,8 @@ optimade_structures, optimade_references, optimade_links    _id = id that client
 from __future__ import annotations
 
 from collections.abc import Collection as Some
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from bson.codec_options import CodecOptions
@@ -28,17 +29,41 @@ class Published:
     database: Database[Any]
     entries: Collection[Any]
 
-    def found_crystals(self) -> Iterator[dict[str, Any]]:
+    def found_crystals(self, keys: Some[str]) -> list[dict[str, Any]]:
         """Entries of campaigns in force, without their crystals; neither second opinions nor doubtful ones."""
         query = {"campaigns": {"$ne": []}, "structure": {"$ne": None}, "replaced_by": None, "doubtful": None}
-        yield from self.entries.find(query, {"structure": 0, "initial": 0, "calculation.stress": 0})
+        fields = {"structure": 0, "initial": 0, "calculation.stress": 0}
+        return [d for some in chunks(keys) for d in self.entries.find({"_id": {"$in": some}, **query}, fields)]
+
+    def found_or_published(self) -> set[str]:
+        """Keys of all entries of campaigns, and of what is served, whether its entry is there or not."""
+        found = self.entries.find({"campaigns": {"$ne": []}}, {"_id": 1})
+        served = self.published("structures").find({}, {"_id": 1})
+        return {document["_id"] for documents in (found, served) for document in documents}
 
     def second_opinions(self) -> dict[str, dict[str, Any]]:
         """Where phases stand at the theory of their second opinion: entry -> `theory`, `stability`; the latest each."""
-        query = {"recheck_of": {"$ne": None}, "stability": {"$ne": None}}
+        # above the empty string is every key, and an index finds them
+        query = {"recheck_of": {"$gt": ""}, "stability": {"$ne": None}}
         fields = {"recheck_of": 1, "theory": 1, "stability.e_above_hull": 1, "created": 1}
         found = sorted(self.entries.find(query, fields), key=lambda document: (document["created"], document["_id"]))
         return {document["recheck_of"]: document for document in found}
+
+    def touched(self, since: datetime) -> set[str]:
+        """Entries that may have to be served otherwise than before a moment.
+
+        They have changed themselves, their second opinion has, or their composition has been imported.
+        """
+        keys: set[str] = set()
+        formulas: set[str] = set()
+        fields = {"formula": 1, "outside.source": 1, "recheck_of": 1}
+        for entry in self.entries.find({"changed": {"$gte": since}}, fields):
+            keys.add(entry.get("recheck_of") or entry["_id"])
+            if entry.get("outside"):
+                formulas.add(entry["formula"])
+        for some in chunks(formulas):
+            keys |= {entry["_id"] for entry in self.entries.find({"formula": {"$in": some}}, {"_id": 1})}
+        return keys
 
     def published(self, kind: str) -> Collection[Any]:
         """Documents of a kind: "structures", "references" or "links"; their times are in UTC, and say so."""
@@ -55,9 +80,10 @@ class Published:
         for field in indexed:
             structures.create_index([(field, ASCENDING), ("_id", ASCENDING)])
 
-    def digests(self, kind: str) -> dict[str, str]:
-        """What every document of a kind was made from, by id."""
-        return {document["_id"]: document[DIGEST] for document in self.published(kind).find({}, {DIGEST: 1})}
+    def digests(self, kind: str, keys: Some[str]) -> dict[str, str]:
+        """What documents of a kind were made from, by id."""
+        there = self.published(kind)
+        return {d["_id"]: d[DIGEST] for some in chunks(keys) for d in there.find({"_id": {"$in": some}}, {DIGEST: 1})}
 
     def publish(self, kind: str, documents: Sequence[Mapping[str, Any]], there: Some[str]) -> None:
         """Write documents.
