@@ -43,6 +43,7 @@ class Imported:
         repeated: the whole of it had been imported before, and nothing was done.
         placed: what it brought has been placed on its hulls since.
         rejects: where records that could not be used are written.
+        warnings: of the source, in this run.
     """
 
     theories: Sequence[str]
@@ -53,6 +54,7 @@ class Imported:
     repeated: bool = False
     placed: bool = False
     rejects: Path | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def import_source(
@@ -112,6 +114,7 @@ def import_source(
             imported.rejected + len(bad),
             key,
             rejects=rejects,
+            warnings=tuple(dict.fromkeys((*imported.warnings, *batch.warnings))),
         )
         # last of all: what comes before it is repeated without harm if we die here
         store.update_import(

@@ -87,8 +87,9 @@ class OptimadeSource:
             link = page.links.get("next")
             following = link.get("href") if isinstance(link, Mapping) else link
             done = min(seen / total, 1.0) if total and position is None else None
+            warnings = [one_line(RuntimeError(some.get("detail", ""))) for some in page.meta.get("warnings") or ()]
             # the last page is read again when an import that has ended is resumed: nothing comes of it
-            yield Batch(items, following, done)
+            yield Batch(items, following, done, tuple(warnings))
             if not following or not items:
                 return
 

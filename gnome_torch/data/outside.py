@@ -77,11 +77,12 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Batch:
-    """Some records of a source, in its order; position and share as of the last of them."""
+    """Some records of a source, in its order; position and share as of the last of them; what the source warns of."""
 
     items: Sequence[OutsideRecord | Reject]
     position: Any
     done: float | None
+    warnings: tuple[str, ...] = ()
 
 
 class Source(Protocol):

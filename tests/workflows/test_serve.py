@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from typing import Any
 
 import pytest
 import requests
+import uvicorn
 from ase import Atoms
 from campaigns import run_all, small_campaign
 from commands import Gnome
@@ -125,6 +127,26 @@ def test_our_own_client(address: str, database: EmbeddedDatabase, store: Store) 
 
     assert len(energies(NAME)) > 5
     assert energies(other) == energies(NAME)
+
+
+def test_what_the_server_warns_of_is_passed_on(database: EmbeddedDatabase, store: Store) -> None:
+    refresh(store)
+    server = Server(store, None, None, None)
+    server.structures.notice = "some are missing yet"
+    listener = socket.create_server(("127.0.0.1", 0))
+    running_server = uvicorn.Server(uvicorn.Config(server.application, log_level="error"))
+    thread = threading.Thread(target=running_server.run, args=([listener],))
+    thread.start()
+    try:
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        command = [sys.executable, "-m", "workflows.cli", "data", "import", "optimade", address, "--theory", "early"]
+        command += ["--energy", "_gnome_energy_per_atom"]
+        there = environment(database, f"{NAME}_early")
+        done = subprocess.run(command, env=there, capture_output=True, text=True, timeout=120, check=True)
+    finally:
+        running_server.should_exit = True
+        thread.join(20)
+    assert f"gnome: optimade:{address} warns: some are missing yet\n" in done.stderr
 
 
 def test_pymatgen(address: str, store: Store) -> None:

@@ -175,6 +175,8 @@ def _import(source: Source, theory: str, corrections: Corrections, compatible: b
     else:
         kept = imported.read - imported.rejected
         print(f"{source.name}: {kept:,} of {imported.read:,} records used, {imported.new:,} of them new")
+    for warning in imported.warnings:
+        print(f"gnome: {source.name} warns: {warning}", file=sys.stderr)
     if imported.rejected and not imported.repeated:
         print(f"gnome: {imported.rejected:,} records left out, all in {imported.rejects}", file=sys.stderr)
     _place(store, imported.theories)
