@@ -136,7 +136,8 @@ def changes(comparison: Comparison, per_round: int) -> dict[str, dict[str, Any]]
         "threshold 0.01": {"screening": {"threshold": 0.01}},
         "threshold 0.2": {"screening": {"threshold": 0.2}},
         "half rounds": {"rounds": 2 * comparison.rounds, "screening": {"max_relaxations": max(1, per_round // 2)}},
-        "retrain at 70 %": {"retrain": {"fraction": 0.7}},
+        # results come one by one; the others of the round are not waited for, and known to the next training
+        "retrain at 70 %": {"retrain": {"fraction": 0.7}, "relaxations": {"per_firework": 1}},
     }
 
 
