@@ -21,6 +21,7 @@ from fireworks.core.rocket_launcher import rapidfire
 from workflows.connection import connect
 from workflows.site import read_site
 from workflows.store import Store
+from workflows.strict import SettingsError
 
 PREFIX = "gnome-local"
 
@@ -54,7 +55,11 @@ def of_a_dead_worker(launch: Mapping[str, Any]) -> bool:
 def environment() -> dict[str, int]:
     """What every launch remembers of this worker: its cores; nothing where VASP takes others than the rest."""
     threads = os.environ.get("OMP_NUM_THREADS", "1")
-    return {"cores": int(threads)} if threads.isdigit() and not read_site().vasp else {}
+    try:
+        vasp = read_site().vasp
+    except SettingsError:  # of those who need the file; not everything does
+        return {}
+    return {"cores": int(threads)} if threads.isdigit() and not vasp else {}
 
 
 def work(launchpad: LaunchPad, campaign: str, directory: Path, pause_s: float = 1.0) -> None:

@@ -310,7 +310,7 @@ def test_core_hours(store: Store, launchpad: LaunchPad, tmp_path: Path, monkeypa
     store.create_campaign("d", {"elements": ["Li"]}, THEORY, "none", str(tmp_path), "uid")
     hour = 3600.0
     with_cores = [("relax", hour, {"cores": 16}), ("relax", None, {"cores": 16}), ("train", hour / 2, {"cores": 4})]
-    write_launches(store, "d", [*with_cores, ("relax", hour, {})])
+    write_launches(store, "d", [*with_cores, ("relax", hour, {"cores": "four"})])  # in a worker's file of a user
     report = read_report(store, "d")
     relax, train = report.costs
     assert (relax.category, relax.seconds, relax.core_seconds, relax.without_cores) == ("relax", 2 * hour, 16 * hour, 1)

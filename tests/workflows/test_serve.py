@@ -13,7 +13,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -330,6 +330,46 @@ def test_while_documents_are_written(store: Store, monkeypatch: pytest.MonkeyPat
     first = sorted(whole.keys() - {"0"})[:4]
     assert began["by id"][0][:4] == first
     assert began["sorted"] == (sorted(first, key=lambda key: (-whole[key], key)), None)
+
+
+def test_what_is_not_on_a_hull_yet_is_served(store: Store) -> None:
+    found = store.entries.find_one({"nelements": 2})
+    store.entries.update_one({"_id": found["_id"]}, {"$set": {"stability": None}})
+    try:
+        refresh(store)
+        shown = store.published("structures").find_one({"_id": found["_id"]})
+        assert shown["species_at_sites"]
+        assert {shown[field.key] for field in FIELDS if "hull" in field.name} == {None}
+    finally:
+        store.entries.replace_one({"_id": found["_id"]}, found)
+        refresh(store)
+
+
+def test_a_look_that_fails_is_made_good(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list of ids could not be read; then nobody reads what the server says any more."""
+    structures = Server(store, None, None, None).structures
+    forget, looks, stop = structures.forget, [], threading.Event()
+
+    def forget_at_the_second_time() -> None:
+        monkeypatch.setattr(structures, "forget", forget)
+        raise ConnectionError("reset by peer")
+
+    def noted(store: Store, since: datetime | None, *rest: Any) -> Any:
+        looks.append(since)
+        if len(looks) == 4:
+            stop.set()
+        return refresh(store, since, *rest)
+
+    def said(line: str) -> None:
+        raise BrokenPipeError(line)
+
+    monkeypatch.setattr(structures, "forget", forget_at_the_second_time)
+    monkeypatch.setattr(running, "refresh", noted)
+    monkeypatch.setattr(running, "QUIET", 0)
+    follower = running.Follower(store, structures, said)
+    follower.run(0.01, stop)
+    assert [since is None for since in looks] == [True, True, False, False]
+    assert structures.notice is None
 
 
 def test_what_is_computed_later_is_served(database: EmbeddedDatabase, store: Store) -> None:

@@ -31,7 +31,7 @@ def spread(ax: Axes) -> None:
     points = ax.transData.transform([text.xy for text in texts])
     lines = _along_lines(ax)
     marks = [_box(point, np.full(2, 2 * HALF_MARK * pixel)) for point in ax.transData.transform(_marks(ax))]
-    taken: list[np.ndarray] = []
+    boxes = np.array(marks)  # that no label may cover, (n, 2, 2)
     for text, point in zip(texts, points, strict=True):
         size = np.array(text.get_window_extent(renderer).size)
         others = points[np.any(points != point, axis=1)]
@@ -40,13 +40,13 @@ def spread(ax: Axes) -> None:
             for direction in np.array(DIRECTIONS, dtype=float):
                 offset = direction * (away * pixel / np.linalg.norm(direction) + size / 2)
                 box = _box(point + offset, size)
-                covered = sum(_overlap(box, other) for other in (*taken, *marks)) / size.prod()
+                covered = _overlap(box, boxes) / size.prod()
                 nearer = max(0.0, _gap(box, point) - _gap(box, others)) / pixel  # to a mark that is not its own
                 cost = 10 * covered + _inside(box, lines) / 20 + away / 30 + nearer / 10
                 if cost < best:
                     best, place = cost, (offset, box)
         offset, box = place
-        taken.append(box)
+        boxes = np.append(boxes, box[None], axis=0)
         text.set(position=tuple(offset / pixel), horizontalalignment="center", verticalalignment="center")
 
 
@@ -67,9 +67,10 @@ def _box(middle: np.ndarray, size: np.ndarray) -> np.ndarray:
     return np.array([middle - size / 2, middle + size / 2])
 
 
-def _overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """Area that two boxes share."""
-    return float(np.clip(np.minimum(a[1], b[1]) - np.maximum(a[0], b[0]), 0, None).prod())
+def _overlap(box: np.ndarray, others: np.ndarray) -> float:
+    """Area that a box shares with others, (n, 2, 2), summed."""
+    shared = np.minimum(box[1], others[:, 1]) - np.maximum(box[0], others[:, 0])
+    return float(np.clip(shared, 0, None).prod(axis=1).sum())
 
 
 def _gap(box: np.ndarray, points: np.ndarray) -> float:

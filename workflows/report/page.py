@@ -84,6 +84,7 @@ def render(report: Report, figures: list[Plot]) -> str:
         stable_tolerance=STABLE_TOLERANCE,
         doubts=doubts,
         second_opinion=second_opinion,
+        opinions=bool(report.rechecks) or any(second_opinion(phase.row) for phase in report.phases),
         drawings=_drawings(report),
         style=parts["style.css"],
         scripts=[parts["table.js"], parts["viewer.js"]],

@@ -177,7 +177,7 @@ FIELDS = (
         "e_above_hull_uncorrected",
         "float",
         "Distance per atom to the hull of the same entries without energy corrections; null where there are none.",
-        lambda found: found.entry["stability"].get("e_above_hull_uncorrected"),
+        lambda found: (found.entry["stability"] or {}).get("e_above_hull_uncorrected"),
         PER_ATOM,
     ),
     Field(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,7 +104,9 @@ class Follower:
                 complete = begun if everything else complete
                 since = begun - LEEWAY
             except Exception as error:
-                print(f"gnome: the structures are not renewed: {' '.join(str(error).split())}", file=sys.stderr)
+                everything = False  # not too soon again
+                with suppress(OSError):  # nobody reads it any more
+                    print(f"gnome: the structures are not renewed: {' '.join(str(error).split())}", file=sys.stderr)
             wait = refresh_s if everything else max(refresh_s, QUIET * (now() - begun).total_seconds())
 
     def begin(self) -> None:
@@ -111,22 +114,27 @@ class Follower:
         self.structures.notice = "the structures are being brought up to date: some are missing yet, or out of date"
         begun, tell_at = time.monotonic(), TELL_S
 
-        def tell(written: int, looked_at: float) -> None:
+        def progress(written: int, looked_at: float) -> None:
             nonlocal tell_at
             if (passed := time.monotonic() - begun) > tell_at:
                 tell_at = TELL_AGAIN * passed
                 self.structures.forget()
                 rate = f"{written / passed:.0f} a second"
-                self.say(f"{written:,} structures written, {rate}; {looked_at:.0%} of the entries looked at")
+                self.tell(f"{written:,} structures written, {rate}; {looked_at:.0%} of the entries looked at")
 
-        self.look(None, tell)
+        self.look(None, progress)
         self.structures.notice = None
         found = len(self.structures)
-        self.say(f"{found:,} structures are served" if found else "0 structures are served: none is computed yet")
+        self.tell(f"{found:,} structures are served" if found else "0 structures are served: none is computed yet")
+
+    def tell(self, line: str) -> None:
+        """Say a line; that nobody reads it any more stops nothing."""
+        with suppress(OSError):
+            self.say(line)
 
     def look(self, since: datetime | None, tell: Callable[[int, float], None] = lambda *_: None) -> None:
         """Look at the entries that may have changed since a moment; None for all of them."""
         state = refresh(self.store, since, tell).state
         if state != self.state:
-            self.state = state
             self.structures.forget()
+            self.state = state

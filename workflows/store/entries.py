@@ -245,25 +245,25 @@ class Entries:
             place = asdict(point)
             without = uncorrected[key] if uncorrected else None
             old = there.get(key, {})
-            if all(old.get(name) == value for name, value in place.items()):
-                if "e_above_hull_uncorrected" in old and old["e_above_hull_uncorrected"] == without:
-                    continue
-                change: dict[str, Any] = {"stability.e_above_hull_uncorrected": without}
-            else:
-                dated = {"hull_date": moment, "hull_entries": hull_size, "e_above_hull_uncorrected": without}
-                change = {"stability": place | dated}
-                if old.get("e_above_hull", 1.0) <= STABLE_TOLERANCE < point.e_above_hull:
-                    change["displaced"] = {"until": moment, "by": sorted(point.decomposition)}
+            stands = all(old.get(name) == value for name, value in place.items())
+            if stands and "e_above_hull_uncorrected" in old and old["e_above_hull_uncorrected"] == without:
+                continue
+            of_hull = old if stands else {"hull_date": moment, "hull_entries": hull_size}
+            stability = {**of_hull, **place, "e_above_hull_uncorrected": without, "written": moment}
+            change: dict[str, Any] = {"stability": stability, "doubtful": None, "changed": now()}
+            if old.get("e_above_hull", 1.0) <= STABLE_TOLERANCE < point.e_above_hull:
+                change["displaced"] = {"until": moment, "by": sorted(point.decomposition)}
             # true of a missing date too; the embedded server would look through all entries for an $or
-            not_later = {"stability.hull_date": {"$not": {"$gt": moment}}}
-            operations.append(UpdateOne({"_id": key, **not_later}, {"$set": {**change, "changed": now()}}))
+            not_later = {"stability.written": {"$not": {"$gt": moment}}}
+            operations.append(UpdateOne({"_id": key, "replaced_by": None, **not_later}, {"$set": change}))
         if operations:
             self.entries.bulk_write(operations, ordered=False)
 
     def set_doubtful(self, reasons: Mapping[str, str]) -> None:
         """Keep entries out of every hull and training set, with the reason."""
         for key, reason in reasons.items():
-            self.entries.update_one({"_id": key}, {"$set": {"stability": None, "doubtful": reason, "changed": now()}})
+            change = {"stability": None, "doubtful": reason, "changed": now()}
+            self.entries.update_one({"_id": key, "doubtful": {"$ne": reason}}, {"$set": change})
 
     def phases(
         self,

@@ -55,7 +55,7 @@ class Fireworks:
                         "state": launch["state"],
                         "seconds": launch.get("runtime_secs"),
                         "ended": launch.get("time_end"),
-                        "cores": ((launch.get("fworker") or {}).get("env") or {}).get("cores"),
+                        "cores": _number(((launch.get("fworker") or {}).get("env") or {}).get("cores")),
                     }
                 )
         return sorted(found, key=lambda launch: launch["launch_id"])
@@ -95,3 +95,8 @@ class Fireworks:
                 self.database["workflows"].bulk_write(marks, ordered=False)
             changed += len(so_now)
         return changed
+
+
+def _number(value: Any) -> float | None:
+    """What users write into a worker's file is not always one."""
+    return value if isinstance(value, int | float) and value > 0 else None

@@ -56,13 +56,17 @@ class Published:
         """
         keys: set[str] = set()
         formulas: set[str] = set()
-        fields = {"formula": 1, "outside.source": 1, "recheck_of": 1}
+        fields = {"formula": 1, "outside.source": 1, "recheck_of": 1, "campaigns": 1}
         for entry in self.entries.find({"changed": {"$gte": since}}, fields):
-            keys.add(entry.get("recheck_of") or entry["_id"])
+            if entry["campaigns"]:
+                keys.add(entry["_id"])
+            if entry.get("recheck_of"):
+                keys.add(entry["recheck_of"])
             if entry.get("outside"):
                 formulas.add(entry["formula"])
         for some in chunks(formulas):
-            keys |= {entry["_id"] for entry in self.entries.find({"formula": {"$in": some}}, {"_id": 1})}
+            same = self.entries.find({"formula": {"$in": some}, "campaigns": {"$ne": []}}, {"_id": 1})
+            keys |= {entry["_id"] for entry in same}
         return keys
 
     def published(self, kind: str) -> Collection[Any]:
