@@ -44,5 +44,5 @@ def test_without_gpaw_it_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         parse_settings(
             {"name": "c", "elements": ["Tc", "O"], "theory": {"name": "gpaw"}, "policy": {"radioactive": True}}, "x"
         )
-    with pytest.raises(SettingsError, match=r"theory\.gpaw\.cutoff = 100"):
+    with pytest.raises(SettingsError, match=r"theory\.cutoff = 100"):
         parse_settings({"name": "c", "elements": ["Si", "O"], "theory": {"name": "gpaw", "cutoff": 100}}, "x")
