@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import random
 import shutil
@@ -278,6 +279,7 @@ def run(comparison: Comparison, worlds: Path, strategy: str, seed: int, out: Pat
     name = f"discovery-{os.getpid()}"
     pad = LaunchPad(host="127.0.0.1", port=port, name=name, strm_lvl="CRITICAL")
     pad.reset("", require_password=False)
+    logging.getLogger("jobflow").setLevel(logging.WARNING)  # it says every crystal
     here = os.getcwd()
     try:
         pad.add_wf(start_workflow(settings))
@@ -466,7 +468,7 @@ def _plot(comparison: Comparison, by_strategy: dict[str, list[dict[str, Any]]], 
 
     figure = Figure(figsize=(7, 5), layout="constrained")
     axes = figure.subplots()
-    shares = np.linspace(0, comparison.budget, 60)
+    shares = np.linspace(0, comparison.budget, 121)
     for number, (name, runs) in enumerate(by_strategy.items()):
         curves = np.array([[100 * found_after(r, share) / r["phases"] for share in shares] for r in runs])
         colour, style = f"C{number % 10}", "-" if number < 10 else "--"
