@@ -34,6 +34,7 @@ suppress_warnings = ["ref.python"]
 # docstrings are written as Markdown: single backticks are code
 default_role = "code"
 
+html_show_copyright = False
 html_theme = "furo"
 html_title = "gnome-torch"
 html_static_path = ["_static"]
