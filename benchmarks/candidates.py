@@ -34,13 +34,13 @@ import numpy as np  # noqa: E402
 import pyarrow as pa  # noqa: E402
 from pymatgen.core import Element, Structure  # noqa: E402
 
-from gnome_torch.candidates.generation import Selection, generate, plan, stream  # noqa: E402
+from gnome_torch.candidates.chemistry.policy import ElementPolicy  # noqa: E402
+from gnome_torch.candidates.chemistry.volumes import bond_length_volume, elemental_volume_sum, reference_volume  # noqa: E402
 from gnome_torch.candidates.parents import Parent, ParentError, parent_of  # noqa: E402
-from gnome_torch.candidates.policy import ElementPolicy  # noqa: E402
 from gnome_torch.candidates.prototypes import prototypes  # noqa: E402
-from gnome_torch.candidates.structural import StructuralOptions, known_compositions, parent_ions  # noqa: E402
-from gnome_torch.candidates.substitution import SubstitutionRules  # noqa: E402
-from gnome_torch.candidates.volumes import bond_length_volume, elemental_volume_sum, reference_volume  # noqa: E402
+from gnome_torch.candidates.structural.generation import Selection, generate, plan, stream  # noqa: E402
+from gnome_torch.candidates.structural.proposals import StructuralOptions, known_compositions, parent_ions  # noqa: E402
+from gnome_torch.candidates.structural.substitution import SubstitutionRules  # noqa: E402
 from gnome_torch.data.files import read_crystals, read_formulas  # noqa: E402
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

@@ -15,13 +15,13 @@ import time
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from gnome_torch.candidates.compositions import (
+from gnome_torch.candidates.chemistry.policy import ElementPolicy
+from gnome_torch.candidates.formulas.compositions import (
     CompositionLimits,
     compositions,
     number_of_formulas,
     oxidation_states,
 )
-from gnome_torch.candidates.policy import ElementPolicy
 
 ELEMENTS = (
     *("Li", "O", "Na", "F", "Mg", "Cl", "Al", "S", "Si", "N"),

@@ -40,7 +40,7 @@ import numpy as np  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 from pymatgen.core import Composition, Structure  # noqa: E402
 
-from gnome_torch.candidates.shards import read_parents, read_shards, write_json, write_text  # noqa: E402
+from gnome_torch.candidates.tables.shards import read_parents, read_shards, write_json, write_text  # noqa: E402
 from gnome_torch.records import structure_key  # noqa: E402
 from gnome_torch.stability.hull import STABLE_TOLERANCE, Hull  # noqa: E402
 
@@ -266,8 +266,8 @@ def run(comparison: Comparison, worlds: Path, strategy: str, seed: int, out: Pat
     from fireworks import LaunchPad
     from fireworks.core.rocket_launcher import rapidfire
 
-    from workflows.campaign import start_workflow
-    from workflows.settings import parse_settings
+    from workflows.campaign.begin import start_workflow
+    from workflows.campaign.settings import parse_settings
     from workflows.store import Store
 
     path = run_path(out, strategy, seed)
@@ -302,22 +302,24 @@ def run_path(out: Path, strategy: str, seed: int) -> Path:
 
 def outcome(store: Any, world: World) -> dict[str, Any]:
     """What a campaign relaxed, round by round."""
-    state = store.campaign("run")
+    state = store.campaigns.get("run")
     if state["state"] != "finished":
         raise RuntimeError(f"the campaign is {state['state']}: {state.get('reason')}")
     rounds = []
     found: set[str] = set()
-    for document in store.all_rounds("run"):
+    for document in store.rounds.all("run"):
         number, result = document["number"], document.get("result")
         if result is None:
             continue
         # elements are given, not discovered
-        candidates = [some for some in store.round_candidates("run", number) if some["lineage"]["source"] != "element"]
+        candidates = [
+            some for some in store.candidates.of_round("run", number) if some["lineage"]["source"] != "element"
+        ]
         before = len(found)
         for candidate in candidates:
             allowed = world.allowed.get(candidate["formula"])
             if candidate["state"] == "relaxed" and allowed is not None:
-                entry = store.entry(candidate["entry"])
+                entry = store.entries.get(candidate["entry"])
                 if entry["energy"] / entry["nsites"] <= allowed:
                     found.add(candidate["formula"])
         rounds.append(
@@ -327,7 +329,7 @@ def outcome(store: Any, world: World) -> dict[str, Any]:
                 "hits": len(found) - before,
                 "on_the_hull_then": result["stable"],
                 "prediction_mae": result["prediction_mae"],
-                "test_mae": (store.model(f"run/{number}") or {}).get("test_mae"),
+                "test_mae": (store.models.get(f"run/{number}") or {}).get("test_mae"),
                 "screened": document["counts"].get("screened"),
                 "near": document["counts"].get("near_hull"),
             }
@@ -337,7 +339,7 @@ def outcome(store: Any, world: World) -> dict[str, Any]:
 
 def compare(comparison: Comparison, worlds: Path, out: Path, workers: int) -> list[dict[str, Any]]:
     """All runs of a comparison; those that are kept are not run again."""
-    from workflows.embedded import EmbeddedDatabase
+    from workflows.store.embedded import EmbeddedDatabase
 
     out.mkdir(parents=True, exist_ok=True)
     _same_comparison(comparison, worlds, out)

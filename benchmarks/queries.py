@@ -29,9 +29,9 @@ warnings.simplefilter("ignore")
 
 from pymongo import MongoClient  # noqa: E402
 
-from workflows.embedded import EmbeddedDatabase  # noqa: E402
-from workflows.phases import PhaseQuery, phases  # noqa: E402
+from workflows.catalogue.phases import PhaseQuery, phases  # noqa: E402
 from workflows.store import Store  # noqa: E402
+from workflows.store.embedded import EmbeddedDatabase  # noqa: E402
 
 ELEMENTS = [
     "Li",
@@ -143,10 +143,10 @@ def main() -> None:
             client: MongoClient[dict[str, Any]] = MongoClient(server.host, port)
             store = Store(client["queries"])
             store.prepare()
-            store.campaigns.insert_many([{"_id": name} for name in CAMPAIGNS])
+            store.database["campaigns"].insert_many([{"_id": name} for name in CAMPAIGNS])
             documents = chain(entries(count, random.Random(0)), imported(count // 3, random.Random(1)))
             while some := list(islice(documents, 1000)):
-                store.entries.insert_many(some)
+                store.database["entries"].insert_many(some)
             print(f"{count:,} entries, {count // 3:,} imported\n{'question':32s}{'phases':>8s}{'ms':>8s}  plan")
             for name, query in QUESTIONS.items():
                 rows = phases(store, query)
@@ -161,8 +161,8 @@ def main() -> None:
 def _plan(store: Store, query: PhaseQuery) -> str:
     """Index that the queries go by, or COLLSCAN."""
     plans = set()
-    for where in store.phases_queries(query.campaign, query.max_e_above_hull, query.elements, query.chemsys):
-        stage = store.entries.find(where).explain()["queryPlanner"]["winningPlan"]
+    for where in store.entries.phases_queries(query.campaign, query.max_e_above_hull, query.elements, query.chemsys):
+        stage = store.database["entries"].find(where).explain()["queryPlanner"]["winningPlan"]
         while "inputStage" in stage:
             stage = stage["inputStage"]
         plans.add(str(stage.get("indexName", stage["stage"])))

@@ -44,10 +44,10 @@ from pymatgen.core import Composition, Structure  # noqa: E402
 from pymatgen.io.ase import AseAtomsAdaptor  # noqa: E402
 
 from gnome_torch.candidates.prototypes import prototypes  # noqa: E402
-from workflows.campaign import begin, first_crystals  # noqa: E402
-from workflows.embedded import EmbeddedDatabase  # noqa: E402
-from workflows.settings import CampaignSettings, parse_settings  # noqa: E402
+from workflows.campaign.begin import begin, first_crystals  # noqa: E402
+from workflows.campaign.settings import CampaignSettings, parse_settings  # noqa: E402
 from workflows.store import ENDED, Store  # noqa: E402
+from workflows.store.embedded import EmbeddedDatabase  # noqa: E402
 
 ELEMENTS = [
     "Li",
@@ -158,7 +158,7 @@ def _round(directory: Path, server: EmbeddedDatabase, settings: CampaignSettings
                 break  # all have ended
     finally:
         os.chdir(here)
-    done = store.count_candidates(settings.name, 0, ENDED)
+    done = store.candidates.count(settings.name, 0, ENDED)
     if done != crystals:
         raise RuntimeError(f"{done} of {crystals} crystals have ended")
     whole, tenth = times[-1] - times[0], len(times) // 10

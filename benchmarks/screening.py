@@ -40,13 +40,13 @@ from plain import PlainNetwork, predict_plainly, products_per_second  # noqa: E4
 from pymatgen.core import Composition, Structure  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
-from gnome_torch.candidates.generation import Selection, generate  # noqa: E402
+from gnome_torch.candidates.chemistry.policy import ElementPolicy  # noqa: E402
 from gnome_torch.candidates.parents import ParentError, parent_of  # noqa: E402
-from gnome_torch.candidates.policy import ElementPolicy  # noqa: E402
 from gnome_torch.candidates.prototypes import prototypes  # noqa: E402
-from gnome_torch.candidates.shards import read_parents, read_shards  # noqa: E402
-from gnome_torch.candidates.structural import StructuralOptions, known_compositions  # noqa: E402
-from gnome_torch.candidates.substitution import SubstitutionRules  # noqa: E402
+from gnome_torch.candidates.structural.generation import Selection, generate  # noqa: E402
+from gnome_torch.candidates.structural.proposals import StructuralOptions, known_compositions  # noqa: E402
+from gnome_torch.candidates.structural.substitution import SubstitutionRules  # noqa: E402
+from gnome_torch.candidates.tables.shards import read_parents, read_shards  # noqa: E402
 from gnome_torch.data.tables import read_examples  # noqa: E402
 from gnome_torch.inference import Evaluation, predict  # noqa: E402
 from gnome_torch.models.ensemble import Ensemble  # noqa: E402

@@ -22,10 +22,10 @@ from pymatgen.core import Lattice, Structure
 from pymongo import MongoClient
 
 from gnome_torch.records import HullPoint
-from workflows.embedded import EmbeddedDatabase
-from workflows.serving.application import PAGE_LIMIT_MAX
-from workflows.serving.documents import refresh
+from workflows.catalogue.serving.application import PAGE_LIMIT_MAX
+from workflows.catalogue.serving.documents import refresh
 from workflows.store import Store, now
+from workflows.store.embedded import EmbeddedDatabase
 
 ELEMENTS = ["Li", "Na", "Mg", "Al", "Si", "Ti", "Fe", "Cu", "Zn", "O", "S", "F"]
 REPEATS = 5  # each page is asked for so often, and the fastest counts
@@ -92,8 +92,8 @@ def fill(store: Store, n: int) -> None:
     """Unless it was filled before."""
     store.prepare()
     draw = random.Random(0)
-    for start in range(store.entries.estimated_document_count(), n, 1000):
-        store.entries.insert_many([entry(number, draw) for number in range(start, min(start + 1000, n))])
+    for start in range(store.database["entries"].estimated_document_count(), n, 1000):
+        store.database["entries"].insert_many([entry(number, draw) for number in range(start, min(start + 1000, n))])
 
 
 @contextmanager
@@ -180,7 +180,7 @@ def look(store: Store, ids: list[str]) -> None:
     """At the entries, for what has changed."""
     since = now()
     moved = {key: HullPoint(-1.0, 0.5, 0.5, {}) for key in ids[:MOVED]}
-    store.set_stability("made-up", moved, since, len(ids))
+    store.entries.set_stability("made-up", moved, since, len(ids))
     for what, moment in (
         (f"at {MOVED:,} that moved", since),
         ("at none", now()),

@@ -33,12 +33,13 @@ import numpy as np  # noqa: E402
 import pyarrow as pa  # noqa: E402
 from pymatgen.core import Lattice, PeriodicSite, Structure  # noqa: E402
 
+from gnome_torch.candidates.chemistry.volumes import reference_volume  # noqa: E402
 from gnome_torch.candidates.decoration import elemental_crystals  # noqa: E402
-from gnome_torch.candidates.generation import Selection, generate  # noqa: E402
 from gnome_torch.candidates.parents import Parent, ParentError, parent_of  # noqa: E402
 from gnome_torch.candidates.prototypes import prototypes  # noqa: E402
-from gnome_torch.candidates.rows import Rows  # noqa: E402
-from gnome_torch.candidates.shards import (  # noqa: E402
+from gnome_torch.candidates.structural.generation import Selection, generate  # noqa: E402
+from gnome_torch.candidates.tables.rows import Rows  # noqa: E402
+from gnome_torch.candidates.tables.shards import (  # noqa: E402
     candidate_table,
     finish,
     parents_table,
@@ -48,11 +49,10 @@ from gnome_torch.candidates.shards import (  # noqa: E402
     write_shards,
     write_table,
 )
-from gnome_torch.candidates.volumes import reference_volume  # noqa: E402
 from gnome_torch.records import structure_key  # noqa: E402
 from gnome_torch.stability.plausibility import implausible  # noqa: E402
+from workflows.campaign.settings import CampaignSettings, parse_settings  # noqa: E402
 from workflows.relax import Theory, theory  # noqa: E402
-from workflows.settings import CampaignSettings, parse_settings  # noqa: E402
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 HERE = Path(__file__).parent / "worlds"

@@ -22,7 +22,14 @@ import pyarrow.parquet as pq
 from pymatgen.core import Composition, Structure
 from scipy.special import ndtri
 
-from gnome_torch.candidates.shards import SUMMARY, candidates_of, decorations, shard_paths, write_json, write_table
+from gnome_torch.candidates.tables.shards import (
+    SUMMARY,
+    candidates_of,
+    decorations,
+    shard_paths,
+    write_json,
+    write_table,
+)
 from gnome_torch.records import Decorations, Prediction, Predictions
 
 PART_ROWS = 4096

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launchers.files import read_adapter
-from workflows.queues import CATEGORIES, Category
-from workflows.slurm import SlurmError, ask_slurm
+from workflows.ground.queues import CATEGORIES, Category
+from workflows.ground.slurm import SlurmError, ask_slurm
 
 
 @dataclass(frozen=True)

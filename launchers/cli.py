@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from workflows import cli
-from workflows.queues import CATEGORIES
-from workflows.strict import SettingsError
+from workflows.ground.queues import CATEGORIES
+from workflows.ground.strict import SettingsError
 
 if TYPE_CHECKING:
     from fireworks import LaunchPad
 
-    from workflows.queues import Category
-    from workflows.site import Site
+    from workflows.ground.queues import Category
+    from workflows.ground.site import Site
 
 app = typer.Typer(help="Jobs on a SLURM cluster, from your site file.", no_args_is_help=True)
 cli.app.add_typer(app, name="launchers")
@@ -35,8 +35,8 @@ def write(
     from launchers.check import verdicts
     from launchers.files import Place, launcher_files
     from launchers.ownership import write_owned
-    from workflows.connection import read_launchpad_file
-    from workflows.site import read_site, site_file
+    from workflows.ground.site import read_site, site_file
+    from workflows.store.connection import read_launchpad_file
 
     site_path = (site or site_file()).expanduser().resolve()
     settings = read_site(site_path)
@@ -84,7 +84,7 @@ def launch(
 def _round(launchpad: LaunchPad, directory: Path, categories: list[Category]) -> bool:
     """Every category's turn, and whether all went well; what goes wrong in one does not keep the others from theirs."""
     from launchers.submit import submit
-    from workflows.slurm import SlurmError
+    from workflows.ground.slurm import SlurmError
     from workflows.store import StoreError, check_server
 
     well = True
@@ -112,7 +112,7 @@ def _launchpad_file(site: Site, site_path: Path, named: Path | None) -> Path:
 
     from fireworks.fw_config import LAUNCHPAD_LOC
 
-    from workflows.connection import URI_VARIABLE
+    from workflows.store.connection import URI_VARIABLE
 
     if named is not None:
         return named.expanduser().resolve()

@@ -15,9 +15,9 @@ from fireworks.user_objects.queue_adapters.common_adapter import CommonAdapter
 from fireworks.utilities.fw_serializers import SAVED_FW_MODULES
 
 from workflows.firetasks.relax import JOB_END
-from workflows.queues import CATEGORIES, Category, seconds
-from workflows.site import Site
-from workflows.strict import SettingsError
+from workflows.ground.queues import CATEGORIES, Category, seconds
+from workflows.ground.site import Site
+from workflows.ground.strict import SettingsError
 
 FW_CONFIG = "FW_config.yaml"
 JOB_SCRIPT = "job.sh"

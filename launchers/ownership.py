@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from workflows.strict import SettingsError
+from workflows.ground.strict import SettingsError
 
 MARK = "# written by 'gnome launchers write'; change the site file instead. sha256 "
 

@@ -20,10 +20,11 @@ from fireworks.queue.queue_launcher import launch_rocket_to_queue
 from fireworks.utilities.fw_utilities import create_datestamp_dir, get_fw_logger
 
 from launchers.files import FW_CONFIG, WORKER, job_name, read_adapter
-from workflows.connection import read_launchpad_file
-from workflows.queues import Category
-from workflows.slurm import SlurmError, slurm_jobs
-from workflows.strict import SettingsError
+from workflows.ground.queues import Category
+from workflows.ground.slurm import SlurmError, slurm_jobs
+from workflows.ground.strict import SettingsError
+from workflows.store import Store
+from workflows.store.connection import read_launchpad_file
 
 JOBS_IN_A_BLOCK = 500
 """Launch directories side by side: more make a file system slow."""
@@ -85,7 +86,7 @@ def submit(launchpad: LaunchPad, directory: Path, category: Category) -> Iterato
         if not job:
             raise SlurmError(f"{category}: not submitted: {_reason(reasons)}")
         (fw_id,) = launchpad.get_fw_ids_from_reservation_id(job)
-        name = launchpad.fireworks.find_one({"fw_id": fw_id}, {"name": 1})["name"]
+        name = Store(launchpad.db).fireworks.name_of(fw_id)
         yield Submitted(category, job, fw_id, name)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from fireworks import LaunchPad
 
-from workflows.embedded import EmbeddedDatabase
+from workflows.store.embedded import EmbeddedDatabase
 
 
 @pytest.fixture(scope="session")

@@ -57,11 +57,10 @@ FORBIDDEN = {
 
 # library -> the only modules that may import it
 DOORS = {
-    # the embedded server's lifecycle pings it; the connection knows the driver's errors
-    "pymongo": ("workflows.store", "workflows.embedded", "workflows.connection"),
+    "pymongo": ("workflows.store",),
     "maggma": ("workflows.store",),
     "atomate2": ("workflows.relax",),
-    "secantus": ("workflows.embedded",),
+    "secantus": ("workflows.ground.server",),
 }
 
 
@@ -100,9 +99,9 @@ def test_no_utils() -> None:
 def test_light_modules_do_not_load_torch() -> None:
     """A VASP worker, and `gnome --help`, start fast: checked on what is really loaded, not on what is written."""
     light = [
-        "gnome_torch.records", "gnome_torch.screening", "gnome_torch.candidates.structural",
+        "gnome_torch.records", "gnome_torch.screening", "gnome_torch.candidates.structural.proposals",
         "gnome_torch.candidates.decoration", "gnome_torch.stability.hull", "gnome_torch.stability.corrections",
-        "workflows.store", "workflows.campaign", "workflows.cli", "workflows.firetasks.record",
+        "workflows.store", "workflows.campaign.begin", "workflows.cli", "workflows.firetasks.record",
         "workflows.firetasks.close", "workflows.firetasks.search", "gnome_torch.candidates.random_search.search",
     ]  # fmt: skip
     code = f"import sys; import {', '.join(light)}; print('torch' in sys.modules, 'atomate2' in sys.modules)"

@@ -6,15 +6,16 @@ from typing import Annotated
 
 import typer
 
-from workflows import errors
-from workflows.commands import campaign, data, db, doctor, generate, train
+from workflows.commands import campaign, db, doctor, errors, generate
+from workflows.commands.catalogue import data
+from workflows.commands.catalogue.export import export
+from workflows.commands.catalogue.hull import flips, hull
+from workflows.commands.catalogue.report import report
+from workflows.commands.catalogue.serve import serve
+from workflows.commands.catalogue.stable import stable
 from workflows.commands.demo import demo
-from workflows.commands.export import export
-from workflows.commands.hull import flips, hull
-from workflows.commands.predict import predict
-from workflows.commands.report import report
-from workflows.commands.serve import serve
-from workflows.commands.stable import stable
+from workflows.commands.networks import train
+from workflows.commands.networks.predict import predict
 
 TOUR = """GNoME's discovery loop: generate crystals, filter them with graph networks, relax, hull, retrain, again.
 

@@ -96,8 +96,8 @@ def _default(parameter: Any) -> str:
 
 def settings() -> str:
     """Every key of a campaign file, and every theory."""
+    from workflows.campaign.settings import CampaignSettings
     from workflows.relax.registry import THEORIES
-    from workflows.settings import CampaignSettings
 
     lines = [*_table(CampaignSettings, ""), *_sections(CampaignSettings, "")]
     lines.append("\n## Theories\n\nOf `theory`, `prerelax`, `recheck.theory` and `compositional.search.prerelax`.\n")
@@ -109,8 +109,8 @@ def settings() -> str:
 
 def site() -> str:
     """Every key of a site file."""
-    from workflows.queues import Queue
-    from workflows.site import Site
+    from workflows.ground.queues import Queue
+    from workflows.ground.site import Site
 
     lines = [*_sections(Site, "", but=Queue)]
     lines += ["\n## slurm: CATEGORY\n", "`CATEGORY` is one of `control`, `generate`, `screen`, `relax`, `train`.\n"]

@@ -11,11 +11,11 @@ import numpy as np
 from ase.data import atomic_numbers, reference_states
 from pymatgen.core import Element, Structure
 
-from gnome_torch.candidates.chemistry import chemical_distance, elemental_volume, is_charge_balanced
-from gnome_torch.candidates.elements import numbers_of
+from gnome_torch.candidates.chemistry.elements import numbers_of
+from gnome_torch.candidates.chemistry.policy import ElementPolicy
+from gnome_torch.candidates.chemistry.radii import chemical_distance, elemental_volume, is_charge_balanced
+from gnome_torch.candidates.chemistry.volumes import reference_volume
 from gnome_torch.candidates.parents import pair_distances
-from gnome_torch.candidates.policy import ElementPolicy
-from gnome_torch.candidates.volumes import reference_volume
 from gnome_torch.records import Candidate, Lineage
 
 FCC, BCC, HCP, DIAMOND = "aflow:A_cF4_225_a", "aflow:A_cI2_229_a", "aflow:A_hP2_194_c", "aflow:A_cF8_227_a"

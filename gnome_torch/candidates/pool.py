@@ -18,12 +18,20 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pymatgen.core import Composition
 
-from gnome_torch.candidates.elements import numbers_of
-from gnome_torch.candidates.generation import Selection, selected
-from gnome_torch.candidates.keys import composition_keys
+from gnome_torch.candidates.chemistry.elements import numbers_of
 from gnome_torch.candidates.parents import Parent
-from gnome_torch.candidates.shards import PARENTS, SCHEMA, ShardError, finish, read_tables, shard_paths, write_shards
-from gnome_torch.candidates.structural import StructuralOptions, among
+from gnome_torch.candidates.structural.generation import Selection, selected
+from gnome_torch.candidates.structural.proposals import StructuralOptions, among
+from gnome_torch.candidates.tables.keys import composition_keys
+from gnome_torch.candidates.tables.shards import (
+    PARENTS,
+    SCHEMA,
+    ShardError,
+    finish,
+    read_tables,
+    shard_paths,
+    write_shards,
+)
 from gnome_torch.plugins import PluginError, plugin, registered
 
 SOURCES = "gnome_torch.sources"

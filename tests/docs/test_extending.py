@@ -80,7 +80,7 @@ def test_a_saved_model_finds_the_network_of_another_package(pair_network: Module
     ("file", "text"),
     [
         ("workflows/relax/registry.py", "THEORIES: dict"),
-        ("tests/workflows/test_theories.py", "THEORIES = ["),
+        ("tests/workflows/relax/test_theories.py", "THEORIES = ["),
         ("gnome_torch/candidates/random_search/search.py", "class CellGenerator(Protocol)"),
         ("gnome_torch/candidates/random_search/search.py", "GENERATORS = "),
         ("gnome_torch/models/checkpoint.py", "ARCHITECTURES: dict"),

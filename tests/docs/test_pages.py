@@ -16,8 +16,8 @@ from fireworks import LaunchPad
 from pages import EXECUTED, ROOT, Reader, blocks, pages
 from pymatgen.core import Lattice, Structure
 
-from workflows.embedded import EmbeddedDatabase
-from workflows.settings import CampaignSettings, parse_settings
+from workflows.campaign.settings import CampaignSettings, parse_settings
+from workflows.store.embedded import EmbeddedDatabase
 
 SHOWN = ("text", "yaml", "toml", "json", "html", "csv")
 """Languages of blocks that are looked at and not run; in braces, Sphinx's own."""
@@ -60,7 +60,7 @@ def reader(
         monkeypatch.setenv(name, value)
     for name in ("GNOME_MONGODB_URI", "GNOME_MONGODB_NAME", "GNOME_SITE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("workflows.connection.LAUNCHPAD_LOC", str(desk / "my_launchpad.yaml"))
+    monkeypatch.setattr("workflows.store.connection.LAUNCHPAD_LOC", str(desk / "my_launchpad.yaml"))
     monkeypatch.setattr("fireworks.fw_config.LAUNCHPAD_LOC", str(desk / "my_launchpad.yaml"))
     monkeypatch.chdir(desk)
     monkeypatch.syspath_prepend(str(desk))

@@ -16,11 +16,11 @@ from pages import ROOT
 from pydantic import BaseModel
 
 from launchers.cli import cli
-from workflows.queues import Queue
+from workflows.campaign.settings import CampaignSettings
+from workflows.ground.queues import Queue
+from workflows.ground.site import Site
+from workflows.ground.strict import Strict
 from workflows.relax.registry import THEORIES
-from workflows.settings import CampaignSettings
-from workflows.site import Site
-from workflows.strict import Strict
 
 BUILD = """
 import socket, sys

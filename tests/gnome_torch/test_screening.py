@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
 from gnome_torch import screening
-from gnome_torch.candidates import shards
-from gnome_torch.candidates.elements import numbers_of
+from gnome_torch.candidates.tables import shards
+from gnome_torch.candidates.chemistry.elements import numbers_of
 from gnome_torch.candidates.parents import parent_of
 from gnome_torch.records import Decorations, Predictions
 from gnome_torch.screening import Cascade, Choice, Ranking, by_parent, screen, select

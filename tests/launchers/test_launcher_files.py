@@ -12,13 +12,13 @@ import yaml
 from fireworks import FWorker
 
 from launchers.check import batch_script
-from workflows.connection import read_launchpad_file
-from workflows.queues import CATEGORIES, Queue, Slurm, seconds
-from workflows.site import DatabaseSite, Site, VaspSite, read_site
-from workflows.slurm import SlurmError, slurm_jobs
+from workflows.campaign.campaign import PRIORITY
+from workflows.ground.queues import CATEGORIES, Queue, Slurm, seconds
+from workflows.ground.site import DatabaseSite, Site, VaspSite, read_site
+from workflows.ground.slurm import SlurmError, slurm_jobs
+from workflows.ground.strict import SettingsError
 from workflows.store import StoreError
-from workflows.stored import PRIORITY
-from workflows.strict import SettingsError
+from workflows.store.connection import read_launchpad_file
 
 Gnome = Callable[..., tuple[int, str, str]]
 

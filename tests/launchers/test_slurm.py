@@ -13,7 +13,7 @@ from slurm import Slurm
 from submitted import SITE, Jobs
 from tasks import SecondTime, UntilSignal, Where
 
-from workflows.slurm import SlurmError, is_gone, slurm_jobs
+from workflows.ground.slurm import SlurmError, is_gone, slurm_jobs
 
 pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm"), pytest.mark.timeout(180)]
 

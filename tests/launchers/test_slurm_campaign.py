@@ -17,10 +17,10 @@ from fireworks import FWorker, LaunchPad
 from fireworks.core.rocket_launcher import launch_rocket
 from submitted import Jobs
 
-from workflows.campaign import start_workflow
-from workflows.doctor import Patience, examine
-from workflows.queues import CATEGORIES
-from workflows.slurm import is_gone, slurm_jobs
+from workflows.campaign.begin import start_workflow
+from workflows.ground.queues import CATEGORIES
+from workflows.ground.slurm import is_gone, slurm_jobs
+from workflows.operate.doctor import Patience, examine
 from workflows.store import Store
 
 pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm"), pytest.mark.timeout(600)]
@@ -76,7 +76,7 @@ def test_two_rounds_by_qlaunch(jobs: Jobs, launchpad: LaunchPad, calm: LaunchPad
     expected = contents(run_all(calm, small_campaign(tmp_path / "calm", rounds=2, relaxations=CHUNKS), tmp_path / "l"))
     launchpad.add_wf(start_workflow(small_campaign(tmp_path / "slurm", rounds=2, relaxations=CHUNKS)))
     store, end = Store(launchpad.db), time.monotonic() + 500
-    while not store.has_campaign("emt") or store.campaign("emt")["state"] == "running":
+    while not store.campaigns.exists("emt") or store.campaigns.get("emt")["state"] == "running":
         assert time.monotonic() < end, jobs.slurm.ask("squeue")
         for category in ready(launchpad):
             qlaunch(jobs, category)
@@ -103,7 +103,7 @@ def test_everything_goes_wrong_and_nothing_is_lost(
     killed: Counter[str] = Counter()
     cancelled: set[str] = set()
     repaired: list[str] = []
-    while not store.has_campaign("emt") or store.campaign("emt")["state"] == "running":
+    while not store.campaigns.exists("emt") or store.campaigns.get("emt")["state"] == "running":
         assert time.monotonic() < end, (killed, jobs.slurm.ask("squeue"))
         for category in ready(launchpad):
             if category == "generate" and not cancelled:  # a reservation whose job never begins

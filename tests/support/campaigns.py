@@ -10,8 +10,8 @@ from typing import Any
 from fireworks import FWorker, LaunchPad
 from fireworks.core.rocket_launcher import launch_rocket, rapidfire
 
-from workflows.campaign import start_workflow
-from workflows.settings import CampaignSettings, parse_settings
+from workflows.campaign.begin import start_workflow
+from workflows.campaign.settings import CampaignSettings, parse_settings
 from workflows.store import Store
 
 
@@ -72,11 +72,15 @@ def contents(store: Store) -> dict[str, Any]:
     """What a campaign has written, without times and random keys."""
     entries = {
         d["_id"]: (d["formula"], round(d["energy"], 6), round(d["stability"]["e_above_hull"], 6), d["lineage"])
-        for d in store.entries.find({})
+        for d in store.database["entries"].find({})
     }
-    candidates = {d["_id"]: (d["state"], d.get("reason"), d["round"]) for d in store.candidates.find({})}
-    searches = {d["_id"]: (d["state"], d["counts"], d.get("reason"), d["round"]) for d in store.searches.find({})}
-    rounds = {d["_id"]: (d["counts"], d["result"]) for d in store.rounds.find({"result": {"$exists": True}})}
+    candidates = {d["_id"]: (d["state"], d.get("reason"), d["round"]) for d in store.database["candidates"].find({})}
+    searches = {
+        d["_id"]: (d["state"], d["counts"], d.get("reason"), d["round"]) for d in store.database["searches"].find({})
+    }
+    rounds = {
+        d["_id"]: (d["counts"], d["result"]) for d in store.database["rounds"].find({"result": {"$exists": True}})
+    }
     return {"entries": entries, "candidates": candidates, "searches": searches, "rounds": rounds}
 
 

@@ -13,9 +13,8 @@ from pymatgen.core import Composition, Lattice, Structure
 
 from gnome_torch.records import Candidate, Entry, Lineage, Prediction
 from gnome_torch.stability.hull import STABLE_TOLERANCE
-from workflows.hulls import renew
-from workflows.store import Store, now
-from workflows.stored import COMPOSITION, STRUCTURE, model_id
+from workflows.catalogue.hulls import renew
+from workflows.store import NetworkKind, Store, model_id, now
 
 THEORY = "potential-1"
 
@@ -52,17 +51,17 @@ def write_campaign(
     Returns:
         Keys of its compounds' entries, in the order they were computed.
     """
-    store.create_campaign(name, {"elements": list(elements)}, THEORY, "none", "/nowhere", "uid")
+    store.campaigns.create(name, {"elements": list(elements)}, THEORY, "none", "/nowhere", "uid")
     todo, written = iter(formulas(elements, largest)), []
     for number, count in enumerate(per_round):
-        store.open_round(name, number)
+        store.rounds.open(name, number)
         some = [next(todo) for _ in range(count)]
         for formula in [*elements, *some] if number == 0 else some:
             written.append(write_relaxed(store, name, number, formula))
         renew(store, THEORY)
         close(store, name, number)
     if state != "running":
-        store.end_campaign(name, state, f"all {len(per_round) - 1} rounds done")
+        store.campaigns.end(name, state, f"all {len(per_round) - 1} rounds done")
     return [key for key in written if key.removeprefix(f"{name}-") not in elements]
 
 
@@ -75,8 +74,8 @@ def write_relaxed(store: Store, name: str, number: int, formula: str) -> str:
     entry = Entry(f"{name}-{formula}", crystal, energy * len(crystal), 0.0, THEORY, lineage)
     prediction = Prediction(entry.id, energy + error, abs(error) + 0.01, 1.0) if number else None
     select(store, name, number, formula, prediction)
-    store.add_entry(entry, name, prediction=None if prediction is None else vars(prediction))
-    store.end_candidate(f"{name}/{formula}", "relaxed", entry=entry.id)
+    store.entries.add(entry, name, prediction=None if prediction is None else vars(prediction))
+    store.candidates.end(f"{name}/{formula}", "relaxed", entry=entry.id)
     return entry.id
 
 
@@ -85,13 +84,15 @@ def select(store: Store, name: str, number: int, formula: str, prediction: Predi
     crystal = layers(formula)
     species = tuple(site.specie.symbol for site in crystal)
     candidate = Candidate(formula, "aflow:AB_cP2_221_b_a", species, crystal.volume, Lineage("substitution"))
-    store.select_candidates(name, number, [(candidate, crystal, prediction, 0.0)], model_id(name, number))
+    store.candidates.select(name, number, [(candidate, crystal, prediction, 0.0)], model_id(name, number))
 
 
-def write_networks(store: Store, name: str, number: int, n_train: int, mae: float, network: str = STRUCTURE) -> None:
+def write_networks(
+    store: Store, name: str, number: int, n_train: int, mae: float, network: str = NetworkKind.STRUCTURE
+) -> None:
     """An ensemble, with its calibration on the test part of the data."""
     bins = [{"iqr": 0.4 * k * mae, "mae": (0.3 + 0.25 * k) * mae} for k in range(1, 6)]
-    store.add_model(
+    store.models.add(
         model_id(name, number, network),
         kind=network,
         n_train=n_train,
@@ -104,8 +105,8 @@ def write_networks(store: Store, name: str, number: int, n_train: int, mae: floa
 
 def close(store: Store, name: str, number: int) -> None:
     """The end of a round, with the numbers that follow from its candidates."""
-    candidates = store.round_candidates(name, number, "relaxed")
-    places = store.entries_of([candidate["entry"] for candidate in candidates])
+    candidates = store.candidates.of_round(name, number, "relaxed")
+    places = store.entries.documents_of([candidate["entry"] for candidate in candidates])
     stable = sum(places[c["entry"]]["stability"]["e_above_hull"] <= STABLE_TOLERANCE for c in candidates)
     result: dict[str, Any] = {"stable": stable, "hit_rate": stable / len(candidates)}
     if number:
@@ -115,24 +116,24 @@ def close(store: Store, name: str, number: int) -> None:
             for c in candidates
         ]
         result["prediction_mae"] = float(np.mean(np.abs(errors)))
-        store.update_round(name, number, counts={"generated": 5000 * number, "near_hull": 20 * len(candidates)})
-    store.close_round(name, number, result)
+        store.rounds.update(name, number, counts={"generated": 5000 * number, "near_hull": 20 * len(candidates)})
+    store.rounds.close(name, number, result)
 
 
 def write_searches(store: Store, name: str, number: int, wanted: Sequence[str]) -> None:
     """Compositions of a round whose random searches have found a crystal each."""
-    counts = store.round(name, number).get("counts", {})
-    store.update_round(
+    counts = store.rounds.get(name, number).get("counts", {})
+    store.rounds.update(
         name, number, counts={**counts, "compositions": {"compositions": 900, "strict": 300, "near_hull": 80}}
     )
     predicted = [(f, Prediction(f, formation_energy(f) + 0.05, 0.06, 1.0), 0.01) for f in wanted]
-    store.select_compositions(name, number, THEORY, predicted, model_id(name, number, COMPOSITION))
+    store.searches.select(name, number, THEORY, predicted, model_id(name, number, NetworkKind.COMPOSITION))
     for formula, prediction, _ in predicted:
         key = write_relaxed(store, name, number, formula)
-        store.candidates.update_one({"_id": f"{name}/{formula}"}, {"$set": {"search": formula}})
-        store.searches.update_one({"_id": f"{name}/{formula}"}, {"$set": {"state": "searched"}})
+        store.database["candidates"].update_one({"_id": f"{name}/{formula}"}, {"$set": {"search": formula}})
+        store.database["searches"].update_one({"_id": f"{name}/{formula}"}, {"$set": {"state": "searched"}})
         assert key.endswith(prediction.candidate_id)
-    write_networks(store, name, number, 30, 0.2, COMPOSITION)
+    write_networks(store, name, number, 30, 0.2, NetworkKind.COMPOSITION)
     renew(store, THEORY)
 
 

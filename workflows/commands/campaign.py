@@ -23,10 +23,10 @@ NAME = Annotated[str, typer.Argument(help="name of the campaign")]
 @app.command("start", epilog="Example: gnome campaign start workflows/examples/quickstart.yaml")
 def start(file: Annotated[Path, typer.Argument(help="campaign file, the same that lpad add takes")]) -> None:
     """Check a campaign file, the theory and the database, then add the campaign to the LaunchPad."""
-    from workflows.campaign import register, start_workflow
-    from workflows.connection import open_database
-    from workflows.launch import add_once
-    from workflows.settings import read_campaign_file
+    from workflows.campaign.begin import register, start_workflow
+    from workflows.campaign.settings import read_campaign_file
+    from workflows.store.connection import open_database
+    from workflows.store.launchpad import add_once
 
     settings = read_campaign_file(file)
     launchpad, store = open_database()
@@ -41,8 +41,8 @@ def start(file: Annotated[Path, typer.Argument(help="campaign file, the same tha
 @app.command("run", epilog="Example: gnome campaign run quickstart --workers 2")
 def run(name: NAME, workers: Annotated[int, typer.Option(min=1, help="worker processes, one thread each")] = 2) -> None:
     """Work on a campaign on this machine until it ends. Ctrl-C stops; the same command goes on from there."""
-    from workflows.campaign import adopt
-    from workflows.connection import open_database
+    from workflows.campaign.begin import adopt
+    from workflows.store.connection import open_database
 
     launchpad, store = open_database()
     adopt(store, launchpad, name)
@@ -60,36 +60,36 @@ def status(
     every_s: Annotated[float, typer.Option(min=0.2, help="seconds between two looks of --watch")] = 5.0,
 ) -> None:
     """Where a campaign stands: its rounds, what failed and why."""
-    from workflows.campaign import adopt
-    from workflows.connection import open_database
+    from workflows.campaign.begin import adopt
+    from workflows.store.connection import open_database
 
     launchpad, store = open_database()
     adopt(store, launchpad, name)
     if watch:
-        _watch(store, launchpad, name, every_s)
+        _watch(store, name, every_s)
         return
-    document = store.campaign(name)
+    document = store.campaigns.get(name)
     terminal = console()
     terminal.print(f"campaign '{name}': {document['state']} {document['reason']}".rstrip())
     terminal.print(f"theory {document['theory']}, corrections {document['scheme']}")
     print_funnel(store, name, terminal)
-    for row in store.all_rounds(name):
-        for candidate in store.round_candidates(name, row["number"], "failed"):
+    for row in store.rounds.all(name):
+        for candidate in store.candidates.of_round(name, row["number"], "failed"):
             terminal.print(f"failed in round {row['number']}: {candidate['formula']}: {candidate['reason']}")
-        for search in store.round_searches(name, row["number"], "failed"):
+        for search in store.searches.of_round(name, row["number"], "failed"):
             terminal.print(f"search failed in round {row['number']}: {search['formula']}: {search['reason']}")
-    if again := store.tally_rechecks(name):
+    if again := store.rechecks.tally(name):
         counts = ", ".join(f"{count} {'waiting' if state == 'selected' else state}" for state, count in again.items())
         terminal.print(f"second opinion: {counts}")
 
 
-def _watch(store: Store, launchpad: LaunchPad, name: str, every_s: float) -> None:
+def _watch(store: Store, name: str, every_s: float) -> None:
     import time
 
-    from workflows.watch import snapshot, watch
+    from workflows.operate.watch import snapshot, watch
 
     try:
-        watch(lambda: snapshot(store, launchpad, name), console(), every_s, time.sleep)
+        watch(lambda: snapshot(store, name), console(), every_s, time.sleep)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
 
@@ -97,8 +97,8 @@ def _watch(store: Store, launchpad: LaunchPad, name: str, every_s: float) -> Non
 @app.command("pause", epilog="Example: gnome campaign pause quickstart")
 def pause(name: NAME) -> None:
     """Let nothing new begin; what runs goes on to its end and is recorded."""
-    from workflows.connection import open_database
-    from workflows.control import pause
+    from workflows.operate.control import pause
+    from workflows.store.connection import open_database
 
     launchpad, store = open_database()
     waiting = pause(store, launchpad, name)
@@ -108,8 +108,8 @@ def pause(name: NAME) -> None:
 @app.command("resume", epilog="Example: gnome campaign resume quickstart")
 def resume(name: NAME) -> None:
     """Go on with a paused campaign."""
-    from workflows.connection import open_database
-    from workflows.control import resume
+    from workflows.operate.control import resume
+    from workflows.store.connection import open_database
 
     launchpad, store = open_database()
     released = resume(store, launchpad, name)
@@ -119,8 +119,8 @@ def resume(name: NAME) -> None:
 @app.command("stop", epilog="Example: gnome campaign stop quickstart")
 def stop(name: NAME) -> None:
     """End a campaign for good. What runs is recorded, and what was computed stays for other campaigns."""
-    from workflows.connection import open_database
-    from workflows.control import stop
+    from workflows.operate.control import stop
+    from workflows.store.connection import open_database
 
     launchpad, store = open_database()
     dropped = stop(store, launchpad, name)
@@ -130,12 +130,12 @@ def stop(name: NAME) -> None:
 @app.command("list", epilog="Example: gnome campaign list")
 def all_campaigns() -> None:
     """All campaigns of the database."""
-    from workflows.connection import open_database
+    from workflows.store.connection import open_database
 
     _, store = open_database()
-    if not store.all_campaigns():
+    if not store.campaigns.all():
         print("no campaign yet")
-    for document in store.all_campaigns():
+    for document in store.campaigns.all():
         elements = "-".join(document["settings"]["elements"])
         print(
             f"{document['_id']}  {document['state']}  {elements}  {document['theory']}  {document['reason']}".rstrip()
@@ -144,7 +144,7 @@ def all_campaigns() -> None:
 
 def run_here(launchpad: LaunchPad, name: str, workers: int, console: Console) -> None:
     """Run a campaign to its end; Ctrl-C ends the command with status 130 and everything in order."""
-    from workflows.local import run_campaign
+    from workflows.operate.local import run_campaign
 
     try:
         run_campaign(launchpad, name, workers, console)

@@ -16,7 +16,7 @@ PORT = Annotated[int, typer.Option(help="port on 127.0.0.1")]
 @app.command("start", epilog="Example: gnome db start --directory ~/gnome-data --port 27018")
 def start(directory: DIRECTORY = None, port: PORT = 27017) -> None:
     """Start it, in the background; does nothing if it runs already."""
-    from workflows.embedded import EmbeddedDatabase, default_directory
+    from workflows.store.embedded import EmbeddedDatabase, default_directory
 
     database = EmbeddedDatabase(directory or default_directory(), port)
     started = database.start()
@@ -29,7 +29,7 @@ def start(directory: DIRECTORY = None, port: PORT = 27017) -> None:
 @app.command("stop", epilog="Example: gnome db stop")
 def stop(directory: DIRECTORY = None) -> None:
     """Stop it; its data stay."""
-    from workflows.embedded import EmbeddedDatabase, default_directory
+    from workflows.store.embedded import EmbeddedDatabase, default_directory
 
     stopped = EmbeddedDatabase(directory or default_directory()).stop()
     print("database stopped" if stopped else "no database was running")
@@ -38,7 +38,7 @@ def stop(directory: DIRECTORY = None) -> None:
 @app.command("status", epilog="Example: gnome db status")
 def status(directory: DIRECTORY = None) -> None:
     """Say whether it runs, where, and how large it is. Exit status 1 when it does not run."""
-    from workflows.embedded import EmbeddedDatabase, default_directory
+    from workflows.store.embedded import EmbeddedDatabase, default_directory
 
     status = EmbeddedDatabase(directory or default_directory()).status()
     size = f"{status.size_bytes / 1e6:.1f} MB in {status.directory}"
@@ -53,14 +53,14 @@ def launchpad() -> None:
     """Print the connection in force as a LaunchPad file, for lpad, rlaunch and qlaunch (it holds your password)."""
     import yaml
 
-    from workflows.connection import launchpad_settings
+    from workflows.store.connection import launchpad_settings
 
     print(yaml.safe_dump(launchpad_settings(), sort_keys=False), end="")
 
 
 def _prepare_if_ours(port: int | None) -> None:
     """Make the embedded database a LaunchPad, if the connection in force leads to it: `lpad add` needs that."""
-    from workflows.connection import launchpad_settings, open_database
+    from workflows.store.connection import launchpad_settings, open_database
 
     connection = launchpad_settings()
     if not connection.get("uri_mode") and (connection["host"], connection.get("port")) == ("127.0.0.1", port):

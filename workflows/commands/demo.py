@@ -23,12 +23,12 @@ def demo(
     """A whole campaign with everything it needs: embedded database, workers, results. Ctrl-C and run again to go on."""
     from importlib.resources import files
 
-    from workflows.campaign import register, start_workflow
-    from workflows.connection import open_database
-    from workflows.launch import add_once
-    from workflows.phases import phase_rows
-    from workflows.settings import parse_settings, read_campaign_file
+    from workflows.campaign.begin import register, start_workflow
+    from workflows.campaign.settings import parse_settings, read_campaign_file
+    from workflows.catalogue.phases import phase_rows
     from workflows.store import CampaignExistsError, StoreError
+    from workflows.store.connection import open_database
+    from workflows.store.launchpad import add_once
 
     terminal = console()
     path = file or Path(str(files("workflows") / "examples" / "quickstart.yaml"))
@@ -40,7 +40,7 @@ def demo(
         add_once(launchpad, [start_workflow(settings)])
         terminal.print(f"campaign '{settings.name}' added: {'-'.join(settings.elements)}, from {path}")
     except CampaignExistsError:
-        document = store.campaign(settings.name)
+        document = store.campaigns.get(settings.name)
         if parse_settings(document["settings"], f"campaign '{settings.name}'") != settings:
             raise StoreError(
                 f"campaign '{settings.name}' exists with other settings than {path}: choose another name in the file"
@@ -51,7 +51,7 @@ def demo(
     print_phases(phase_rows(store, settings.name), terminal)
     _write_page(store, settings.name, settings.root / "report", terminal)
     _print_next_steps(settings.name, terminal)
-    if store.campaign(settings.name)["state"] == "failed":
+    if store.campaigns.get(settings.name)["state"] == "failed":
         raise typer.Exit(1)
 
 
@@ -61,8 +61,8 @@ def _write_page(store: Store, name: str, directory: Path, console: Console) -> N
 
     os.environ.setdefault("MPLBACKEND", "agg")  # no window, whatever desktop this runs on
     try:
-        from workflows.report.data import read_report
-        from workflows.report.page import write_report
+        from workflows.catalogue.report.data import read_report
+        from workflows.catalogue.report.page import write_report
 
         page = write_report(read_report(store, name), directory)
     except ImportError as error:
@@ -73,9 +73,9 @@ def _write_page(store: Store, name: str, directory: Path, console: Console) -> N
 
 def _start_database_if_local(console: Console) -> None:
     """Start the embedded server if the connection in force is its address and nothing answers there."""
-    from workflows.connection import connect, launchpad_settings
-    from workflows.embedded import EmbeddedDatabase, default_directory
     from workflows.store import StoreError, check_server
+    from workflows.store.connection import connect, launchpad_settings
+    from workflows.store.embedded import EmbeddedDatabase, default_directory
 
     connection = launchpad_settings()
     try:

@@ -29,13 +29,13 @@ def doctor(
         return
     import shutil
 
-    from workflows.connection import open_database
-    from workflows.doctor import Patience, examine
-    from workflows.slurm import is_gone, slurm_jobs
+    from workflows.ground.slurm import is_gone, slurm_jobs
+    from workflows.operate.doctor import Patience, examine
+    from workflows.store.connection import open_database
 
     launchpad, store = open_database()
     ask = slurm_jobs if shutil.which("squeue") else None
-    with store.exclusive("doctor") as mine:
+    with store.schema.exclusive("doctor") as mine:
         if not mine:
             print("another doctor is at work")
             return
@@ -53,10 +53,10 @@ def dft(file: Annotated[Path, typer.Argument(help="campaign file")]) -> None:
     """VASP's command and potentials on this machine, and the inputs of a crystal. Status 1 if something is missing."""
     from rich.console import Console
 
-    from workflows.campaign import first_crystals
+    from workflows.campaign.begin import first_crystals
+    from workflows.campaign.settings import read_campaign_file
     from workflows.relax import theory
     from workflows.relax.checks import checks, dry_run
-    from workflows.settings import read_campaign_file
 
     console = Console(highlight=False, soft_wrap=True)
     settings = read_campaign_file(file)

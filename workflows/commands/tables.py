@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
     from rich.console import Console
 
-    from workflows.phases import PhaseRow
+    from workflows.catalogue.phases import PhaseRow
     from workflows.store import Store
 
 
@@ -23,7 +23,7 @@ def console() -> Console:
 def print_funnel(store: Store, name: str, console: Console) -> None:
     from rich.table import Table
 
-    from workflows.results import round_rows
+    from workflows.catalogue.progress import round_rows
 
     table = Table(title=f"Campaign '{name}', round by round (errors in meV/atom)")
     for header in ("round", "generated", "near hull", "relaxed", "failed", "on the hull", "hit rate"):
@@ -51,7 +51,7 @@ def print_funnel(store: Store, name: str, console: Console) -> None:
 def _print_searches(store: Store, name: str, console: Console) -> None:
     from rich.table import Table
 
-    from workflows.results import round_rows
+    from workflows.catalogue.progress import round_rows
 
     table = Table(title=f"Campaign '{name}', compositions and their random searches (errors in meV/atom)")
     for header in ("round", "formulas", "strict", "near hull", "searched", "failed", "on the hull", "hit rate"):
@@ -123,7 +123,7 @@ def print_phases(rows: list[PhaseRow], console: Console) -> None:
 
 def _notes(row: PhaseRow) -> list[str]:
     """What to know before believing in a phase."""
-    from workflows.phases import correction_note
+    from workflows.catalogue.phases import correction_note
 
     notes = []
     if row.duplicate_of:

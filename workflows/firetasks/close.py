@@ -10,12 +10,12 @@ from fireworks import FiretaskBase, FWAction, explicit_serialize
 
 from gnome_torch.records import HullPoint
 from gnome_torch.stability.hull import STABLE_TOLERANCE, MissingReferenceError
-from workflows.hulls import renew
-from workflows.novelty import NEAR, judge
-from workflows.rechecks import conclude, launch_rechecks, renew_second_hull
-from workflows.settings import CampaignSettings
+from workflows.campaign.campaign import campaign_settings
+from workflows.campaign.settings import CampaignSettings
+from workflows.campaign.stages.rechecks import conclude, launch_rechecks, renew_second_hull
+from workflows.catalogue.hulls import renew
+from workflows.catalogue.novelty import NEAR, judge
 from workflows.store import Store
-from workflows.stored import campaign_settings
 
 
 @explicit_serialize
@@ -36,30 +36,30 @@ class CloseRound(FiretaskBase):
         # campaigns share entries, so one that has ended needs to hear of phases that others find in its systems: every
         # entry of the theory that shares an element with this campaign is placed anew
         try:
-            points = renew(store, store.campaign(name)["theory"], settings.elements).points
+            points = renew(store, store.campaigns.get(name)["theory"], settings.elements).points
         except MissingReferenceError as error:
-            failed = store.count_candidates(name, number, ["failed"])
+            failed = store.candidates.count(name, number, ["failed"])
             reason = f"{error} ({failed} relaxations of round {number} failed)"
-            store.end_campaign(name, "failed", reason)
+            store.campaigns.end(name, "failed", reason)
             return FWAction(stored_data={"campaign": "failed"}, defuse_children=True)
         if number > 0:
-            relaxed = store.round_candidates(name, number, "relaxed")
+            relaxed = store.candidates.of_round(name, number, "relaxed")
             # of a search's hundred crystals nobody asks what is new about those far from the hull
             asked = {c["entry"] for c in relaxed if c.get("search") is None or _is_near(points.get(c["entry"]))}
             judge(store, sorted(asked))
         result = summary(store, name, number, points)
-        store.close_round(name, number, result)
-        for earlier in store.all_rounds(name):  # what had not ended when they closed
+        store.rounds.close(name, number, result)
+        for earlier in store.rounds.all(name):  # what had not ended when they closed
             if earlier["number"] < number and earlier.get("result", {}).get("outstanding"):
-                store.close_round(name, earlier["number"], summary(store, name, earlier["number"], points))
+                store.rounds.close(name, earlier["number"], summary(store, name, earlier["number"], points))
         renew_second_hull(store, name)
         launch_rechecks(store, self.launchpad, name, number)
         last = number >= settings.rounds
-        empty = number > 0 and not store.count_candidates(name, number) and not store.count_searches(name, number)
+        empty = number > 0 and not store.candidates.count(name, number) and not store.searches.count(name, number)
         if last:
-            store.campaign_is_over(name, f"all {settings.rounds} rounds done")
+            store.campaigns.set_over(name, f"all {settings.rounds} rounds done")
         elif empty:
-            store.campaign_is_over(name, f"round {number}: nothing predicted near the hull ({_thresholds(settings)})")
+            store.campaigns.set_over(name, f"round {number}: nothing predicted near the hull ({_thresholds(settings)})")
         conclude(store, name)
         return FWAction(stored_data=result, defuse_children=empty and not last)
 
@@ -79,7 +79,7 @@ def summary(store: Store, name: str, number: int, points: Mapping[str, HullPoint
 
     The crystals of one random search count as one trial, whose result is the lowest of them.
     """
-    candidates = store.round_candidates(name, number)
+    candidates = store.candidates.of_round(name, number)
     relaxed = [c for c in candidates if c["state"] == "relaxed" and c["entry"] in points]
     single = [(c, points[c["entry"]]) for c in relaxed if c.get("search") is None]
     stable = sum(point.e_above_hull <= STABLE_TOLERANCE for _, point in single)
@@ -109,7 +109,7 @@ def _searches(
     waiting: set[str],
 ) -> dict[str, Any]:
     """The same of the random searches; empty where there were none. Those with outstanding relaxations do not count."""
-    searches = store.round_searches(name, number)
+    searches = store.searches.of_round(name, number)
     if not searches:
         return {}
     lowest: dict[str, HullPoint] = {}

@@ -9,18 +9,18 @@ from typing import Any
 import pyarrow as pa
 from fireworks import FiretaskBase, FWAction, explicit_serialize
 
-from gnome_torch.candidates.composition_shards import write_compositions
-from gnome_torch.candidates.compositions import compositions, number_of_formulas
-from gnome_torch.candidates.structural import known_compositions
+from gnome_torch.candidates.formulas.compositions import compositions, number_of_formulas
+from gnome_torch.candidates.formulas.shards import write_compositions
+from gnome_torch.candidates.structural.proposals import known_compositions
 from gnome_torch.records import Prediction, Predictions
 from gnome_torch.screening import screen
-from workflows.continuation import StopRequested, go_on, watch
+from workflows.campaign.campaign import campaign_settings
+from workflows.campaign.stages.searches import launch_searches
+from workflows.catalogue.hulls import current_hull
 from workflows.firetasks.screen import stop_if
 from workflows.firetasks.train import round_directory
-from workflows.hulls import current_hull
-from workflows.searches import launch_searches
-from workflows.store import Store
-from workflows.stored import COMPOSITION, campaign_settings, model_id
+from workflows.ground.continuation import StopRequested, go_on, watch
+from workflows.store import NetworkKind, Store, model_id
 
 FOLDER = "compositions"
 
@@ -41,8 +41,8 @@ class GenerateCompositions(FiretaskBase):
         name, number = self["campaign"], self["round"]
         settings = campaign_settings(store, name)
         policy, limits = settings.composition_policy(), settings.composition_limits()
-        known = store.known_formulas(store.campaign(name)["theory"], settings.elements)
-        known |= store.searched_formulas(name)
+        known = store.entries.known_formulas(store.campaigns.get(name)["theory"], settings.elements)
+        known |= store.searches.formulas(name)
         summary = write_compositions(
             compositions(policy, limits, known_compositions(sorted(known))),
             round_directory(settings, number) / FOLDER,
@@ -50,8 +50,8 @@ class GenerateCompositions(FiretaskBase):
             known=len(known),
         )
         counts = {f"compositions.{key}": summary[key] for key in ("looked_at", "known", "compositions", "strict")}
-        store.open_round(name, number)
-        store.update_round(name, number, **{f"counts.{key}": value for key, value in counts.items()})
+        store.rounds.open(name, number)
+        store.rounds.update(name, number, **{f"counts.{key}": value for key, value in counts.items()})
         return FWAction(stored_data=summary)
 
 
@@ -70,22 +70,22 @@ class ScreenCompositions(FiretaskBase):
         store = Store(self.launchpad.db)
         name, number = self["campaign"], self["round"]
         # a second run must not choose again: the hull may have moved since the first
-        if "chosen" not in store.round(name, number).get("counts", {}).get("compositions", {}):
+        if "chosen" not in store.rounds.get(name, number).get("counts", {}).get("compositions", {}):
             with watch() as stopped:
                 try:
                     choose(store, name, number, stopped)
                 except StopRequested as stop:
                     return go_on(self, fw_spec, f"{name}: screen {number} compositions, goes on", str(stop))
-        chosen = store.round(name, number)["counts"]["compositions"]["chosen"]
-        store.select_compositions(
+        chosen = store.rounds.get(name, number)["counts"]["compositions"]["chosen"]
+        store.searches.select(
             name,
             number,
-            store.campaign(name)["theory"],
+            store.campaigns.get(name)["theory"],
             [(some["formula"], Prediction(**some["prediction"]), some["distance"]) for some in chosen],
-            model_id(name, number, COMPOSITION),
+            model_id(name, number, NetworkKind.COMPOSITION),
         )
         launch_searches(store, self.launchpad, name, number)
-        return FWAction(stored_data={"searches": store.count_searches(name, number)})
+        return FWAction(stored_data={"searches": store.searches.count(name, number)})
 
 
 def choose(store: Store, name: str, number: int, stopped: Callable[[], int] = lambda: 0) -> None:
@@ -96,16 +96,16 @@ def choose(store: Store, name: str, number: int, stopped: Callable[[], int] = la
     import numpy as np
     from pymatgen.core import Composition
 
+    from gnome_torch.devices import one_thread_unless_told
     from gnome_torch.inference import predict_compositions
     from gnome_torch.models.ensemble import Ensemble
-    from workflows.calculators import one_thread_unless_told
 
     one_thread_unless_told()
     settings = campaign_settings(store, name)
     limits = settings.compositional
-    theory = store.campaign(name)["theory"]
-    judge = model_id(name, number, COMPOSITION)
-    ensemble = Ensemble.load(store.model(judge)["directories"])
+    theory = store.campaigns.get(name)["theory"]
+    judge = model_id(name, number, NetworkKind.COMPOSITION)
+    ensemble = Ensemble.load(store.models.get(judge)["directories"])
     hull = current_hull(store, theory, settings.elements)
 
     def predict(table: pa.Table) -> Predictions:
@@ -114,7 +114,7 @@ def choose(store: Store, name: str, number: int, stopped: Callable[[], int] = la
         return Predictions(energies, iqr, np.ones(len(energies)))
 
     # what the other pipeline has chosen in this round
-    taken = {document["formula"] for document in store.round_candidates(name, number)}
+    taken = {document["formula"] for document in store.candidates.of_round(name, number)}
     directory = round_directory(settings, number)
     screened = screen(
         directory / FOLDER,
@@ -133,4 +133,4 @@ def choose(store: Store, name: str, number: int, stopped: Callable[[], int] = la
         if formula not in taken
     ][: limits.max_compositions]
     counts = {"near_hull": screened.near, "selected": len(chosen), "chosen": chosen}
-    store.update_round(name, number, **{f"counts.compositions.{key}": value for key, value in counts.items()})
+    store.rounds.update(name, number, **{f"counts.compositions.{key}": value for key, value in counts.items()})

@@ -7,9 +7,9 @@ from typing import Any
 
 from fireworks import FiretaskBase, FWAction, explicit_serialize
 
+from workflows.campaign.campaign import campaign_settings
 from workflows.firetasks.train import member_directory, members, training_set
-from workflows.store import Store
-from workflows.stored import STRUCTURE, campaign_settings, model_id
+from workflows.store import NetworkKind, Store, model_id
 
 
 @explicit_serialize
@@ -30,25 +30,25 @@ class EvaluateEnsemble(FiretaskBase):
     optional_params = ("network",)
 
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
-        from workflows.calculators import one_thread_unless_told
+        from gnome_torch.devices import one_thread_unless_told
 
         one_thread_unless_told()
         store = Store(self.launchpad.db)
         name, number = self["campaign"], self["round"]
         settings = campaign_settings(store, name)
-        network = self.get("network", STRUCTURE)
+        network = self.get("network", NetworkKind.STRUCTURE)
         dataset = training_set(store, settings, number, network)
         directories = [
             str(member_directory(settings, number, member, network)) for member in range(members(settings, network))
         ]
-        before = store.model(model_id(name, number - 1, network))
+        before = store.models.get(model_id(name, number - 1, network))
         tested = relaxed_test_part(dataset)
         found = test_errors(dataset, tested, directories)
         fields = {
             "campaign": name,
             "round": number,
             "kind": network,
-            "theory": store.campaign(name)["theory"],
+            "theory": store.campaigns.get(name)["theory"],
             "directories": directories,
             "data_hash": dataset.data_hash,
             "n_train": len(dataset.split()[0]),
@@ -57,7 +57,7 @@ class EvaluateEnsemble(FiretaskBase):
             "test_mae_before": test_errors(dataset, tested, before["directories"]).get("mae") if before else None,
             "calibration": found,
         }
-        store.add_model(model_id(name, number, network), **fields)
+        store.models.add(model_id(name, number, network), **fields)
         return FWAction(stored_data={key: fields[key] for key in ("test_mae", "test_mae_before", "n_train", "n_test")})
 
 

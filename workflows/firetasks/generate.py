@@ -8,14 +8,14 @@ from typing import Any
 
 from fireworks import FiretaskBase, FWAction, explicit_serialize
 
-from gnome_torch.candidates.generation import Selection, generate
 from gnome_torch.candidates.parents import Parent, ParentError, parent_of
 from gnome_torch.candidates.pool import draw, source_of
 from gnome_torch.candidates.prototypes import prototypes
+from gnome_torch.candidates.structural.generation import Selection, generate
+from workflows.campaign.campaign import campaign_settings
+from workflows.campaign.settings import CampaignSettings
 from workflows.firetasks.train import round_directory
-from workflows.settings import CampaignSettings
 from workflows.store import Store
-from workflows.stored import campaign_settings
 
 COUNTS = ("parents", "proposed", "refused", "known", "duplicates", "tried", "passed", "saps")
 
@@ -37,9 +37,9 @@ class GenerateCandidates(FiretaskBase):
         store = Store(self.launchpad.db)
         name, number = self["campaign"], self["round"]
         settings = campaign_settings(store, name)
-        theory = store.campaign(name)["theory"]
+        theory = store.campaigns.get(name)["theory"]
         structural = settings.structural
-        known = store.known_formulas(theory, settings.elements, outside=structural.polymorphs)
+        known = store.entries.known_formulas(theory, settings.elements, outside=structural.polymorphs)
         which: dict[str, Any] = {
             "options": settings.structural_options(known),
             "directory": round_directory(settings, number) / "candidates",
@@ -60,8 +60,8 @@ class GenerateCandidates(FiretaskBase):
             # overwriting what a first run of this Firework wrote: what is known may have grown since
             summary = generate(crystals, **which, refused=unsuitable, overwrite=True)
         counts = {key: summary[key] for key in COUNTS} | {"generated": summary["written"]}
-        store.open_round(name, number)
-        store.update_round(name, number, **{f"counts.{key}": value for key, value in counts.items()})
+        store.rounds.open(name, number)
+        store.rounds.update(name, number, **{f"counts.{key}": value for key, value in counts.items()})
         return FWAction(stored_data=counts)
 
 
@@ -71,7 +71,7 @@ def parents(store: Store, settings: CampaignSettings, theory: str) -> tuple[list
     The latter come with the reason (too large, for instance).
     """
     crystals, unsuitable = [], []
-    entries = store.near_hull(theory, settings.elements, settings.structural.parents_within)
+    entries = store.entries.near_hull(theory, settings.elements, settings.structural.parents_within)
     for key, structure in [*prototypes().items(), *entries]:
         try:
             crystals.append(parent_of(key, structure, settings.structural.max_sites))
@@ -82,4 +82,4 @@ def parents(store: Store, settings: CampaignSettings, theory: str) -> tuple[list
 
 def tried_keys(store: Store, name: str) -> set[str]:
     """Candidates that the campaign has selected in any round."""
-    return {key.removeprefix(f"{name}/") for key in store.tried_candidates(name)}
+    return {key.removeprefix(f"{name}/") for key in store.candidates.tried(name)}

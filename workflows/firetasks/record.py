@@ -9,13 +9,13 @@ from typing import Any
 
 from fireworks import FiretaskBase, FWAction, LaunchPad, explicit_serialize
 
-from workflows.campaign import advance
-from workflows.outcome import Ended, keep_steps, settle
-from workflows.rechecks import conclude
+from workflows.campaign.begin import advance
+from workflows.campaign.campaign import campaign_settings, candidate_theory
+from workflows.campaign.stages.outcome import Ended, keep_steps, settle
+from workflows.campaign.stages.rechecks import conclude
+from workflows.campaign.stages.relaxations import launch_restart
 from workflows.relax import Theory
-from workflows.relaxations import launch_restart
 from workflows.store import Store
-from workflows.stored import campaign_settings, candidate_theory
 
 # Ends of a relaxation that say nothing about the crystal: its user, the machine, or the worker's installation.
 NOT_RESULTS = (
@@ -27,12 +27,14 @@ NOT_RESULTS = (
     "OSError: [Errno 28]",  # no space left on device
     "OSError: [Errno 122]",  # quota exceeded
     "pymongo.errors.",
+    "workflows.ground.strict.SettingsError",
     "workflows.strict.SettingsError",  # a theory that is not installed on this worker
     "gnome_torch.candidates.random_search.options.GeneratorMissingError",
     "torch.OutOfMemoryError",
     "torch.cuda.",
     "torch.AcceleratorError",
     "RuntimeError: CUDA",
+    "workflows.ground.continuation.NoProgressError",
     "workflows.continuation.NoProgressError",  # a walltime that is too short
 )
 
@@ -67,21 +69,21 @@ class RecordRelaxation(FiretaskBase):
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
         store = Store(self.launchpad.db)
         name, key, restart = self["campaign"], self["candidate"], self.get("restart", 0)
-        candidate = store.candidate(key)
+        candidate = store.candidates.get(key)
         # an older attempt that is run again has nothing to say any more
         if candidate["state"] != "relaxed" and candidate.get("restarts", 0) <= restart:
             level = candidate_theory(store, candidate)
             settle(store, level, candidate, self._result(store, level, candidate), restart)
             self._files(store, level, candidate)
-        if store.candidate(key).get("restarts", 0) > restart:
+        if store.candidates.get(key).get("restarts", 0) > restart:
             launch_restart(store, self.launchpad, name, self["round"], key)
         advance(store, self.launchpad, name)
         conclude(store, name)
-        return FWAction(stored_data={"candidate": key, "state": store.candidate(key)["state"]})
+        return FWAction(stored_data={"candidate": key, "state": store.candidates.get(key)["state"]})
 
     def _result(self, store: Store, level: Theory, candidate: Mapping[str, Any]) -> Ended:
         """What became of the relaxation."""
-        output = store.job_output(self["job"])
+        output = store.jobs.output(self["job"])
         if output is not None:
             directory = output.get("dir_name")
             directory = directory.rpartition(":")[2] if directory else None  # emmet writes host:path
@@ -102,7 +104,7 @@ class RecordRelaxation(FiretaskBase):
         if settings.keep_steps:
             name = key.rpartition("/")[2] + (f"-{self['restart']}" if self.get("restart") else "")
             keep_steps(level, directories, campaign_settings(store, self["campaign"]).root / "steps" / f"{name}.extxyz")
-        if not level.keep_files and store.candidate(key)["state"] == "relaxed":
+        if not level.keep_files and store.candidates.get(key)["state"] == "relaxed":
             for directory in directories:
                 level.discard(directory)
 

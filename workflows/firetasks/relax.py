@@ -25,7 +25,7 @@ class RunJob(FiretaskBase):
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
         from jobflow.managers.fireworks import JobFiretask
 
-        from workflows.site import apply_site
+        from workflows.ground.site import apply_site
         from workflows.store import job_store
 
         apply_site()  # before atomate2 is imported

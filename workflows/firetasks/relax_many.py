@@ -9,13 +9,13 @@ from typing import Any
 from fireworks import FiretaskBase, FWAction, explicit_serialize
 from pymatgen.core import Structure
 
-from workflows.campaign import advance
-from workflows.continuation import go_on, watch
+from workflows.campaign.begin import advance
+from workflows.campaign.campaign import campaign_settings, campaign_theory, prerelaxation
+from workflows.campaign.stages.outcome import Ended, keep_steps, settle
 from workflows.firetasks.record import RelaxationInterruptedError, failure_of_parent, is_a_result
-from workflows.outcome import Ended, keep_steps, settle
+from workflows.ground.continuation import go_on, watch
 from workflows.relax import Theory
 from workflows.store import Store
-from workflows.stored import campaign_settings, campaign_theory, prerelaxation
 
 MAX_DEATHS = 5
 """A crystal at which so many workers have ended without a word has failed."""
@@ -41,27 +41,27 @@ class RelaxMany(FiretaskBase):
         level, rough = campaign_theory(store, name), prerelaxation(store, name)
         steps = campaign_settings(store, name).root / "steps"
         # all have ended and it is run again all the same: somebody wants the failures tried once more
-        todo = store.candidates_among(self["candidates"], "selected")
-        todo = todo or store.candidates_among(self["candidates"], "failed")
+        todo = store.candidates.among(self["candidates"], "selected")
+        todo = todo or store.candidates.among(self["candidates"], "failed")
         with watch() as stopped:
             for key in todo:
                 if stopped():
                     title = f"{name}: crystals of round {self['round']}, goes on"
                     return go_on(self, fw_spec, title, f"candidate {key}")
-                candidate = store.begin_candidate(key)
+                candidate = store.candidates.begin(key)
                 if candidate["begun"] > MAX_DEATHS:
                     reason = f"{MAX_DEATHS} workers ended without a word while they relaxed it"
-                    store.end_candidate(key, "failed", reason=reason, directory=str(Path.cwd()))
+                    store.candidates.end(key, "failed", reason=reason, directory=str(Path.cwd()))
                     continue
                 try:
                     ended = relaxed(candidate, level, rough)
                 except BaseException:
-                    store.leave_candidate(key)  # it did not end without a word
+                    store.candidates.leave(key)  # it did not end without a word
                     raise
                 if level.settings.keep_steps and ended.relaxation is not None:
                     keep_steps(level, [Path.cwd()], steps / f"{key.rpartition('/')[2]}.extxyz")
                 settle(store, level, candidate, ended)
-                store.leave_candidate(key)
+                store.candidates.leave(key)
         return FWAction(stored_data={"candidates": len(self["candidates"])})
 
 
@@ -94,7 +94,7 @@ class Resume(FiretaskBase):
 
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
         store = Store(self.launchpad.db)
-        waiting = store.candidates_among(self["candidates"], "selected")
+        waiting = store.candidates.among(self["candidates"], "selected")
         if waiting:
             failure, directory = failure_of_parent(self.launchpad, self.fw_id)
             raise RelaxationInterruptedError(

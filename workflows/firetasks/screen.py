@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from fireworks import FiretaskBase, FWAction, explicit_serialize
 
-from gnome_torch.candidates.shards import read_parents
+from gnome_torch.candidates.tables.shards import read_parents
 from gnome_torch.screening import Cascade, Predict, Ranking, by_parent, screen
-from workflows.campaign import advance
-from workflows.continuation import StopRequested, go_on, watch
+from workflows.campaign.begin import advance
+from workflows.campaign.campaign import campaign_settings
+from workflows.campaign.stages.relaxations import launch_relaxations
+from workflows.catalogue.hulls import current_hull
 from workflows.firetasks.train import round_directory
-from workflows.hulls import current_hull
-from workflows.relaxations import launch_relaxations
+from workflows.ground.continuation import StopRequested, go_on, watch
 from workflows.store import Store, round_id
-from workflows.stored import campaign_settings
 
 
 @explicit_serialize
@@ -34,7 +34,7 @@ class ScreenCandidates(FiretaskBase):
         store = Store(self.launchpad.db)
         name, number = self["campaign"], self["round"]
         # a second run must not choose again: the hull may have moved since the first
-        if "selected" not in store.round(name, number).get("counts", {}):
+        if "selected" not in store.rounds.get(name, number).get("counts", {}):
             with watch() as stopped:
                 try:
                     choose(store, name, number, stopped)
@@ -42,7 +42,7 @@ class ScreenCandidates(FiretaskBase):
                     return go_on(self, fw_spec, f"{name}: screen {number}, goes on", str(stop))
         launch_relaxations(store, self.launchpad, name, number)
         advance(store, self.launchpad, name)
-        return FWAction(stored_data={"selected": store.count_candidates(name, number)})
+        return FWAction(stored_data={"selected": store.candidates.count(name, number)})
 
 
 def choose(store: Store, name: str, number: int, stopped: Callable[[], int] = lambda: 0) -> None:
@@ -57,18 +57,18 @@ def choose(store: Store, name: str, number: int, stopped: Callable[[], int] = la
     Raises:
         StopRequested: one has; what was predicted before is kept.
     """
+    from gnome_torch.devices import best_device, one_thread_unless_told
     from gnome_torch.inference import Evaluation, predict
     from gnome_torch.models.ensemble import Ensemble
-    from workflows.calculators import best_device, one_thread_unless_told
 
     one_thread_unless_told()
     settings = campaign_settings(store, name)
     screening = settings.screening
     directory = round_directory(settings, number)
     crystals = read_parents(directory / "candidates")
-    ensemble = Ensemble.load(store.model(round_id(name, number))["directories"])
+    ensemble = Ensemble.load(store.models.get(round_id(name, number))["directories"])
     evaluation = Evaluation(best_device())
-    hull = current_hull(store, store.campaign(name)["theory"], settings.elements)
+    hull = current_hull(store, store.campaigns.get(name)["theory"], settings.elements)
 
     def predicted(ensemble: Ensemble, volumes: int) -> Predict:
         scales = volume_scales(volumes)
@@ -100,7 +100,7 @@ def choose(store: Store, name: str, number: int, stopped: Callable[[], int] = la
         (candidate, candidate.structure(crystals[candidate.parent_id]), prediction, distance)
         for candidate, prediction, distance in screened.chosen
     ]
-    store.select_candidates(name, number, chosen, model_id=round_id(name, number))
+    store.candidates.select(name, number, chosen, model_id=round_id(name, number))
     counts = {
         "screened": screened.candidates,
         "predicted_in_full": screened.full,
@@ -108,7 +108,7 @@ def choose(store: Store, name: str, number: int, stopped: Callable[[], int] = la
         "selected": len(chosen),
         "cascade_recall": screened.recall,
     }
-    store.update_round(name, number, **{f"counts.{key}": value for key, value in counts.items()})
+    store.rounds.update(name, number, **{f"counts.{key}": value for key, value in counts.items()})
 
 
 def stop_if(stopped: Callable[[], int]) -> Callable[[int], None]:

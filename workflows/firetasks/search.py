@@ -12,12 +12,11 @@ from gnome_torch.candidates.random_search.options import GeneratorMissingError, 
 from gnome_torch.candidates.random_search.search import generator_of, search
 from gnome_torch.records import Relaxation
 from gnome_torch.stability.plausibility import implausible
-from workflows.campaign import advance
-from workflows.continuation import go_on, watch
-from workflows.firetasks.record import failure_of_parent, is_a_result
-from workflows.relax import Theory, theory
-from workflows.relaxations import launch_relaxations
-from workflows.searches import (
+from workflows.campaign.begin import advance
+from workflows.campaign.campaign import campaign_settings
+from workflows.campaign.settings import CampaignSettings
+from workflows.campaign.stages.relaxations import launch_relaxations
+from workflows.campaign.stages.searches import (
     PreRelaxed,
     candidate_of,
     chosen_crystals,
@@ -28,9 +27,10 @@ from workflows.searches import (
     search_directory,
     write_pre_relaxed,
 )
-from workflows.settings import CampaignSettings
+from workflows.firetasks.record import failure_of_parent, is_a_result
+from workflows.ground.continuation import go_on, watch
+from workflows.relax import Theory, theory
 from workflows.store import Store
-from workflows.stored import campaign_settings
 
 
 @explicit_serialize
@@ -59,7 +59,7 @@ class MakeCrystals(FiretaskBase):
             except GeneratorMissingError:
                 raise  # says nothing about the composition
             except SearchError as error:
-                store.end_search(name, formula, "failed", reason=str(error))
+                store.searches.end(name, formula, "failed", reason=str(error))
                 return FWAction(stored_data={"crystals": 0, "reason": str(error)})
             write_search(result, directory, plan_of(formula, options, generator.name))
         return FWAction(stored_data={"crystals": len(crystals_of(settings, number, formula))})
@@ -79,7 +79,7 @@ class PrerelaxCrystals(FiretaskBase):
         name, number, formula = self["campaign"], self["round"], self["formula"]
         settings = campaign_settings(store, name)
         prerelax = settings.compositional.search.prerelax
-        done_with = store.search(name, formula)["state"] == "searched"
+        done_with = store.searches.get(name, formula)["state"] == "searched"
         if prerelax is None or done_with or not is_complete(search_directory(settings, number), formula):
             return FWAction()
         cheap, path = theory(prerelax), pre_relaxed_path(settings, number, formula)
@@ -127,16 +127,16 @@ class RecordSearch(FiretaskBase):
         store = Store(self.launchpad.db)
         name, number, formula = self["campaign"], self["round"], self["formula"]
         settings = campaign_settings(store, name)
-        state = store.search(name, formula)["state"]
+        state = store.searches.get(name, formula)["state"]
         if state != "searched" and is_complete(search_directory(settings, number), formula):
             self._select(store, settings)  # one that has failed before may have crystals now
         elif state == "selected":
             reason, directory = failure_of_parent(self.launchpad, self.fw_id, "no crystals were made")
-            store.end_search(name, formula, "failed", reason=reason, directory=directory)
-        if store.search(name, formula)["state"] == "searched":
+            store.searches.end(name, formula, "failed", reason=reason, directory=directory)
+        if store.searches.get(name, formula)["state"] == "searched":
             launch_relaxations(store, self.launchpad, name, number, search=formula)
         advance(store, self.launchpad, name)
-        return FWAction(stored_data={"formula": formula, "state": store.search(name, formula)["state"]})
+        return FWAction(stored_data={"formula": formula, "state": store.searches.get(name, formula)["state"]})
 
     def _select(self, store: Store, settings: CampaignSettings) -> None:
         name, number, formula = self["campaign"], self["round"], self["formula"]
@@ -154,15 +154,15 @@ class RecordSearch(FiretaskBase):
         lowest = chosen_crystals(crystals, pre_relaxed, chosen.relax_lowest)
         if not lowest:
             reasons = sorted({result.reason for result in pre_relaxed or ()}) or [missing]
-            store.end_search(
+            store.searches.end(
                 name, formula, "failed", counts=counts, reason=f"no pre-relaxation finished: {reasons[0]}"[:500]
             )
             return
-        search_document = store.search(name, formula)
+        search_document = store.searches.get(name, formula)
         prediction, distance = prediction_of(search_document)
         candidates = [
             (candidate_of(crystal, structure, settings.seed, cheap), structure, prediction, distance)
             for crystal, structure in lowest
         ]
-        store.select_candidates(name, number, candidates, search_document["model_id"], search=formula)
-        store.end_search(name, formula, "searched", counts={**counts, "relaxations": len(candidates)})
+        store.candidates.select(name, number, candidates, search_document["model_id"], search=formula)
+        store.searches.end(name, formula, "searched", counts={**counts, "relaxations": len(candidates)})

@@ -6,8 +6,8 @@ from typing import Any
 
 from fireworks import FiretaskBase, FWAction, explicit_serialize
 
-from workflows.campaign import begin
-from workflows.settings import parse_settings
+from workflows.campaign.begin import begin
+from workflows.campaign.settings import parse_settings
 from workflows.store import Store, check_server
 
 

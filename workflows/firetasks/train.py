@@ -7,10 +7,10 @@ from typing import Any
 
 from fireworks import FiretaskBase, FWAction, explicit_serialize
 
-from workflows.continuation import go_on, watch
-from workflows.settings import CampaignSettings
-from workflows.store import Store
-from workflows.stored import STRUCTURE, campaign_settings
+from workflows.campaign.campaign import campaign_settings
+from workflows.campaign.settings import CampaignSettings
+from workflows.ground.continuation import go_on, watch
+from workflows.store import NetworkKind, Store
 
 
 def round_directory(settings: CampaignSettings, number: int) -> Path:
@@ -18,42 +18,44 @@ def round_directory(settings: CampaignSettings, number: int) -> Path:
     return settings.root / f"round-{number}"
 
 
-def member_directory(settings: CampaignSettings, number: int, member: int, network: str = STRUCTURE) -> Path:
-    folder = "models" if network == STRUCTURE else f"{network}-models"
+def member_directory(
+    settings: CampaignSettings, number: int, member: int, network: str = NetworkKind.STRUCTURE
+) -> Path:
+    folder = "models" if network == NetworkKind.STRUCTURE else f"{network}-models"
     return round_directory(settings, number) / folder / f"member-{member:02d}"
 
 
-def members(settings: CampaignSettings, network: str = STRUCTURE) -> int:
+def members(settings: CampaignSettings, network: str = NetworkKind.STRUCTURE) -> int:
     """Members of an ensemble."""
-    return (settings.network if network == STRUCTURE else settings.composition_network).members
+    return (settings.network if network == NetworkKind.STRUCTURE else settings.composition_network).members
 
 
-def training_set(store: Store, settings: CampaignSettings, number: int, network: str = STRUCTURE) -> Any:
+def training_set(store: Store, settings: CampaignSettings, number: int, network: str = NetworkKind.STRUCTURE) -> Any:
     """What the networks of a round learn from: all that was on the hull's books when the last one closed.
 
     The first member writes it down, the others read it.
     """
     from gnome_torch.training.dataset import CompositionSet, TrainingSet
 
-    kind = TrainingSet if network == STRUCTURE else CompositionSet
-    folder = "training-set" if network == STRUCTURE else f"{network}-training-set"
+    kind = TrainingSet if network == NetworkKind.STRUCTURE else CompositionSet
+    folder = "training-set" if network == NetworkKind.STRUCTURE else f"{network}-training-set"
     path = round_directory(settings, number) / folder
     if path.exists():
         return kind.load(path)
-    closed = store.round(settings.name, number - 1)["closed"]
-    theory = store.campaign(settings.name)["theory"]
+    closed = store.rounds.get(settings.name, number - 1)["closed"]
+    theory = store.campaigns.get(settings.name)["theory"]
     path.parent.mkdir(parents=True, exist_ok=True)
-    if network == STRUCTURE:
-        data = store.training_data(theory, settings.elements, closed, settings.network.starts)
+    if network == NetworkKind.STRUCTURE:
+        data = store.learning.training_data(theory, settings.elements, closed, settings.network.starts)
         dataset: Any = TrainingSet.build([s for _, s, _ in data], [e for _, _, e in data], [key for key, _, _ in data])
     else:
-        labels = store.composition_labels(
+        labels = store.learning.composition_labels(
             theory,
             settings.elements,
             closed,
             settings.compositional.search.min_runs,
-            store.pre_relaxed_runs(theory, closed),
-            store.unfinished_searches(theory, closed),
+            store.searches.pre_relaxed_runs(theory, closed),
+            store.searches.unfinished(theory, closed),
         )
         dataset = CompositionSet.build([formula for formula, _ in labels], [energy for _, energy in labels])
     dataset.save(path)
@@ -73,7 +75,7 @@ def shape_and_training(
         "precision": "float32" if device == "cpu" else "bfloat16",
         "device": device,
     }
-    if network == STRUCTURE:
+    if network == NetworkKind.STRUCTURE:
         chosen = settings.network
         before = member_directory(settings, number - 1, member)
         warm = chosen.warm_epochs if before.exists() else None
@@ -115,15 +117,15 @@ class TrainMember(FiretaskBase):
     optional_params = ("network",)
 
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
+        from gnome_torch.devices import best_device, one_thread_unless_told
         from gnome_torch.models.checkpoint import load_metrics
         from gnome_torch.training.loop import TrainingStopped, is_trained, train
-        from workflows.calculators import best_device, one_thread_unless_told
 
         one_thread_unless_told()
         with watch() as stopped:
             store = Store(self.launchpad.db)
             settings = campaign_settings(store, self["campaign"])
-            network = self.get("network", STRUCTURE)
+            network = self.get("network", NetworkKind.STRUCTURE)
             directory = member_directory(settings, self["round"], self["member"], network)
             dataset = training_set(store, settings, self["round"], network)
             config, training = shape_and_training(settings, network, self["round"], self["member"], best_device())

@@ -17,7 +17,7 @@ from pymatgen.core import Element, Structure
 from gnome_torch.records import Relaxation, content_hash
 from gnome_torch.stability.corrections import CorrectionScheme
 from gnome_torch.stability.plausibility import unfit
-from workflows.strict import Strict
+from workflows.ground.strict import Strict
 
 # Elements of the Materials Project's calculations and trajectories (to plutonium, without those it has no setups for).
 MATERIALS_PROJECT_ELEMENTS = frozenset(e.symbol for e in Element if e.Z <= 94 and e.Z not in (84, 85, 86, 87, 88))

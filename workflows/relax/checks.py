@@ -12,10 +12,10 @@ from typing import Any
 
 from pymatgen.core import SETTINGS, Structure
 
+from workflows.ground.site import COMMAND, apply_site, site_file
+from workflows.ground.strict import SettingsError
 from workflows.relax.base import Theory
 from workflows.relax.vasp import VaspRelaxation
-from workflows.site import COMMAND, apply_site, site_file
-from workflows.strict import SettingsError
 
 
 @dataclass(frozen=True)

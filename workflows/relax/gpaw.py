@@ -12,9 +12,9 @@ from pydantic import Field
 from pymatgen.core import Structure
 
 from gnome_torch.stability.corrections import CorrectionScheme
+from workflows.ground.strict import SettingsError
 from workflows.relax.base import Theory, TheoryBase
 from workflows.relax.potentials import AseRelaxation
-from workflows.strict import SettingsError
 
 NO_SETUPS = frozenset({"Tc"})
 """Elements up to bismuth that gpaw-data has no setup for."""
@@ -70,7 +70,7 @@ def energy_volume(settings: GpawTheory, structure: Structure, scales: list[float
     """
     from pymatgen.io.ase import AseAtomsAdaptor
 
-    from workflows.calculators import gpaw as calculator
+    from workflows.relax.calculators import gpaw as calculator
 
     points = []
     for scale in scales:

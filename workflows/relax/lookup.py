@@ -23,8 +23,8 @@ from pymatgen.core import Element, Structure
 
 from gnome_torch.records import Relaxation, structure_key
 from gnome_torch.stability.corrections import CorrectionScheme
+from workflows.ground.strict import SettingsError
 from workflows.relax.base import Theory, TheoryBase
-from workflows.strict import SettingsError
 
 
 class LookupTheory(TheoryBase):

@@ -16,8 +16,8 @@ from pymatgen.core import Structure
 
 from gnome_torch.records import Relaxation
 from gnome_torch.stability.corrections import CorrectionScheme
+from workflows.ground.strict import SettingsError
 from workflows.relax.base import Theory, TheoryBase
-from workflows.strict import SettingsError
 
 # model -> package, weights inside it, correction scheme. SevenNet was trained on uncorrected energies of the
 # Materials Project, CHGNet on corrected ones (MgO: -5.978 and -6.314 eV/atom).

@@ -9,12 +9,12 @@ from pydantic import BeforeValidator, SerializeAsAny, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from gnome_torch.plugins import PluginError, plugin, registered
+from workflows.ground.strict import SettingsError
 from workflows.relax.base import Theory, TheoryBase
 from workflows.relax.gpaw import GpawTheory, gpaw
 from workflows.relax.lookup import LookupTheory, lookup
 from workflows.relax.potentials import AseTheory, EmtTheory, ForcefieldTheory, ase, emt, forcefield
 from workflows.relax.vasp import VaspPbeTheory, VaspR2scanTheory, pbe, r2scan
-from workflows.strict import SettingsError
 
 GROUP = "gnome_torch.theories"
 """Entry points of other packages: the theory's name = a pair as in `THEORIES`."""

@@ -25,8 +25,8 @@ from pymatgen.core import Structure
 
 from gnome_torch.records import Relaxation
 from gnome_torch.stability.corrections import PSEUDOPOTENTIAL_SHIFTS, CorrectionScheme
+from workflows.ground.site import COMMAND, GAMMA_COMMAND, site_file
 from workflows.relax.base import Theory, TheoryBase
-from workflows.site import COMMAND, GAMMA_COMMAND, site_file
 
 # files of a calculation that say nothing which its record does not, or can be made again
 LARGE = (

@@ -19,7 +19,7 @@ from pymatgen.io.ase import AseAtomsAdaptor
 
 from gnome_torch.candidates.random_search.options import SearchError, SearchOptions
 from gnome_torch.candidates.random_search.search import RandomCrystal, SearchResult
-from gnome_torch.candidates.shards import write_json, write_text
+from gnome_torch.candidates.tables.shards import write_json, write_text
 
 FORMATS = ("extxyz", "cif")
 

@@ -12,7 +12,7 @@ from itertools import combinations_with_replacement
 import numpy as np
 from pymatgen.core import Composition, Element
 
-from gnome_torch.candidates.elements import element_table, numbers_of
+from gnome_torch.candidates.chemistry.elements import element_table, numbers_of
 from gnome_torch.candidates.random_search.options import pair_of
 
 OF_COVALENT = 0.75

@@ -9,7 +9,7 @@ from pymatgen.core import DummySpecies, Lattice, Structure
 
 from gnome_torch.candidates.parents import Parent, ParentError, pair_distances, parent_of
 from gnome_torch.candidates.prototypes import prototypes
-from gnome_torch.candidates.structure_types import classify
+from gnome_torch.candidates.structural.structure_types import classify
 
 MATCHER = StructureMatcher(ltol=0.2, stol=0.3, angle_tol=5, primitive_cell=False)
 

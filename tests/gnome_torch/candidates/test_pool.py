@@ -12,16 +12,16 @@ import pyarrow.parquet as pq
 import pytest
 from pymatgen.core import Composition
 
-from gnome_torch.candidates.composition_shards import write_compositions
-from gnome_torch.candidates.compositions import CompositionLimits, compositions
-from gnome_torch.candidates.generation import Selection, generate
+from gnome_torch.candidates.chemistry.policy import ElementPolicy
+from gnome_torch.candidates.formulas.compositions import CompositionLimits, compositions
+from gnome_torch.candidates.formulas.shards import write_compositions
 from gnome_torch.candidates.parents import parent_of
-from gnome_torch.candidates.policy import ElementPolicy
 from gnome_torch.candidates.pool import draw
 from gnome_torch.candidates.prototypes import prototypes
-from gnome_torch.candidates.shards import ShardError, read_parents, read_shards, read_summary, shard_paths
-from gnome_torch.candidates.structural import StructuralOptions, known_compositions
-from gnome_torch.candidates.substitution import SubstitutionRules
+from gnome_torch.candidates.structural.generation import Selection, generate
+from gnome_torch.candidates.structural.proposals import StructuralOptions, known_compositions
+from gnome_torch.candidates.structural.substitution import SubstitutionRules
+from gnome_torch.candidates.tables.shards import ShardError, read_parents, read_shards, read_summary, shard_paths
 from gnome_torch.records import Candidate
 
 METALS = frozenset(["Cu", "Ag", "Au", "Pd"])

@@ -1,0 +1,1 @@
+"""Elements, their policy, their radii and volumes."""

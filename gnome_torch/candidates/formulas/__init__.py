@@ -1,0 +1,1 @@
+"""Formulas that oxidation states can balance."""

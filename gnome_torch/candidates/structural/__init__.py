@@ -1,0 +1,1 @@
+"""Substitution in known crystals, full and symmetry-aware partial."""

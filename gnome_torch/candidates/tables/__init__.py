@@ -1,0 +1,1 @@
+"""Candidates as Parquet: rows, keys, shards."""

@@ -1,0 +1,1 @@
+"""What each stage of the loop does; the Firetasks call these."""

@@ -1,0 +1,251 @@
+"""What a campaign found, as files for others: everything near the hull, the networks, where each phase comes from.
+
+    entries.csv          a row an entry, without its crystal; columns below
+    entries.json.gz      pymatgen's ComputedStructureEntry: uncorrected energies, corrections beside them, eV per cell
+    structures.zip       a CIF an entry
+    structures.parquet   the crystals as JSON, with their keys
+    models/              the last ensemble: configuration, weights, metrics, hash of what it was trained on
+    campaign.json        settings, theory, rounds
+    README.md            what all this is, and how to read it back
+    SHA256SUMS           of every file
+
+The same database gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+import json
+import shutil
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from pymatgen.core import Structure
+from pymatgen.entries.computed_entries import ComputedStructureEntry
+from pymatgen.io.cif import CifWriter
+
+from gnome_torch.stability.hull import STABLE_TOLERANCE
+from workflows.campaign.campaign import campaign_settings
+from workflows.store import NetworkKind, Store, StoreError, model_id
+
+SUMS = "SHA256SUMS"
+COLUMNS = {
+    "id": "key of the entry: content hash of the crystal that went in and the theory",
+    "formula": "reduced formula",
+    "chemsys": "chemical system",
+    "nsites": "atoms in the cell",
+    "spacegroup": "number, within 0.1 angstrom",
+    "energy": "total energy of the cell, eV, uncorrected",
+    "correction": "added to it before the hull, eV per cell",
+    "formation_energy": "eV/atom",
+    "e_above_hull": "distance to the hull, eV/atom",
+    "e_above_hull_uncorrected": "the same without energy corrections, eV/atom; empty for a theory that has none",
+    "phase_separation_energy": "against the hull without its composition, eV/atom; negative when stable",
+    "decomposition": "stable phases that it would fall apart into, as JSON: key to fraction of atoms",
+    "source": "prototype, element, file, substitution, saps, random, or outside (imported)",
+    "parent": "entry or prototype whose geometry it has",
+    "substitution": "what was replaced in the parent",
+    "round": "round that proposed it; 0 for first data",
+    "predicted_formation_energy": "what the ensemble said that proposed it, eV/atom",
+    "iqr": "inter-quartile range of that, eV/atom",
+    "prototype": "label of its structure type",
+    "new_composition": "not in the first data of the campaign that computed it",
+    "likely_disorder": "pairs of elements that probably share their sites",
+}
+EPOCH = (1980, 1, 1, 0, 0, 0)  # of files in the zip: the same content gives the same bytes
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        directory: where.
+        entries: entries within the distance.
+        without_crystal: those of them of which only the composition is known.
+        stable: on the hull.
+        models: networks.
+    """
+
+    directory: Path
+    entries: int
+    without_crystal: int
+    stable: int
+    models: int
+
+
+def export(store: Store, name: str, directory: Path, distance: float) -> Exported:
+    """Write a campaign's results; an earlier export of ours in the same place is replaced when this one is complete.
+
+    Args:
+        store: the database.
+        name: of the campaign.
+        directory: where.
+        distance: to the hull at most, eV/atom.
+
+    Raises:
+        StoreError: there is no such campaign, it has no entry on a hull, or the directory is somebody else's.
+    """
+    campaign, settings = store.campaigns.get(name), campaign_settings(store, name)
+    if directory.exists() and any(directory.iterdir()) and not (directory / SUMS).exists():
+        raise StoreError(f"{directory} holds files that are no export of ours: name another directory with --out")
+    documents = store.entries.on_hull(campaign["theory"], settings.elements, distance)
+    if not documents:
+        raise StoreError(f"campaign '{name}' has no entry within {distance} eV/atom of a hull yet: nothing to export")
+    partial = directory.with_name(f".{directory.name}.{uuid4().hex[:8]}.partial")
+    partial.mkdir(parents=True)
+    try:
+        with_crystal = [d for d in documents if d.get("structure") is not None]
+        _write_table(partial / "entries.csv", documents)
+        _write_entries(partial / "entries.json.gz", with_crystal)
+        _write_structures(partial, with_crystal)
+        models = _copy_models(store, name, partial / "models")
+        rounds = [{k: d.get(k) for k in ("number", "counts", "result")} for d in store.rounds.all(name)]
+        about = {"name": name, "theory": campaign["theory"], "corrections": campaign["scheme"]}
+        about |= {"settings": campaign["settings"], "rounds": rounds, "distance": distance}
+        (partial / "campaign.json").write_text(json.dumps(about, indent=2, sort_keys=True, default=str) + "\n")
+        stable = sum(d["stability"]["e_above_hull"] <= STABLE_TOLERANCE for d in documents)
+        done = Exported(directory, len(documents), len(documents) - len(with_crystal), stable, models)
+        (partial / "README.md").write_text(_readme(campaign, distance, done))
+        _write_sums(partial)
+        _replace(partial, directory)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return done
+
+
+def _write_table(path: Path, documents: list[dict[str, Any]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(COLUMNS), lineterminator="\n")
+        writer.writeheader()
+        for document in documents:
+            writer.writerow(_row(document))
+
+
+def _row(document: Mapping[str, Any]) -> dict[str, Any]:
+    stability, novelty, lineage = document["stability"], document["novelty"], document["lineage"]
+    prediction = document.get("prediction") or {}
+    return {
+        "id": document["_id"],
+        **{key: document[key] for key in ("formula", "chemsys", "nsites", "energy", "correction", "source")},
+        "spacegroup": (document.get("spacegroup") or {}).get("number"),
+        **{key: stability[key] for key in ("formation_energy", "e_above_hull", "phase_separation_energy")},
+        "e_above_hull_uncorrected": stability.get("e_above_hull_uncorrected"),
+        "decomposition": json.dumps(stability["decomposition"], sort_keys=True),
+        "parent": lineage["parent_id"],
+        "substitution": lineage["substitution"],
+        "round": lineage["round"],
+        "predicted_formation_energy": prediction.get("formation_energy"),
+        "iqr": prediction.get("iqr"),
+        "prototype": novelty.get("prototype"),
+        "new_composition": novelty.get("new_composition"),
+        "likely_disorder": " ".join("/".join(pair) for pair in novelty.get("likely_disorder") or ()),
+    }
+
+
+def _write_entries(path: Path, documents: list[dict[str, Any]]) -> None:
+    entries = []
+    for document in documents:
+        calculation = document.get("calculation") or {}
+        entry = ComputedStructureEntry(
+            Structure.from_dict(document["structure"]),
+            document["energy"],
+            document["correction"],
+            parameters={key: calculation[key] for key in ("run_type", "hubbards") if calculation.get(key)},
+            data={"theory": document["theory"], "lineage": document["lineage"]},
+            entry_id=document["_id"],
+        )
+        entries.append(entry.as_dict())
+    # the time in a gzip's head would make every export another file
+    with path.open("wb") as raw, gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as file:
+        file.write(json.dumps(entries, sort_keys=True).encode())
+
+
+def _write_structures(directory: Path, documents: list[dict[str, Any]]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with zipfile.ZipFile(directory / "structures.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for document in documents:
+            cif = str(CifWriter(Structure.from_dict(document["structure"]), significant_figures=12))
+            archive.writestr(zipfile.ZipInfo(f"{document['formula']}-{document['_id']}.cif", EPOCH), cif)
+    columns = {
+        "id": [document["_id"] for document in documents],
+        "formula": [document["formula"] for document in documents],
+        "structure": [json.dumps(document["structure"], sort_keys=True) for document in documents],
+    }
+    pq.write_table(pa.table(columns), directory / "structures.parquet")
+
+
+def _copy_models(store: Store, name: str, directory: Path) -> int:
+    """The last ensemble of each kind of networks; returns how many networks."""
+    count = 0
+    for kind in (NetworkKind.STRUCTURE, NetworkKind.COMPOSITION):
+        numbers = [document["number"] for document in store.rounds.all(name)]
+        trained = (store.models.get(model_id(name, number, kind)) for number in sorted(numbers, reverse=True))
+        model = next((some for some in trained if some), None)
+        for place in model["directories"] if model else ():
+            if not Path(place).is_dir():
+                raise StoreError(f"campaign '{name}': network {place} is not here: export where its directory is")
+            shutil.copytree(place, directory / kind / Path(place).name, ignore=shutil.ignore_patterns("tensorboard"))
+            count += 1
+    return count
+
+
+def _readme(campaign: Mapping[str, Any], distance: float, done: Exported) -> str:
+    columns = "\n".join(f"| `{name}` | {meaning} |" for name, meaning in COLUMNS.items())
+    missing = f" ({done.without_crystal} of them without a crystal, in the table alone)" if done.without_crystal else ""
+    settings = json.dumps(campaign["settings"]["theory"], sort_keys=True)
+    return f"""# {campaign["_id"]}
+
+{done.entries} entries within {distance} eV/atom of the hull{missing}, {done.stable} on it; {done.models} networks.
+Written by gnome-torch, an open version of GNoME's discovery loop (Merchant et al., Nature 624, 80, 2023).
+
+Theory: `{campaign["theory"]}`, corrections: {campaign["scheme"]}. Its settings: `{settings}`.
+Energies of other theories must not be put beside these.
+
+| file | what |
+|---|---|
+| `entries.csv` | a row an entry |
+| `entries.json.gz` | pymatgen's ComputedStructureEntry, uncorrected energies, corrections beside them |
+| `structures.zip`, `structures.parquet` | the crystals, as CIF and as pymatgen's JSON |
+| `models/` | the last networks: configuration, weights (safetensors), metrics with the hash of the training data |
+| `campaign.json` | settings of the campaign, and what its rounds brought |
+| `SHA256SUMS` | `sha256sum --check SHA256SUMS` |
+
+Read back, to the same hull:
+
+    gnome data import file entries.json.gz --theory {campaign["theory"]}
+
+Columns of `entries.csv` (energies in eV, distances in angstrom):
+
+| column | meaning |
+|---|---|
+{columns}
+"""
+
+
+def _write_sums(directory: Path) -> None:
+    lines = io.StringIO()
+    for path in sorted(path for path in directory.rglob("*") if path.is_file()):
+        lines.write(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(directory)}\n")
+    (directory / SUMS).write_text(lines.getvalue())
+
+
+def _replace(partial: Path, directory: Path) -> None:
+    """Put a complete directory in the place of an older one."""
+    if directory.exists():
+        old = partial.with_name(f"{partial.name}.old")
+        directory.rename(old)
+        partial.rename(directory)
+        shutil.rmtree(old)
+    else:
+        partial.rename(directory)

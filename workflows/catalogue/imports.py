@@ -1,0 +1,237 @@
+"""Outside data into the database: batch after batch, each with the position behind it, so that nothing is lost or
+imported twice."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gnome_torch.data.kinds import Corrections, EnergyKind
+from gnome_torch.data.outside import Batch, OutsideRecord, Source, SourceError
+from gnome_torch.data.rejects import COLUMNS, Reject
+from gnome_torch.records import EntryEnergy, content_hash, structure_key
+from gnome_torch.stability.corrections import CorrectionScheme, UncorrectableError, correction
+from gnome_torch.stability.formulas import reduced_formula
+from workflows.catalogue.hulls import theory_of
+from workflows.store import OutsideEntry, Store, StoreError, now
+
+THEORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,95}")
+
+
+_SCHEMES = {
+    Corrections.MP2020: CorrectionScheme.MP2020,
+    Corrections.MP2020_GNOME: CorrectionScheme.MP2020_GNOME,
+    Corrections.GNOME: CorrectionScheme.GNOME,
+}
+
+
+@dataclass(frozen=True)
+class Imported:
+    """How an import stands.
+
+    Attributes:
+        theories: keys of the theories that have been written to.
+        read: records of the source that have been read, over all runs.
+        new: entries that were not there before, over all runs.
+        rejected: records that could not be used, over all runs; they are in the file of rejects.
+        key: of the import's record.
+        repeated: the whole of it had been imported before, and nothing was done.
+        placed: what it brought has been placed on its hulls since.
+        rejects: where records that could not be used are written.
+        warnings: of the source, in this run.
+    """
+
+    theories: Sequence[str]
+    read: int
+    new: int
+    rejected: int
+    key: str
+    repeated: bool = False
+    placed: bool = False
+    rejects: Path | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def import_source(
+    store: Store,
+    source: Source,
+    theory: str,
+    rejects: Path | None = None,
+    corrections: Corrections = Corrections.AS_GIVEN,
+    compatible: bool = False,
+    report: Callable[[Imported, float | None], None] = lambda imported, done: None,
+) -> Imported:
+    """Import everything that a source has. Stopped, it goes on from the last batch; repeated, it changes nothing.
+
+    Args:
+        store: the database.
+        source: where the records come from.
+        theory: name of their level of theory; formation energies get a theory of their own beside it.
+        rejects: CSV file for the records that cannot be used; none is written if there are none. By default in this
+            directory, named after the source and this import of it.
+        corrections: of total energies.
+        compatible: the energies may share a hull with those that campaigns computed under this theory.
+        report: told after every batch, with the share of the source that has been read, if that is known.
+
+    Raises:
+        SourceError: the source cannot be read further; what was read is kept.
+        StoreError: the theory's name cannot be used, or the theory is a campaign's.
+    """
+    _check_theory(store, theory, compatible)
+    identity = {**source.identity, "theory": theory, "corrections": corrections.value}
+    key = content_hash(identity)
+    mark = store.imports.open(key, source=source.name, identity=identity, theory=theory, theories=[])
+    if mark["state"] == "done":
+        if source.unchanging:
+            return Imported(
+                mark["theories"], mark["read"], mark["new"], mark["rejected"], key, True, mark.get("placed", False)
+            )
+        mark["position"] = None
+    if mark["position"] is None:  # from the beginning: whatever was counted will be counted again
+        mark |= {"read": 0, "rejected": 0, "rejects_bytes": 0}
+    rejects = rejects or Path(f"{_file_name(source.name)}.{key[:8]}.rejects.csv")
+    functional = store.imports.functional_of(theory)
+    theories = set(mark["theories"])
+    imported = Imported(sorted(theories), mark["read"], mark["new"], mark["rejected"], key, rejects=rejects)
+    file = _RejectsFile(rejects, mark["rejects_bytes"])
+    for batch in source.batches(mark["position"]):
+        functional, good, bad = _entries(batch, source, theory, corrections, functional)
+        new = 0
+        for name in sorted({entry.energy.theory for entry in good}):
+            some = [entry for entry in good if entry.energy.theory == name]
+            new += store.entries.add_outside(some, source.name, str(identity.get("version", "")), source.unique_keys)
+            theories.add(name)
+        size = file.append(bad)
+        imported = Imported(
+            sorted(theories),
+            imported.read + len(batch.items),
+            imported.new + new,
+            imported.rejected + len(bad),
+            key,
+            rejects=rejects,
+            warnings=tuple(dict.fromkeys((*imported.warnings, *batch.warnings))),
+        )
+        # last of all: what comes before it is repeated without harm if we die here
+        store.imports.update(
+            key,
+            state="running",
+            placed=False,
+            position=batch.position,
+            read=imported.read,
+            new=imported.new,
+            rejected=imported.rejected,
+            rejects_bytes=size,
+            theories=sorted(theories),
+            functional=functional,
+        )
+        report(imported, batch.done)
+    if imported.read == imported.rejected:
+        what = f"all {imported.rejected} records are refused, see {rejects}" if imported.rejected else "no record in it"
+        store.imports.update(key, state="running", position=None, read=0, rejected=0, rejects_bytes=0)
+        raise SourceError(f"{source.name}: nothing to import: {what}")
+    store.imports.update(key, state="done", ended=now())
+    return imported
+
+
+def _check_theory(store: Store, theory: str, compatible: bool) -> None:
+    if not THEORY.fullmatch(theory):
+        raise StoreError(f"theory {theory!r}: letters, digits, '.', '_', '+' and '-' only, beginning with a letter")
+    owners = sorted(c["_id"] for c in store.campaigns.all() if c["theory"] == theory)
+    if owners and not compatible:
+        raise StoreError(
+            f"theory {theory!r} is that of campaign '{owners[0]}': imported energies would share its hull and its "
+            "training set. If computed with the very same settings, say --compatible; otherwise choose another "
+            "name"
+        )
+
+
+def _entries(
+    batch: Batch, source: Source, theory: str, corrections: Corrections, functional: str
+) -> tuple[str, list[OutsideEntry], list[Reject]]:
+    """The functional of the theory, as far as it is known by now, entries, and what cannot be used."""
+    good: list[OutsideEntry] = []
+    bad: list[Reject] = []
+    for item in batch.items:
+        if isinstance(item, Reject):
+            bad.append(item)
+            continue
+        try:
+            if item.functional and functional and item.functional != functional:
+                raise ValueError(
+                    f"computed with {item.functional}, but theory {theory!r} holds {functional}: import it under "
+                    "another name"
+                )
+            good.append(_entry(item, theory_of(theory, item.kind), corrections))
+            functional = functional or item.functional  # of a record that is used
+        except (UncorrectableError, ValueError) as error:
+            where = (item.file or source.name, item.place or item.key)
+            bad.append(Reject(*where, item.formula, " ".join(str(error).split())))
+    return functional, good, bad
+
+
+def _file_name(source: str) -> str:
+    """A source's name as a part of a file name."""
+    return re.sub(r"[^A-Za-z0-9_.+-]+", "-", source.removeprefix("file:")).strip("-.")
+
+
+def _entry(record: OutsideRecord, theory: str, corrections: Corrections) -> OutsideEntry:
+    """The entry of a record.
+
+    Raises:
+        UncorrectableError: the scheme refuses the crystal.
+        ValueError: no crystal to correct, or a formation energy that is to be corrected.
+    """
+    formula = reduced_formula(record.formula)
+    shift = record.correction_per_atom
+    if corrections is not Corrections.AS_GIVEN:
+        if record.structure is None or record.kind is EnergyKind.FORMATION:
+            raise ValueError(f"corrections {corrections.value!r} need a crystal and a total energy")
+        n = len(record.structure)
+        energy = record.energy_per_atom * n
+        shift = correction(record.structure, energy, _SCHEMES[corrections], record.parameters) / n
+    content: dict[str, Any] = {
+        "theory": theory,
+        "crystal": structure_key(record.structure) if record.structure is not None else formula,
+        "energy_per_atom": round(record.energy_per_atom, 6),
+        "correction_per_atom": round(shift, 6),
+    }
+    entry = EntryEnergy(content_hash(content), formula, record.energy_per_atom, shift, theory)
+    return OutsideEntry(record.key, record.structure, entry)
+
+
+def _is_of_rejects(path: Path) -> bool:
+    """Whether a file is one that an import has written, or empty."""
+    with path.open("rb") as file:
+        first = file.readline(200)
+    return first.strip() in (b"", ",".join(COLUMNS).encode())
+
+
+class _RejectsFile:
+    """A CSV file that grows with an import; what a run that was stopped wrote behind the last batch is cut off."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        self._path = path
+        if path.exists() and not _is_of_rejects(path):
+            raise SourceError(f"{path} is no file of rejects, and would be replaced: name another with --rejects")
+        if size == 0:
+            path.unlink(missing_ok=True)
+        elif path.exists() and path.stat().st_size > size:
+            os.truncate(path, size)
+
+    def append(self, rejects: Sequence[Reject]) -> int:
+        """Write rejects to the disk, and return the file's size, bytes."""
+        if rejects:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a", newline="") as file:
+                writer = csv.writer(file)
+                if file.tell() == 0:
+                    writer.writerow(COLUMNS)
+                writer.writerows((some.file, some.place, some.value[:200], some.reason) for some in rejects)
+                file.flush()
+                os.fsync(file.fileno())
+        return self._path.stat().st_size if self._path.exists() else 0

@@ -1,0 +1,157 @@
+"""Entries as OPTIMADE documents, kept in the database: written once, and again only when they have changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from pymatgen.core import Structure
+
+from gnome_torch.records import content_hash
+from workflows.catalogue.serving.fields import FIELDS, Found
+from workflows.catalogue.serving.references import PAPERS, paper_document, papers_of
+from workflows.store import Store, now
+from workflows.store.base import chunks
+
+VERSION = 1  # of what this module writes: a change of it writes everything anew
+STANDARD_INDEXED = (
+    "nelements",
+    "elements",
+    "nsites",
+    "chemical_formula_reduced",
+    "chemical_formula_anonymous",
+    "last_modified",
+)
+
+LINKS = (
+    {
+        "id": "gnome",
+        "type": "links",
+        "name": "gnome-torch",
+        "description": "Phases that campaigns of gnome-torch have found, in this database",
+        "base_url": None,
+        "homepage": None,
+        "link_type": "root",
+        "aggregate": "ok",
+    },
+)
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """What a look at the entries came to.
+
+    Attributes:
+        changed: structures that were written or withdrawn.
+        state: hash of the structures that were looked at, whoever wrote them.
+    """
+
+    changed: int
+    state: str
+
+
+def prepare(store: Store) -> None:
+    """Write what does not depend on the entries, and create the indexes; safe to repeat."""
+    store.published.prepare([*STANDARD_INDEXED, *(field.key for field in FIELDS if field.indexed)])
+    links = {str(link["id"]): link for link in LINKS}
+    _update(store, "links", links, links, lambda keys: [dict(links[key]) for key in keys])
+    _update(store, "references", PAPERS, PAPERS, lambda keys: [paper_document(key) for key in keys])
+
+
+def refresh(
+    store: Store,
+    since: datetime | None = None,
+    tell: Callable[[int, float], None] = lambda written, looked_at: None,
+) -> Refreshed:
+    """Bring the structures up to what the entries say; repeated, it changes nothing.
+
+    Args:
+        store: the database.
+        since: look only at what may have changed since then; None for everything.
+        tell: called, again and again, with how many structures have been written or withdrawn, and which part of the
+            entries has been looked at, from 0 to 1.
+    """
+    second = store.published.rechecks()
+    imported: dict[str, bool] = {}  # composition -> whether it is
+    changed = 0
+    state: dict[str, str] = {}
+    keys = store.published.found_or_published() if since is None else store.published.touched(since)
+    # a query for all entries keeps the embedded server from answering others, and fills its memory
+    for part in chunks(keys):
+        tell(changed, len(state) / len(keys))
+        entries = store.published.found_crystals(part)
+        new = {entry["formula"] for entry in entries} - imported.keys()
+        imported |= dict.fromkeys(new, False) | dict.fromkeys(store.entries.known_outside(new), True)
+        properties = {
+            entry["_id"]: _properties(Found(entry, imported[entry["formula"]], second.get(entry["_id"])))
+            for entry in entries
+        }
+        changed += _update(store, "structures", part, properties, partial(_structures, store, properties))
+        state |= dict.fromkeys(part, "") | _digests(properties)
+    return Refreshed(changed, content_hash(state))
+
+
+def _structures(
+    store: Store, properties: Mapping[str, Mapping[str, Any]], keys: Collection[str]
+) -> list[dict[str, Any]]:
+    """Documents of entries: their crystals, and what else they have."""
+    return [
+        {**crystal_properties(crystal), **properties[key], "id": key, "immutable_id": key, "type": "structures"}
+        for key, crystal in store.entries.structures(keys).items()
+    ]
+
+
+def crystal_properties(crystal: Structure) -> dict[str, Any]:
+    """OPTIMADE's own properties of an ordered crystal."""
+    from optimade.adapters.structures.pymatgen import from_pymatgen
+
+    found = from_pymatgen(crystal).model_dump(mode="json", exclude_none=True)
+    found["species"].sort(key=lambda species: species["name"])
+    return dict(found)
+
+
+def _properties(found: Found) -> dict[str, Any]:
+    """What a document has beside its crystal, which never changes."""
+    cited = [{"type": "references", "id": paper} for paper in papers_of(found.entry)]
+    return {
+        "space_group_it_number": found.entry["spacegroup"]["number"],
+        **{field.key: field.value(found) for field in FIELDS},
+        "relationships": {"references": {"data": cited}},
+    }
+
+
+def _digests(wanted: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    return {key: content_hash({"version": VERSION, "content": content}) for key, content in wanted.items()}
+
+
+def _update(
+    store: Store,
+    kind: str,
+    keys: Collection[str],
+    wanted: Mapping[str, Mapping[str, Any]],
+    documents: Callable[[list[str]], list[dict[str, Any]]],
+) -> int:
+    """Write the documents of a kind that are new or changed, and withdraw those that are no longer wanted.
+
+    Args:
+        store: the database.
+        kind: of document.
+        keys: of the documents that this is about.
+        wanted: id -> what tells whether a document has changed; those of the keys that are to be there.
+        documents: makes them, without dates.
+
+    Returns:
+        How many were written or withdrawn.
+    """
+    there = store.published.digests(kind, keys)
+    digests = _digests(wanted)
+    gone = there.keys() - wanted.keys()
+    changed = sorted(key for key, digest in digests.items() if there.get(key) != digest)
+    moment = now().replace(microsecond=0)  # clients compare it as text of whole seconds
+    stamped = [{**d, "_id": d["id"], "last_modified": moment, "digest": digests[d["id"]]} for d in documents(changed)]
+    store.published.withdraw(kind, gone)
+    store.published.write(kind, stamped, there)
+    return len(changed) + len(gone)

@@ -1,0 +1,1 @@
+"""Commands on what was found and what others have computed."""

@@ -1,0 +1,32 @@
+"""`gnome report`: a campaign as a page."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    name: Annotated[str, typer.Argument(metavar="CAMPAIGN", help="name of the campaign")],
+    out: Annotated[Path, typer.Option(help="directory of the page; made if it is not there")],
+    max_ehull: Annotated[float, typer.Option(min=0.0, help="phases at most this far above the hull, eV/atom")] = 5e-5,
+) -> None:
+    """Write a campaign as one HTML page that opens anywhere, with its figures as SVG and PNG files beside it."""
+    os.environ.setdefault("MPLBACKEND", "agg")  # no window, whatever desktop this runs on
+    from workflows.catalogue.report.data import read_report
+    from workflows.catalogue.report.page import write_report
+    from workflows.ground.strict import SettingsError
+    from workflows.store.connection import open_database
+
+    _, store = open_database()
+    store.campaigns.get(name)
+    store.entries.check_any(name)
+    found = read_report(store, name, max_ehull)
+    try:
+        page = write_report(found, out)
+    except ImportError as error:
+        raise SettingsError(f"{error.name} is not installed: pip install 'gnome-torch[report]'") from None
+    print(f"{page}: {len(found.phases)} phases, {len(found.finds)} new stable compounds")

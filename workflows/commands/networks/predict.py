@@ -1,0 +1,105 @@
+"""`gnome predict`: what networks say of compounds and crystals."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from workflows.commands.networks.training import DEVICE, device_of, members_of
+
+if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
+    from gnome_torch.data.tables import Examples
+    from gnome_torch.models.ensemble import Ensemble
+
+
+def predict(
+    model: Annotated[Path, typer.Option(help="directory of `gnome train`, or of one saved network")],
+    input: Annotated[
+        Path, typer.Option(help="CSV with a column formula or cif; CIF, POSCAR, extended XYZ or pymatgen JSON")
+    ],
+    out: Annotated[Path, typer.Option(help="CSV file to write: id, formula, energy_per_atom, iqr (eV/atom)")],
+    target: Annotated[str | None, typer.Option(help="column with known energies: prints the error")] = None,
+    per_cell: Annotated[bool, typer.Option("--per-cell", help="the known energies are eV per cell")] = False,
+    device: DEVICE = "auto",
+) -> None:
+    """Energies of compounds or crystals, with the spread of the ensemble's members."""
+    import numpy as np
+
+    from gnome_torch.data.tables import read_examples
+    from gnome_torch.models.ensemble import Ensemble
+
+    ensemble = Ensemble.load(_member_directories(model))
+    examples = read_examples(input, target, per_cell)
+    found = [_predicted(ensemble, part, input, device_of(device)) for part in _parts(examples)]
+    energies, spread = (np.concatenate(columns) for columns in zip(*found, strict=True))
+    formulas = [composition.reduced_formula for composition in examples.compositions]
+    _write_predictions(out, examples.ids, formulas, energies, spread)
+    print(f"{out}: {len(examples):,} predictions by {len(ensemble)} network{'s' if len(ensemble) > 1 else ''}")
+    if examples.targets is not None:
+        errors = np.abs(energies - np.array(examples.targets))
+        print(f"mean absolute error {errors.mean():.4f} eV/atom, median {np.median(errors):.4f}")
+
+
+def _parts(examples: Examples, size: int = 2048) -> Iterator[Examples]:
+    """Examples some at a time, with a progress bar."""
+    from rich.progress import track
+
+    for first in track(range(0, len(examples), size), "predicting", disable=len(examples) <= size):
+        some = slice(first, first + size)
+        structures = None if examples.structures is None else examples.structures[some]
+        yield replace(examples, compositions=examples.compositions[some], structures=structures)
+
+
+def _predicted(ensemble: Ensemble, examples: Examples, source: Path, device: str) -> tuple[Any, Any]:
+    from gnome_torch.inference import Evaluation, predict_compositions, predict_structures
+    from gnome_torch.models.composition import CompositionNetwork
+    from gnome_torch.training.dataset import DataSetError
+
+    try:
+        if isinstance(ensemble.members[0], CompositionNetwork):
+            return predict_compositions(ensemble, examples.compositions, evaluation=Evaluation(device))
+        if examples.structures is None:
+            raise DataSetError(f"{source}: formulas, and a network that needs crystals: give a column cif")
+        return predict_structures(ensemble, examples.structures, evaluation=Evaluation(device))
+    except ValueError as error:
+        raise DataSetError(f"{source}: {error}") from error
+
+
+def _member_directories(model: Path) -> list[Path]:
+    """A directory of members, or one saved network.
+
+    Raises:
+        CheckpointError: one is broken, or they do not belong together.
+    """
+    from gnome_torch.models.checkpoint import CheckpointError, load_metrics
+
+    members = [path for _, path in sorted(members_of(model).items()) if path.exists()] or [model]
+    made = [load_metrics(path) for path in members]
+    for path, metrics in zip(members[1:], made[1:], strict=True):
+        if _origin(metrics) != _origin(made[0]):
+            raise CheckpointError(f"{path} has learnt from other data or otherwise than {members[0]}: move it away")
+    return members
+
+
+def _origin(metrics: Mapping[str, Any]) -> Any:
+    """Data and settings that members of one ensemble share."""
+    settings = {name: value for name, value in metrics.get("training", {}).items() if name not in ("seed", "device")}
+    return metrics.get("data_hash"), settings
+
+
+def _write_predictions(
+    path: Path, ids: Sequence[str], formulas: Sequence[str], energies: Iterable[float], spread: Iterable[float]
+) -> None:
+    partial = path.with_name(f"{path.name}.partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with partial.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "formula", "energy_per_atom", "iqr"])
+        for row in zip(ids, formulas, energies, spread, strict=True):
+            writer.writerow([*row[:2], f"{row[2]:.6f}", f"{row[3]:.6f}"])
+    partial.replace(path)

@@ -1,0 +1,295 @@
+"""What is wrong with the loop, and its repair: lost runs, dead reservations, workflows that have not heard of an end.
+
+Safe to run at any time and as often as one likes, from cron for instance. Nothing that SLURM still has in its queue or
+runs is touched: SLURM is asked first, the database after it, so a job that has ended by then has ended for good.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from fireworks import LaunchPad
+
+from workflows.campaign.begin import advance
+from workflows.campaign.campaign import campaign_settings
+from workflows.campaign.settings import CampaignSettings, SettingsError
+from workflows.campaign.stages.rechecks import conclude, launch_rechecks
+from workflows.campaign.stages.relaxations import launch_relaxations
+from workflows.campaign.stages.searches import launch_searches
+from workflows.firetasks.record import NOT_RESULTS
+from workflows.operate.control import settle_state
+from workflows.operate.worker import PREFIX, of_a_dead_worker
+from workflows.store import Store, StoreError
+from workflows.store.launchpad import reason_of, refresh_stale, rerun_lost
+
+# Ends that have nothing to do with the work, and that a repetition may well not meet again.
+PASSING = (
+    "KeyboardInterrupt",
+    "SystemExit",
+    "pymongo.errors.",
+    "OSError: [Errno 28]",  # no space left on device
+    "OSError: [Errno 122]",  # quota exceeded
+)
+MAX_REPETITIONS = 3
+"""Afterwards somebody has to look."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that was wrong.
+
+    Attributes:
+        what: it was, with the Fireworks or the campaign.
+        done: what was done about it; empty where that is left to people.
+        remedy: what people are to do.
+    """
+
+    what: str
+    done: str = ""
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.done or self.remedy}"
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long the doctor waits before it calls something lost, seconds.
+
+    Attributes:
+        settled: a worker needs less between two of FireWorks' writes.
+        silent: a worker without a job in SLURM that has not been heard of for so long is dead. FireWorks' workers tell
+            every hour that they live, where no FW_config.yaml of ours says every two minutes.
+        unnamed: a reservation without a job: whoever made it died before SLURM answered.
+    """
+
+    settled: float = 60.0
+    silent: float = 14400.0
+    unnamed: float = 600.0
+
+
+def examine(
+    store: Store,
+    launchpad: LaunchPad,
+    slurm_jobs: Callable[[], Collection[str]] | None,
+    patience: Patience,
+    is_gone: Callable[[str], bool] = lambda job: True,
+) -> list[Finding]:
+    """Look at everything, and repair what can be.
+
+    Args:
+        store: the database.
+        launchpad: the same database.
+        slurm_jobs: ids of the jobs that wait or run; None where there is no SLURM to ask.
+        patience: how long to wait.
+        is_gone: asks SLURM about one job that is not among them.
+    """
+    asked = datetime.now(UTC)
+    jobs: frozenset[str] | None = None
+    found: list[Finding] = []
+    if slurm_jobs is not None and store.fireworks.any_of_jobs():
+        try:
+            jobs = frozenset(slurm_jobs())
+        except RuntimeError as error:
+            found.append(Finding("SLURM cannot be asked", remedy=f"jobs in its queue are left alone ({error})"))
+    verdict = _Verdict(store, jobs, is_gone, asked, patience)
+    found += _lost(store, launchpad, verdict, patience)
+    if stale := refresh_stale(launchpad, patience.settled):
+        found.append(Finding(f"Fireworks {_few(stale)} have ended, their workflows had not heard of it", "told"))
+    states = {campaign["_id"]: campaign["state"] for campaign in store.campaigns.all()}
+    found += _failed(store, launchpad, {name for name, state in states.items() if state not in ("running", "paused")})
+    for name, state in states.items():
+        if state == "running":
+            found += _campaign(store, launchpad, name)
+        else:  # what was run again, or told, above
+            settle_state(store, launchpad, name)
+    return found
+
+
+class _Verdict:
+    """Whether the worker of a launch is known to be dead."""
+
+    def __init__(
+        self,
+        store: Store,
+        jobs: frozenset[str] | None,
+        is_gone: Callable[[str], bool],
+        asked: datetime,
+        patience: Patience,
+    ) -> None:
+        self.store, self.jobs, self.is_gone, self.asked, self.patience = store, jobs, is_gone, asked, patience
+        self.unknown: list[int] = []  # Fireworks of SLURM's jobs, of which nothing is known
+
+    def __call__(self, launch: Mapping[str, Any]) -> bool:
+        if str(launch["fworker"]["name"]).startswith(f"{PREFIX}:"):
+            return of_a_dead_worker(launch)
+        job = self._job(launch)
+        if job is None:
+            return self._silence_s(launch) > self._limit_s(launch)
+        if self.jobs is None or not _is_ours(launch["launch_dir"]):
+            self.unknown.append(launch["fw_id"])
+            return False
+        began = _time(launch["state_history"][-1]["created_on"])
+        # a job that was submitted while SLURM was asked is not in its answer
+        if job in self.jobs or began >= self.asked - timedelta(seconds=self.patience.settled):
+            return False
+        return self.is_gone(job)
+
+    def _job(self, launch: Mapping[str, Any]) -> str | None:
+        """SLURM's id of the job that a launch was reserved for, or whose directory it runs in."""
+        if (own := _reservation(launch)) is not None:
+            return own
+        above = [launch["launch_dir"], *(str(path) for path in Path(launch["launch_dir"]).parents)][:4]
+        return next(filter(None, map(_reservation, self.store.fireworks.launches_of_jobs(above))), None)
+
+    def _silence_s(self, launch: Mapping[str, Any]) -> float:
+        last = launch["state_history"][-1]
+        return (self.asked - _time(last.get("updated_on") or last["created_on"])).total_seconds()
+
+    def _limit_s(self, launch: Mapping[str, Any]) -> float:
+        return self.patience.unnamed if launch["state"] == "RESERVED" else self.patience.silent
+
+
+def _is_ours(directory: str) -> bool:
+    """Whether SLURM would tell us of a job that runs there: of others' jobs it may keep silent (PrivateData)."""
+    try:
+        return os.getuid() in (0, Path(directory).stat().st_uid)
+    except FileNotFoundError:
+        return True
+    except OSError:  # another user's, behind a door that is closed to us
+        return False
+
+
+def _lost(store: Store, launchpad: LaunchPad, verdict: _Verdict, patience: Patience) -> list[Finding]:
+    """Reservations whose job is gone, and runs whose worker is."""
+    freed = []
+    for fw_id, launch in store.fireworks.reserved():
+        if verdict(launch):
+            launchpad.cancel_reservation(launch["launch_id"])
+            freed.append(fw_id)
+    # a launch that has just been freed is not looked at again: its Firework is ready
+    rerun = rerun_lost(launchpad, verdict, patience.unnamed)
+    found = []
+    if freed:
+        found.append(Finding(f"Fireworks {_few(freed)} were reserved for jobs that are gone", "ready again"))
+    if rerun:
+        found.append(
+            Finding(f"Fireworks {_few(rerun)} have lost their workers", "run again, from what they have saved")
+        )
+    if verdict.unknown:
+        found.append(
+            Finding(
+                f"Fireworks {_few(sorted(set(verdict.unknown)))} belong to jobs of SLURM that we cannot ask about",
+                remedy="left alone: run 'gnome doctor' where squeue answers, as the user who submitted them",
+            )
+        )
+    return found
+
+
+def _failed(store: Store, launchpad: LaunchPad, ended: Collection[str]) -> list[Finding]:
+    """Fireworks that failed for a passing reason are run again; of the others it is said what to do.
+
+    Args:
+        store: the database.
+        launchpad: the same database.
+        ended: campaigns that have ended: nobody waits for what failed in them.
+    """
+    again, others = [], []
+    for fw_id in store.fireworks.open_failures(sorted(ended)):
+        reason = reason_of(launchpad, fw_id)
+        archived = launchpad.get_fw_by_id(fw_id).archived_launches
+        if reason.startswith(PASSING) and len(archived) < MAX_REPETITIONS:
+            launchpad.rerun_fw(fw_id)  # and what came after it
+            again.append(fw_id)
+        else:
+            others.append((fw_id, reason))
+    found = [Finding(f"Fireworks {_few(again)} had failed for reasons that pass", "run again")] if again else []
+    for fw_id, reason in others:
+        firework = launchpad.get_fw_by_id(fw_id)
+        told = firework.spec.get("_category") != "relax" or reason.startswith(NOT_RESULTS)
+        if firework.state == "FIZZLED" and told:
+            found.append(_for_people(firework, reason))
+    return found
+
+
+def _for_people(firework: Any, reason: str) -> Finding:
+    directory = firework.launches[-1].launch_dir if firework.launches else "no directory"
+    return Finding(
+        f"Firework {firework.fw_id} '{firework.name}' failed: {reason[:300]} ({directory})",
+        remedy=f"mend the cause, then: lpad rerun_fws -i {firework.fw_id}",
+    )
+
+
+def _campaign(store: Store, launchpad: LaunchPad, name: str) -> list[Finding]:
+    """Events that were lost, and crystals whose workflows are not there (deleted, or never written)."""
+    found = []
+    try:
+        settings = campaign_settings(store, name)
+        held = settle_state(store, launchpad, name)
+        before = store.fireworks.count_workflows(name)
+        for document in store.rounds.all(name):
+            _launch_missing(store, launchpad, settings, document)
+        advance(store, launchpad, name)
+        conclude(store, name)
+        added = store.fireworks.count_workflows(name) - before
+    except (StoreError, SettingsError) as error:  # another installation, for instance
+        return [Finding(f"campaign '{name}' cannot be looked at here", remedy=str(error))]
+    if held:
+        found.append(Finding(f"campaign '{name}' runs, and {held} of its Fireworks were paused", "go on"))
+    if added:
+        found.append(Finding(f"campaign '{name}' waited for workflows that were not there", f"{added} added"))
+    dropped = store.fireworks.count_dropped(name)
+    if dropped and (store.candidates.count_unended(name) or store.rechecks.tally(name).get("selected")):
+        found.append(
+            Finding(
+                f"campaign '{name}': {dropped} workflows are defused or archived",
+                remedy="it waits for them: lpad reignite_wflows, or end it with 'gnome campaign stop'",
+            )
+        )
+    return found
+
+
+def _launch_missing(store: Store, launchpad: LaunchPad, settings: CampaignSettings, document: dict[str, Any]) -> None:
+    """Add the workflows of a round's crystals and searches that wait for none."""
+    name, number, claims = settings.name, document["number"], document.get("claims", {})
+
+    def too_few(stage: str, waiting: int, each: int = 1) -> bool:
+        return store.fireworks.count_alive(name, number, stage, limit=waiting) * each < waiting
+
+    waiting = store.searches.count(name, number, "selected") if (claims.get("searches") or {}).get("done") else 0
+    if waiting and too_few("search", waiting):
+        launch_searches(store, launchpad, name, number)
+    if settings.recheck is not None and (claims.get("rechecks") or {}).get("done"):
+        again = sum(d["after_round"] == number for d in store.rechecks.waiting(name))
+        if again and too_few("recheck", again):
+            launch_rechecks(store, launchpad, name, number)
+    waiting = store.candidates.count(name, number, ["selected"])
+    if waiting and too_few("relax", waiting, settings.relaxations.per_firework):
+        for step, claim in claims.items():
+            if (claim or {}).get("done") and step == "relaxations":
+                launch_relaxations(store, launchpad, name, number)
+            elif (claim or {}).get("done") and step.startswith("search "):
+                launch_relaxations(store, launchpad, name, number, search=step.removeprefix("search "))
+
+
+def _reservation(launch: Mapping[str, Any]) -> str | None:
+    for state in launch["state_history"]:
+        if state.get("reservation_id") is not None:
+            return str(state["reservation_id"])
+    return None
+
+
+def _time(value: Any) -> datetime:
+    moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _few(ids: Collection[int]) -> str:
+    """Numbers of Fireworks, the first ten."""
+    shown = ", ".join(map(str, list(ids)[:10]))
+    return shown if len(ids) <= 10 else f"{shown} and {len(ids) - 10} more"

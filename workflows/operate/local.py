@@ -1,0 +1,216 @@
+"""Run a campaign on this machine: a few worker processes, watched, with live progress."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fireworks import LaunchPad
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from workflows.campaign.begin import start_workflow
+from workflows.campaign.campaign import campaign_settings
+from workflows.campaign.settings import parse_settings
+from workflows.operate.worker import of_a_dead_worker
+from workflows.store import ENDED, Store
+from workflows.store.launchpad import add_once, fizzled, refresh_stale, rerun_interrupted, rerun_lost
+
+MAX_RESTARTS = 20
+STALE_S = 30.0
+"""How often, and how long after the end of a Firework, its workflow is looked at again, seconds."""
+
+
+class CampaignStuckError(RuntimeError):
+    """A stage of the campaign failed; the message says which and why."""
+
+
+def run_campaign(launchpad: LaunchPad, name: str, n_workers: int, console: Console) -> None:
+    """Start workers and wait until the campaign has ended.
+
+    What an earlier run left behind (killed, or stopped by Ctrl-C) is taken up again first.
+
+    Args:
+        launchpad: where the campaign is.
+        name: campaign.
+        n_workers: worker processes; each uses one thread.
+        console: for progress.
+
+    Raises:
+        CampaignStuckError: a stage failed, or the workers keep dying.
+        KeyboardInterrupt: after the workers have been stopped and their Fireworks put back.
+    """
+    store = Store(launchpad.db)
+    directory = campaign_settings(store, name).root
+    if store.campaigns.get(name)["state"] == "paused":
+        raise CampaignStuckError(f"campaign '{name}' is paused: gnome campaign resume {name}")
+    rerun_lost(launchpad, of_a_dead_worker)
+    refresh_stale(launchpad, 0.0)  # no worker of ours is alive yet; others are done within milliseconds
+    rerun_interrupted(launchpad, name)
+    # whoever added the campaign may have died before its first Firework was there
+    add_once(launchpad, [start_workflow(parse_settings(store.campaigns.get(name)["settings"], f"campaign '{name}'"))])
+    with _workers(launchpad, name, n_workers, directory) as workers, _display(console) as show:
+        looked = time.monotonic()
+        while store.campaigns.get(name)["state"] == "running":
+            show(store, name)
+            if time.monotonic() - looked > STALE_S:
+                refresh_stale(launchpad, STALE_S)
+                looked = time.monotonic()
+            workers.keep_alive()
+            _raise_if_stuck(launchpad, name, directory)
+            time.sleep(1.0)
+        show(store, name)
+
+
+class _Workers:
+    """The worker processes; those that die are replaced, and what they were doing is run again."""
+
+    def __init__(self, launchpad: LaunchPad, name: str, count: int, directory: Path) -> None:
+        self.launchpad, self.name, self.directory = launchpad, name, directory
+        self.restarts = 0
+        self.logs = directory / "logs"
+        self.logs.mkdir(parents=True, exist_ok=True)
+        self.processes = [self._start(index) for index in range(count)]
+
+    def _start(self, index: int) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "workflows.operate.worker", "--campaign", self.name]
+        # threads of two workers on two cores get in each other's way; Ctrl-C is for us, not for them
+        with (self.logs / f"worker-{index}.log").open("ab") as log:
+            return subprocess.Popen(
+                [*command, "--directory", str(self.directory / "launches")],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env={"OMP_NUM_THREADS": "1", **os.environ},
+                start_new_session=True,
+            )
+
+    def keep_alive(self) -> None:
+        for index, process in enumerate(self.processes):
+            if process.poll() is None:
+                continue
+            rerun_lost(self.launchpad, of_a_dead_worker)
+            if process.returncode == 0:  # it saw the end of the campaign before we did
+                continue
+            self.restarts += 1
+            if self.restarts > MAX_RESTARTS:
+                raise CampaignStuckError(
+                    f"the workers keep ending: see {self.logs}/worker-{index}.log, then run the same command again"
+                )
+            self.processes[index] = self._start(index)
+
+    def stop(self, patience_s: float) -> None:
+        """End the workers; those that see the end of the campaign themselves need no help."""
+        deadline = time.monotonic() + patience_s
+        while time.monotonic() < deadline and any(process.poll() is None for process in self.processes):
+            time.sleep(0.1)
+        for process in self.processes:
+            process.kill()  # whatever they were doing is run again from its beginning
+        for process in self.processes:
+            process.wait()
+        rerun_lost(self.launchpad, of_a_dead_worker)
+
+
+@contextmanager
+def _workers(launchpad: LaunchPad, name: str, count: int, directory: Path) -> Iterator[_Workers]:
+    workers = _Workers(launchpad, name, count, directory)
+    try:
+        yield workers
+    except BaseException:
+        workers.stop(patience_s=0.0)
+        raise
+    workers.stop(patience_s=15.0)
+
+
+def _raise_if_stuck(launchpad: LaunchPad, name: str, directory: Path) -> None:
+    """A failed relaxation is a result. A failed stage of the loop stops it, and nobody else would say so."""
+    for fw_id, reason in fizzled(launchpad, name).items():
+        firework = launchpad.get_fw_by_id(fw_id)
+        # so is the making of random crystals, whose record says what became of it
+        if firework.spec.get("_category") != "relax" and not firework.spec.get("_result_is_recorded"):
+            raise CampaignStuckError(
+                f"'{firework.name}' failed: {reason} (whole traceback: lpad get_fws -i {fw_id} -d all; "
+                f"mend the cause, then: lpad rerun_fws -i {fw_id}, and this command again; logs: {directory / 'logs'})"
+            )
+
+
+@contextmanager
+def _display(console: Console) -> Iterator[Callable[[Store, str], None]]:
+    """Progress as one bar a round on a terminal, as a line now and then elsewhere."""
+    if console.is_terminal:
+        progress = Progress(
+            TextColumn("{task.description:<34}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            console=console,
+        )
+        tasks: dict[int, TaskID] = {}
+        with Live(progress, console=console, refresh_per_second=4):
+
+            def show(store: Store, name: str) -> None:
+                for number, label, ended, total, note in status_lines(store, name):
+                    if number not in tasks:
+                        tasks[number] = progress.add_task(label, total=total or None, note=note)
+                    progress.update(tasks[number], description=label, completed=ended, total=total or None, note=note)
+
+            yield show
+        return
+    last: list[str] = []
+
+    def show_lines(store: Store, name: str) -> None:
+        for number, label, ended, total, note in status_lines(store, name):
+            # a line for every tenth of a round, and for every new stage
+            step = 10 * ended // total if total else 0
+            line = f"{number}|{label}|{step}|{note}"
+            if line not in last:
+                last.append(line)
+                console.print(f"[{time.strftime('%H:%M:%S')}] {label}: {ended} of {total or '?'} {note}".rstrip())
+
+    yield show_lines
+
+
+def status_lines(store: Store, name: str) -> list[tuple[int, str, int, int, str]]:
+    """For each round begun: number, what it is doing, relaxations ended, relaxations in all, a note."""
+    lines = []
+    rounds = store.rounds.all(name)
+    tally = store.candidates.tally(name)
+    for document in rounds:
+        number = document["number"]
+        states = tally.get(number, {})
+        total, failed = sum(states.values()), states.get("failed", 0)
+        ended = sum(states.get(state, 0) for state in ENDED)
+        what = "first crystals" if number == 0 else "candidates"
+        label = f"round {number}: relaxing {what}"
+        note = f"{failed} failed" if failed else ""
+        if number and not total:
+            counts = document.get("counts", {})
+            label = f"round {number}: screening {counts.get('generated', '')}".rstrip()
+            if counts.get("selected") == 0:
+                label = f"round {number}: no candidate near the hull"
+        searching = store.searches.count(name, number, "selected")
+        if searching:
+            note = ", ".join(filter(None, [note, f"{searching} compositions to search"]))
+            label = f"round {number}: searching crystals" if not total else label
+        if "result" in document:
+            stable = document["result"]["stable"]
+            note = ", ".join(filter(None, [note, f"{stable} on the hull"]))
+        lines.append((number, label, ended, total, note))
+    latest = rounds[-1] if rounds else None
+    if again := store.rechecks.tally(name):
+        done = sum(again.get(state, 0) for state in ENDED)
+        note = f"{again['failed']} failed" if "failed" in again else ""
+        lines.append((-1, "second opinion: relaxing stable phases again", done, sum(again.values()), note))
+    document = store.campaigns.get(name)
+    if latest and "closed" in latest and document["state"] == "running" and not document.get("over"):
+        trained = store.models.get(f"{name}/{latest['number'] + 1}")
+        label = f"round {latest['number'] + 1}: " + ("generating" if trained else "training the networks")
+        lines.append((latest["number"] + 1, label, 0, 0, ""))
+    return lines

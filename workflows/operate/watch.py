@@ -1,0 +1,154 @@
+"""A campaign at a glance: its rounds, what waits and runs, how fast it goes, and what went wrong last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+
+from workflows.ground.queues import CATEGORIES
+from workflows.operate.local import status_lines
+from workflows.store import Store, now, utc
+
+WINDOW = timedelta(hours=1)
+"""The rate is that of the last hour."""
+SHOWN = 5  # errors
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A relaxation that failed.
+
+    Attributes:
+        formula: reduced formula.
+        reason: why.
+        directory: where it ran; empty where it never did.
+        ended: when.
+    """
+
+    formula: str
+    reason: str
+    directory: str
+    ended: datetime
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Where a campaign stands.
+
+    Attributes:
+        name: of the campaign.
+        state: running, paused, finished, failed, stopped.
+        reason: of its end.
+        rounds: for each round begun: number, what it is doing, relaxations ended, relaxations in all, a note.
+        queue: Fireworks of the whole database by category and state, of those that have not ended.
+        rate_per_h: relaxations that ended in the last hour.
+        waiting: relaxations that have not ended.
+        hit_rate: share of the rounds' trials on the hull, the first data left out; None before the first.
+        failures: the latest.
+    """
+
+    name: str
+    state: str
+    reason: str
+    rounds: tuple[tuple[int, str, int, int, str], ...]
+    queue: dict[str, dict[str, int]]
+    rate_per_h: float
+    waiting: int
+    hit_rate: float | None
+    failures: tuple[Failure, ...]
+
+    @property
+    def left(self) -> timedelta | None:
+        """Until the relaxations that wait have ended, at the rate of the last hour; None where there is no rate."""
+        return timedelta(hours=self.waiting / self.rate_per_h) if self.waiting and self.rate_per_h else None
+
+
+def snapshot(store: Store, name: str) -> Snapshot:
+    """Where a campaign stands now.
+
+    Raises:
+        StoreError: there is none of this name.
+    """
+    document = store.campaigns.get(name)
+    results = [row["result"] for row in store.rounds.all(name) if row["number"] > 0 and row.get("result")]
+    stable = sum(result["stable"] for result in results)
+    trials = sum(result["stable"] / result["hit_rate"] for result in results if result.get("hit_rate"))
+    trials += sum(result["relaxed"] for result in results if not result.get("hit_rate"))
+    failures = [
+        Failure(d["formula"], d["reason"], d.get("directory") or "", utc(d["ended"]))
+        for d in store.candidates.latest_failures(name, SHOWN)
+    ]
+    begun = utc(document["created"])
+    hours = min(WINDOW, max(now() - begun, timedelta(seconds=1))) / timedelta(hours=1)
+    return Snapshot(
+        name=name,
+        state=document["state"],
+        reason=document["reason"],
+        rounds=tuple(status_lines(store, name)),
+        queue=store.fireworks.queue(),
+        rate_per_h=store.candidates.count_ended(name, now() - WINDOW) / hours,
+        waiting=store.candidates.count_unended(name) + store.rechecks.tally(name).get("selected", 0),
+        hit_rate=stable / trials if trials else None,
+        failures=tuple(failures),
+    )
+
+
+def view(some: Snapshot) -> RenderableType:
+    """What is shown of it."""
+    hit = "-" if some.hit_rate is None else f"{some.hit_rate:.0%}"
+    left = "-" if some.left is None else f"about {_words(some.left)}"
+    head = f"campaign '{some.name}': {some.state} {some.reason}".rstrip()
+    facts = f"{some.rate_per_h:.0f} relaxations an hour, {some.waiting} waiting, {left} left; hit rate {hit}"
+    rounds = Table(box=None, pad_edge=False)
+    for header in ("round", "ended", "of", ""):
+        rounds.add_column(header, justify="left" if not header or header == "round" else "right", overflow="fold")
+    for _, label, ended, total, note in some.rounds:
+        rounds.add_row(label, str(ended), str(total or "?"), note)
+    queue = Table(box=None, pad_edge=False)
+    states = [s for s in ("RUNNING", "RESERVED", "READY", "WAITING", "PAUSED", "FIZZLED") if _any(some, s)]
+    for header in ("queue", *(state.lower() for state in states)):
+        queue.add_column(header, justify="left" if header == "queue" else "right")
+    for category in CATEGORIES:
+        if counts := some.queue.get(category):
+            queue.add_row(category, *(str(counts.get(state, 0)) for state in states))
+    lines = [
+        f"failed {f.ended:%m-%d %H:%M} {f.formula}: {f.reason} ({f.directory or 'not run'})" for f in some.failures
+    ]
+    return Group(head, facts, "", rounds, "", queue, *(["", *lines] if lines else []))
+
+
+def _any(some: Snapshot, state: str) -> bool:
+    return any(counts.get(state) for counts in some.queue.values())
+
+
+def _words(length: timedelta) -> str:
+    minutes = int(length.total_seconds() // 60)
+    if minutes < 120:
+        return f"{max(1, minutes)} min"
+    return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // 1440} days"
+
+
+def watch(look: Callable[[], Snapshot], console: Console, every_s: float, pause: Callable[[float], None]) -> None:
+    """Show a campaign until it has ended; once, where there is no terminal.
+
+    Args:
+        look: where it stands now.
+        console: where to.
+        every_s: seconds between two looks.
+        pause: waits.
+    """
+    if not console.is_terminal:
+        console.print(view(look()), markup=False, highlight=False)
+        return
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            some = look()
+            live.update(view(some), refresh=True)
+            if some.state in ("finished", "failed", "stopped"):
+                return
+            pause(every_s)

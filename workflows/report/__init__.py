@@ -1,7 +1,0 @@
-"""A campaign as one HTML page: read it from the store, draw it, write it.
-
-from workflows.report.data import read_report
-from workflows.report.page import write_report
-
-write_report(read_report(store, "quickstart"), Path("report"))
-"""

@@ -1,0 +1,204 @@
+"""Candidates that passed the filter.
+
+candidates  _id = name/candidate key; state: selected -> relaxed | failed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection as Some
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from pymatgen.core import Structure
+from pymongo import ASCENDING, UpdateOne
+
+from gnome_torch.records import Candidate, Prediction
+from workflows.store.base import Collection, StoreError, chunks, now
+from workflows.store.collections.rounds import round_id
+
+ENDED = ("relaxed", "failed")
+
+
+class Candidates(Collection):
+    """Reads and writes of `candidates`; those that are relaxed again are `Rechecks`."""
+
+    name = "candidates"
+
+    def prepare(self) -> None:
+        """Create the indexes; safe to repeat."""
+        self.documents.create_index([("campaign", ASCENDING), ("round", ASCENDING), ("state", ASCENDING)])
+        self.documents.create_index([("campaign", ASCENDING), ("search", ASCENDING)])
+
+    def select(
+        self,
+        campaign: str,
+        number: int,
+        chosen: Iterable[tuple[Candidate, Structure, Prediction | None, float | None]],
+        model_id: str | None,
+        search: str | None = None,
+    ) -> None:
+        """Write the candidates that go to relaxation; those there already are left as they are.
+
+        Args:
+            campaign: name.
+            number: round.
+            chosen: candidate, its crystal, what was predicted, predicted distance to the hull (eV/atom).
+            model_id: ensemble that predicted.
+            search: composition whose random search made them.
+        """
+        operations = []
+        for candidate, structure, prediction, distance in chosen:
+            document = {
+                "campaign": campaign,
+                "round": number,
+                "state": "selected",
+                "formula": candidate.reduced_formula,
+                "structure": structure.as_dict(),
+                "lineage": {**asdict(candidate.lineage), "round": number, "model_id": model_id},
+                "prediction": {**asdict(prediction), "e_above_hull": distance} if prediction else None,
+                "search": search,
+                "selected": now(),
+            }
+            key = f"{campaign}/{candidate.id}"
+            operations.append(UpdateOne({"_id": key}, {"$setOnInsert": document}, upsert=True))
+        if operations:
+            self.documents.bulk_write(operations, ordered=False)
+
+    def get(self, key: str) -> dict[str, Any]:
+        """One candidate.
+
+        Raises:
+            StoreError: there is none.
+        """
+        found = self.documents.find_one({"_id": key})
+        if found is None:
+            raise StoreError(f"no candidate '{key}' in database '{self.database.name}'")
+        return dict(found)
+
+    def of_round(self, campaign: str, number: int, state: str | None = None) -> list[dict[str, Any]]:
+        query: dict[str, Any] = {"campaign": campaign, "round": number}
+        if state:
+            query["state"] = state
+        return list(self.documents.find(query).sort("_id", ASCENDING))
+
+    def relaxed(self, campaign: str) -> list[dict[str, Any]]:
+        """What was predicted and has been relaxed, in all rounds: prediction, entry, search; crystals left out."""
+        query = {"campaign": campaign, "round": {"$gt": 0}, "state": "relaxed"}
+        fields = {"round": 1, "formula": 1, "prediction": 1, "entry": 1, "search": 1}
+        return sorted(self.documents.find(query, fields), key=lambda document: (document["round"], document["_id"]))
+
+    def waiting(self, campaign: str, number: int, search: str | None) -> list[dict[str, Any]]:
+        """Candidates of a round that have not ended: of the random search of a composition, or (None) of no search."""
+        query = {"campaign": campaign, "round": number, "state": "selected", "search": search}
+        return list(self.documents.find(query).sort("_id", ASCENDING))
+
+    def keys(self, campaign: str, number: int, search: str | None) -> list[str]:
+        """Keys of a round's candidates in their order: of the search of a composition, or (None) of no search."""
+        query = {"campaign": campaign, "round": number, "search": search}
+        return sorted(document["_id"] for document in self.documents.find(query, {"_id": 1}))
+
+    def among(self, keys: Some[str], state: str) -> list[str]:
+        """Those of some candidates that are in a state, in their order."""
+        found: set[str] = set()
+        for some in chunks(keys):
+            found |= {d["_id"] for d in self.documents.find({"_id": {"$in": some}, "state": state}, {"_id": 1})}
+        return sorted(found)
+
+    def begin(self, key: str) -> dict[str, Any]:
+        """Note that a worker begins with a candidate, and return its document, `begun` counted."""
+        found = self.documents.find_one_and_update({"_id": key}, {"$inc": {"begun": 1}}, return_document=True)
+        return dict(found) if found else self.get(key)
+
+    def leave(self, key: str) -> None:
+        """Note that the worker is done with a candidate, or has said why it is not: it has not died of it."""
+        self.documents.update_one({"_id": key}, {"$set": {"begun": 0}})
+
+    def restart(self, key: str, restart: int, structure: Structure, **fields: Any) -> None:
+        """Note that a relaxation is to go on from its last crystal, once for each attempt.
+
+        Args:
+            key: of the candidate.
+            restart: number of the attempt that broke off, from 0.
+            structure: where it goes on.
+            fields: reason and directory, kept in `attempts`.
+        """
+        before: dict[str, Any] = {"_id": key, "state": {"$in": ["selected", "failed"]}}
+        before["restarts"] = restart if restart else {"$in": [None, 0]}
+        self.documents.update_one(
+            before,
+            {
+                "$set": {"restarts": restart + 1, "restart_structure": structure.as_dict(), "state": "selected"},
+                "$push": {"attempts": {**fields, "ended": now()}},
+            },
+        )
+
+    def end(self, key: str, state: str, **fields: Any) -> None:
+        """Record how a relaxation ended. A success replaces a failure (a rerun), never the other way round."""
+        replaceable = ["selected", "failed"] if state == "relaxed" else ["selected"]
+        self.documents.update_one(
+            {"_id": key, "state": {"$in": replaceable}}, {"$set": {**fields, "state": state, "ended": now()}}
+        )
+
+    def count(self, campaign: str, number: int, states: Some[str] | None = None) -> int:
+        """Candidates of a round, of the given states or all.
+
+        Counted from the records themselves: a count that is kept beside them goes wrong when a worker dies between
+        the two writes, or runs twice.
+        """
+        query: dict[str, Any] = {"campaign": campaign, "round": number}
+        if states is not None:
+            query["state"] = {"$in": list(states)}
+        return int(self.documents.count_documents(query))
+
+    def any_waiting(self, campaign: str, number: int) -> bool:
+        """Whether a round has a candidate that has not ended, at a price that does not grow with their number.
+
+        The round remembers one that waits, of those that come last; while that one waits nobody counts. (The embedded
+        server reads every document that a query finds, whatever its limit: 0.1 s for ten thousand.)
+        """
+        key = {"_id": round_id(campaign, number)}
+        witness = (self.database["rounds"].find_one(key, {"witness": 1}) or {}).get("witness")
+        if witness and self.documents.find_one({"_id": witness, "state": "selected"}, {"_id": 1}):
+            return True
+        query = {"campaign": campaign, "round": number, "state": "selected"}
+        waiting = [document["_id"] for document in self.documents.find(query, {"_id": 1})]
+        if waiting:
+            self.database["rounds"].update_one(key, {"$set": {"witness": max(waiting)}})
+        return bool(waiting)
+
+    def tally(self, campaign: str) -> dict[int, dict[str, int]]:
+        """For each round, how many candidates are in each state."""
+        stages: list[dict[str, Any]] = [
+            {"$match": {"campaign": campaign, "round": {"$ne": None}}},
+            {"$group": {"_id": {"round": "$round", "state": "$state"}, "count": {"$sum": 1}}},
+        ]
+        tally: dict[int, dict[str, int]] = {}
+        for group in self.documents.aggregate(stages):
+            tally.setdefault(group["_id"]["round"], {})[group["_id"]["state"]] = group["count"]
+        return tally
+
+    def count_unended(self, campaign: str) -> int:
+        """Candidates of all rounds whose relaxation has not ended; rechecks are of no round."""
+        query = {"campaign": campaign, "round": {"$ne": None}, "state": "selected"}
+        return int(self.documents.count_documents(query))
+
+    def count_ended(self, campaign: str, since: datetime) -> int:
+        """Relaxations of a campaign that ended since a moment, second opinions included."""
+        return int(self.documents.count_documents({"campaign": campaign, "ended": {"$gte": since}}))
+
+    def latest_failures(self, campaign: str, limit: int) -> list[dict[str, Any]]:
+        """The candidates that failed last, the latest first, crystals left out."""
+        query = {"campaign": campaign, "state": "failed"}
+        fields = {"formula": 1, "reason": 1, "directory": 1, "ended": 1}
+        return list(self.documents.find(query, fields).sort("ended", -1).limit(limit))
+
+    def tried(self, campaign: str) -> set[str]:
+        """Candidate keys that a campaign has selected in any round."""
+        return {document["_id"] for document in self.documents.find({"campaign": campaign}, {"_id": 1})}
+
+    def first_formulas(self, campaign: str) -> set[str]:
+        """Reduced formulas of a campaign's first data."""
+        query = {"campaign": campaign, "round": 0}
+        return {document["formula"] for document in self.documents.find(query, {"formula": 1})}
