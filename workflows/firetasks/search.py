@@ -9,6 +9,13 @@ from pymatgen.core import Structure
 
 from gnome_torch.candidates.random_search.files import is_complete, plan_of, write_search
 from gnome_torch.candidates.random_search.options import GeneratorMissingError, SearchError
+from gnome_torch.candidates.random_search.pre_relaxed import (
+    PreRelaxed,
+    candidate_of,
+    chosen_crystals,
+    read_pre_relaxed,
+    write_pre_relaxed,
+)
 from gnome_torch.candidates.random_search.search import generator_of, search
 from gnome_torch.records import Relaxation
 from gnome_torch.stability.plausibility import implausible
@@ -17,15 +24,10 @@ from workflows.campaign.campaign import campaign_settings
 from workflows.campaign.settings import CampaignSettings
 from workflows.campaign.stages.relaxations import launch_relaxations
 from workflows.campaign.stages.searches import (
-    PreRelaxed,
-    candidate_of,
-    chosen_crystals,
     crystals_of,
     pre_relaxed_path,
     prediction_of,
-    read_pre_relaxed,
     search_directory,
-    write_pre_relaxed,
 )
 from workflows.firetasks.record import failure_of_parent, is_a_result
 from workflows.ground.continuation import go_on, watch

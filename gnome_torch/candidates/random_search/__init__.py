@@ -1,5 +1,6 @@
-"""Random structure search: random sensible crystals of a composition (Pickard and Needs, J. Phys.: Condens. Matter 23,
-053201, 2011).
+"""Random structure search: random sensible crystals of a composition.
+
+After Pickard and Needs, J. Phys.: Condens. Matter 23, 053201 (2011).
 
     options.py        what is asked for: formula units, volumes, symmetry, separations
     separations.py    how near atoms may be, how much room they take
@@ -8,4 +9,5 @@
     soft_spheres.py   atoms that are too near pushed apart
     search.py         attempts -> crystals, each once
     files.py          crystals to files and back
+    pre_relaxed.py    what a cheap relaxation made of them, and which become candidates
 """

@@ -5,19 +5,15 @@ make crystals -> (pre-relax them) -> record: the lowest, or all, become candidat
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from fireworks import Firework, LaunchPad, Workflow
-from pymatgen.core import Structure
 
 from gnome_torch.candidates.random_search.files import read_crystals
 from gnome_torch.candidates.random_search.search import RandomCrystal
-from gnome_torch.records import Candidate, Lineage, Prediction, Relaxation, structure_key
-from gnome_torch.similarity import Distinct
+from gnome_torch.records import Prediction
 from workflows.campaign.begin import advance
 from workflows.campaign.campaign import PRIORITY, campaign_settings
 from workflows.campaign.settings import CampaignSettings
@@ -25,21 +21,6 @@ from workflows.operate.control import add_workflows
 from workflows.store import Store
 
 FOLDER = "search"
-
-
-@dataclass(frozen=True)
-class PreRelaxed:
-    """A random crystal after a cheap relaxation.
-
-    Attributes:
-        attempt: number of the crystal in its search.
-        relaxation: what came of it; None for a failure.
-        reason: of the failure.
-    """
-
-    attempt: int
-    relaxation: Relaxation | None
-    reason: str = ""
 
 
 def search_directory(settings: CampaignSettings, number: int) -> Path:
@@ -82,92 +63,6 @@ def _search_workflow(settings: CampaignSettings, number: int, formula: str) -> W
     metadata = {"campaign": settings.name, "round": number, "stage": "search"}
     return Workflow(
         fireworks, name=title, metadata={**metadata, "gnome_key": f"search/{settings.name}/{number}/{formula}"}
-    )
-
-
-# ---- pre-relaxations on disk: a line each, so that a killed Firework goes on where it was
-
-
-def write_pre_relaxed(result: PreRelaxed, path: Path) -> None:
-    """Add one line."""
-    line: dict[str, Any] = {"attempt": result.attempt, "reason": result.reason}
-    if result.relaxation is not None:
-        found = result.relaxation
-        line |= {
-            "structure": found.structure.as_dict(),
-            "energy": found.energy,
-            "converged": found.converged,
-            "steps": found.steps,
-        }
-    with path.open("a") as file:
-        file.write(json.dumps(line) + "\n")
-
-
-def read_pre_relaxed(path: Path) -> list[PreRelaxed]:
-    """The lines that are there; a torn one, of a killed process, is cut off."""
-    if not path.exists():
-        return []
-    found: dict[int, PreRelaxed] = {}
-    whole = 0
-    with path.open("rb") as file:
-        for raw in file:
-            try:
-                line = json.loads(raw)
-            except ValueError:
-                break
-            if not raw.endswith(b"\n"):
-                break
-            whole += len(raw)
-            relaxation = None
-            if "structure" in line:
-                structure = Structure.from_dict(line["structure"])
-                relaxation = Relaxation(structure, line["energy"], line["converged"], line["steps"])
-            found[line["attempt"]] = PreRelaxed(line["attempt"], relaxation, line["reason"])
-    if whole < path.stat().st_size:
-        with path.open("r+b") as file:
-            file.truncate(whole)
-    return list(found.values())
-
-
-# ---- from crystals to candidates
-
-
-def chosen_crystals(
-    crystals: Sequence[RandomCrystal], pre_relaxed: Sequence[PreRelaxed] | None, limit: int
-) -> list[tuple[RandomCrystal, Structure]]:
-    """The crystals that are relaxed at the campaign's theory, each with what its relaxation starts from.
-
-    Args:
-        crystals: of the search.
-        pre_relaxed: what became of them; None where nothing is pre-relaxed, and all go on.
-        limit: how many different ones go on after a pre-relaxation, the lowest in energy per atom.
-    """
-    if pre_relaxed is None:
-        return [(crystal, crystal.structure) for crystal in crystals]
-    by_attempt = {crystal.attempt: crystal for crystal in crystals}
-    relaxed = [(some.attempt, some.relaxation) for some in pre_relaxed if some.relaxation is not None]
-    ranked = sorted(relaxed, key=lambda row: (row[1].energy / len(row[1].structure), row[0]))
-    distinct = Distinct()
-    chosen: list[tuple[RandomCrystal, Structure]] = []
-    for attempt, relaxation in ranked:
-        if len(chosen) == limit:
-            break
-        if distinct.add(relaxation.structure):
-            chosen.append((by_attempt[attempt], relaxation.structure))
-    return chosen
-
-
-def candidate_of(crystal: RandomCrystal, structure: Structure, seed: int, pre_relaxed_by: str | None) -> Candidate:
-    """A crystal of a search as a candidate: its lineage says how to make it again."""
-    made = f"{crystal.generator}, seed {seed}, attempt {crystal.attempt}"
-    if pre_relaxed_by:
-        made += f", pre-relaxed by {pre_relaxed_by}"
-    return Candidate(
-        id=structure_key(structure),
-        parent_id="",
-        species=tuple(site.specie.symbol for site in structure),
-        volume=float(structure.volume),
-        lineage=Lineage(source="random", substitution=made),
     )
 
 
