@@ -38,8 +38,9 @@ from gnome_torch.candidates.chemistry.policy import ElementPolicy  # noqa: E402
 from gnome_torch.candidates.chemistry.volumes import bond_length_volume, elemental_volume_sum, reference_volume  # noqa: E402
 from gnome_torch.candidates.parents import Parent, ParentError, parent_of  # noqa: E402
 from gnome_torch.candidates.prototypes import prototypes  # noqa: E402
-from gnome_torch.candidates.structural.generation import Selection, generate, plan, stream  # noqa: E402
+from gnome_torch.candidates.structural.generation import generate, plan, stream  # noqa: E402
 from gnome_torch.candidates.structural.proposals import StructuralOptions, known_compositions, parent_ions  # noqa: E402
+from gnome_torch.candidates.structural.selection import Request  # noqa: E402
 from gnome_torch.candidates.structural.substitution import SubstitutionRules  # noqa: E402
 from gnome_torch.data.files import read_crystals, read_formulas  # noqa: E402
 
@@ -170,7 +171,7 @@ def shards(crystals: list[Parent], options: StructuralOptions) -> None:
     """The same into a directory: parts, merging, compressed shards."""
     with tempfile.TemporaryDirectory() as directory:
         start = time.perf_counter()
-        summary = generate(crystals, options, Path(directory) / "out", selection=Selection())
+        summary = generate(crystals, Request(options), Path(directory) / "out")
         seconds = time.perf_counter() - start
         size = sum(path.stat().st_size for path in Path(directory).rglob("*.parquet"))
     print(

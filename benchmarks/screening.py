@@ -43,8 +43,9 @@ from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 from gnome_torch.candidates.chemistry.policy import ElementPolicy  # noqa: E402
 from gnome_torch.candidates.parents import ParentError, parent_of  # noqa: E402
 from gnome_torch.candidates.prototypes import prototypes  # noqa: E402
-from gnome_torch.candidates.structural.generation import Selection, generate  # noqa: E402
+from gnome_torch.candidates.structural.generation import generate  # noqa: E402
 from gnome_torch.candidates.structural.proposals import StructuralOptions, known_compositions  # noqa: E402
+from gnome_torch.candidates.structural.selection import Request, Selection  # noqa: E402
 from gnome_torch.candidates.structural.substitution import SubstitutionRules  # noqa: E402
 from gnome_torch.candidates.tables.shards import read_parents, read_shards  # noqa: E402
 from gnome_torch.data.tables import read_examples  # noqa: E402
@@ -96,7 +97,7 @@ def proposed(directory: Path, count: int) -> Path:
     policy = ElementPolicy(elements=frozenset(ELEMENTS.split()))
     options = StructuralOptions(policy=policy, rules=SubstitutionRules(0.001), known=known_compositions([]))
     start = time.perf_counter()
-    summary = generate(crystals, options, directory, selection=Selection(count, "random", 0))
+    summary = generate(crystals, Request(options, Selection(count, "random", 0)), directory)
     print(f"{summary['written']:,} candidates of {len(crystals)} parents in {time.perf_counter() - start:.0f} s")
     return directory
 

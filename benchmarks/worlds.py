@@ -37,7 +37,8 @@ from gnome_torch.candidates.chemistry.volumes import reference_volume  # noqa: E
 from gnome_torch.candidates.decoration import elemental_crystals  # noqa: E402
 from gnome_torch.candidates.parents import Parent, ParentError, parent_of  # noqa: E402
 from gnome_torch.candidates.prototypes import prototypes  # noqa: E402
-from gnome_torch.candidates.structural.generation import Selection, generate  # noqa: E402
+from gnome_torch.candidates.structural.generation import generate  # noqa: E402
+from gnome_torch.candidates.structural.selection import Request, Selection  # noqa: E402
 from gnome_torch.candidates.tables.rows import Rows  # noqa: E402
 from gnome_torch.candidates.tables.shards import (  # noqa: E402
     candidate_table,
@@ -90,12 +91,9 @@ def substituted(world: str, directory: Path, workers: int) -> None:
     """A world of everything that substitution proposes in the prototypes."""
     settings = parse_settings({"name": world, **SUBSTITUTED[world]}, world)
     directory.mkdir(parents=True, exist_ok=True)
-    summary = generate(
-        list(parents(settings)),
-        settings.structural_options(settings.elements),
-        directory / "candidates",
-        selection=Selection(settings.structural.limit, settings.structural.order, settings.seed),
-    )
+    selection = Selection(settings.structural.limit, settings.structural.order, settings.seed)
+    request = Request(settings.structural_options(settings.elements), selection)
+    summary = generate(list(parents(settings)), request, directory / "candidates")
     elements, candidates = list(elemental(settings)), list(pool(directory))
     print(f"{world}: {summary['written']} candidates, {len(elements)} elemental crystals", flush=True)
     level = SUBSTITUTED[world]["theory"]

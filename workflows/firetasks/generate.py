@@ -9,9 +9,10 @@ from typing import Any
 from fireworks import FiretaskBase, FWAction, explicit_serialize
 
 from gnome_torch.candidates.parents import Parent, ParentError, parent_of
-from gnome_torch.candidates.pool import draw, source_of
 from gnome_torch.candidates.prototypes import prototypes
-from gnome_torch.candidates.structural.generation import Selection, generate
+from gnome_torch.candidates.structural.generation import generate
+from gnome_torch.candidates.structural.pool import draw, source_of
+from gnome_torch.candidates.structural.selection import Request, Selection
 from workflows.campaign.campaign import campaign_settings
 from workflows.campaign.settings import CampaignSettings
 from workflows.firetasks.train import round_directory
@@ -40,25 +41,21 @@ class GenerateCandidates(FiretaskBase):
         theory = store.campaigns.get(name)["theory"]
         structural = settings.structural
         known = store.entries.known_formulas(theory, settings.elements, outside=structural.polymorphs)
-        which: dict[str, Any] = {
-            "options": settings.structural_options(known),
-            "directory": round_directory(settings, number) / "candidates",
-            "selection": Selection(structural.limit, structural.order, settings.seed),
-            "round_number": number,
-            "tried": tried_keys(store, name),
-        }
+        directory = round_directory(settings, number) / "candidates"
+        selection = Selection(structural.limit, structural.order, settings.seed)
+        request = Request(settings.structural_options(known), selection, number, tried_keys(store, name))
         if structural.pool:
-            summary = draw(Path(structural.pool), **which)
+            summary = draw(Path(structural.pool), request, directory)
         elif structural.source:
             crystals, _ = parents(store, settings, theory)
             proposed = round_directory(settings, number) / "proposed"
             shutil.rmtree(proposed, ignore_errors=True)  # of a first run of this Firework
             source_of(structural.source)(crystals, proposed, number)
-            summary = draw(proposed, **which)
+            summary = draw(proposed, request, directory)
         else:
             crystals, unsuitable = parents(store, settings, theory)
             # overwriting what a first run of this Firework wrote: what is known may have grown since
-            summary = generate(crystals, **which, refused=unsuitable, overwrite=True)
+            summary = generate(crystals, request, directory, refused=unsuitable, overwrite=True)
         counts = {key: summary[key] for key in COUNTS} | {"generated": summary["written"]}
         store.rounds.open(name, number)
         store.rounds.update(name, number, **{f"counts.{key}": value for key, value in counts.items()})

@@ -17,7 +17,7 @@ import shutil
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -25,7 +25,7 @@ from itertools import groupby
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -42,8 +42,8 @@ from gnome_torch.candidates.structural.proposals import (
     site_choices,
     units,
 )
+from gnome_torch.candidates.structural.selection import Request, Selection, counted, selected
 from gnome_torch.candidates.structural.structure_types import StructureType, TypedParent, classify
-from gnome_torch.candidates.tables.keys import mix
 from gnome_torch.candidates.tables.rows import Rows, Tally, joined, unique
 from gnome_torch.candidates.tables.shards import (
     SUMMARY,
@@ -65,21 +65,6 @@ LOCK = ".lock"
 
 class GenerationError(ValueError):
     """Candidates that cannot be generated; the message says why and what to do."""
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Which candidates to keep when there are more than wanted.
-
-    Attributes:
-        limit: candidates at most; None for all.
-        order: "probable" keeps those of the highest substitution probability, "random" a uniform sample.
-        seed: of the sample.
-    """
-
-    limit: int | None = None
-    order: Literal["probable", "random"] = "probable"
-    seed: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,12 +120,9 @@ def _table(work: Plan, rows: Rows, round_number: int) -> pa.Table:
 
 def generate(
     parents: Iterable[Parent],
-    options: StructuralOptions,
+    request: Request,
     directory: Path,
     *,
-    selection: Selection = Selection(),
-    round_number: int = 0,
-    tried: Collection[str] = (),
     refused: Sequence[tuple[str, str]] = (),
     workers: int = 1,
     overwrite: bool = False,
@@ -150,11 +132,8 @@ def generate(
 
     Args:
         parents: crystals to substitute in.
-        options: what may be proposed.
+        request: what may be proposed, and how much of it is kept.
         directory: where shards, parents and summary go; made if it is not there.
-        selection: which candidates to keep.
-        round_number: of the campaign, written with the candidates.
-        tried: keys of candidates to leave out.
         refused: crystals that cannot be parents, with the reason; they go into the summary.
         workers: processes.
         overwrite: replace candidates of another kind that the directory holds.
@@ -167,8 +146,8 @@ def generate(
         GenerationError: no parents; or the directory holds other candidates, cannot be written to, or is another
             process's.
     """
-    work = plan(parents, options)
-    identity = _identity(work, selection, round_number, tried)
+    work = plan(parents, request.options)
+    identity = _identity(work, request)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with _alone_in(directory):
@@ -177,9 +156,9 @@ def generate(
             _begin(directory, identity, overwrite)
             tally = _run_units(work, directory / PARTS, workers, progress)
             counts: Counter[str] = Counter()
-            tables = _merged(work, directory / PARTS, round_number, frozenset(tried), tally)
-            write_shards(_counted(selected(tables, selection), counts), directory)
-            finish(directory, _parents(work), _summary(work, selection, refused, tally, counts))
+            tables = _merged(work, directory / PARTS, request, tally)
+            write_shards(counted(selected(tables, request.selection), counts), directory)
+            finish(directory, _parents(work), _summary(work, request.selection, refused, tally, counts))
             shutil.rmtree(directory / PARTS)
     except OSError as error:
         raise GenerationError(
@@ -191,7 +170,7 @@ def generate(
 # ---- identity of a directory
 
 
-def _identity(work: Plan, selection: Selection, round_number: int, tried: Collection[str]) -> str:
+def _identity(work: Plan, request: Request) -> str:
     """Hash of all that decides what comes out."""
     policy, options = work.options.policy, work.options
     content = {
@@ -201,9 +180,9 @@ def _identity(work: Plan, selection: Selection, round_number: int, tried: Collec
         "saps": options.saps,
         "partial": asdict(options.partial),
         "known": hashlib.sha256(options.known.tobytes()).hexdigest(),
-        "selection": asdict(selection),
-        "round": round_number,
-        "tried": sorted(tried),
+        "selection": asdict(request.selection),
+        "round": request.round_number,
+        "tried": sorted(request.tried),
         "parents": [_fingerprint(item.parent) for item in work.parents],
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -357,9 +336,9 @@ def _table_to_rows(table: pa.Table) -> Rows:
 # ---- from parts to shards
 
 
-def _merged(work: Plan, parts: Path, round_number: int, tried: frozenset[str], tally: Tally) -> Iterator[pa.Table]:
+def _merged(work: Plan, parts: Path, request: Request, tally: Tally) -> Iterator[pa.Table]:
     """The candidates of each structure type, each once, without those tried before."""
-    numbered = enumerate(work.units)
+    numbered, tried = enumerate(work.units), pa.array(sorted(set(request.tried)), pa.string())
     for _, some in groupby(numbered, key=lambda item: item[1].type.id):
         tables = [pq.read_table(_part(parts, index)) for index, _ in some]
         rows = [_table_to_rows(table) for table in tables if table.num_rows]
@@ -368,51 +347,12 @@ def _merged(work: Plan, parts: Path, round_number: int, tried: frozenset[str], t
         together = joined(rows)
         best = unique(together)
         tally.duplicates += len(together) - len(best)
-        table = _table(work, best, round_number)
-        if tried:
-            fresh = table.filter(pc.invert(pc.is_in(table["id"], pa.array(sorted(tried)))))
+        table = _table(work, best, request.round_number)
+        if request.tried:
+            fresh = table.filter(pc.invert(pc.is_in(table["id"], tried)))
             tally.tried += table.num_rows - fresh.num_rows
             table = fresh
         tally.passed -= len(together) - table.num_rows
-        yield table
-
-
-def selected(tables: Iterable[pa.Table], selection: Selection) -> Iterator[pa.Table]:
-    """The candidates to keep, in the order they came."""
-    if selection.limit is None:
-        yield from tables
-        return
-    kept: list[pa.Table] = []
-    size = 0
-    for table in tables:
-        kept.append(table)
-        size += table.num_rows
-        if size > 2 * selection.limit + 100_000:  # memory: never many more than are wanted
-            kept = _best(kept, selection)
-            size = selection.limit
-    yield from _best(kept, selection)
-
-
-def _best(tables: list[pa.Table], selection: Selection) -> list[pa.Table]:
-    """The candidates of lowest rank; ties are broken by their keys, which are as good as random."""
-    if not tables:
-        return []
-    keys = np.array([int(key[:16], 16) for table in tables for key in table["id"].to_pylist()], dtype=np.uint64)
-    probability = np.concatenate([table["probability"].to_numpy() for table in tables])
-    if selection.order == "random":
-        order = np.argsort(mix(keys ^ mix(np.array(selection.seed))), kind="stable")
-    else:
-        order = np.lexsort((keys, -probability))
-    wanted = np.zeros(len(keys), dtype=bool)
-    wanted[order[: selection.limit]] = True
-    ends = np.cumsum([table.num_rows for table in tables])
-    return [table.filter(pa.array(wanted[end - table.num_rows : end])) for table, end in zip(tables, ends, strict=True)]
-
-
-def _counted(tables: Iterable[pa.Table], counts: Counter[str]) -> Iterator[pa.Table]:
-    for table in tables:
-        counts["written"] += table.num_rows
-        counts["saps"] += pc.sum(pc.equal(table["source"].cast(pa.string()), "saps")).as_py() or 0
         yield table
 
 

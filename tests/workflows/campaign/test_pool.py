@@ -14,9 +14,10 @@ from pages import ROOT, blocks
 from plugins import distribution
 
 from gnome_torch.candidates.parents import parent_of
-from gnome_torch.candidates.pool import SOURCES
 from gnome_torch.candidates.prototypes import prototypes
-from gnome_torch.candidates.structural.generation import Selection, generate
+from gnome_torch.candidates.structural.generation import generate
+from gnome_torch.candidates.structural.pool import SOURCES
+from gnome_torch.candidates.structural.selection import Request, Selection
 from gnome_torch.candidates.tables.shards import read_shards
 from gnome_torch.models.checkpoint import load_metrics
 from gnome_torch.plugins import registered
@@ -33,7 +34,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("pool") / "candidates"
     settings = small_campaign(directory, elements=METALS, structural={"threshold": 1e-5, "max_sites": 4})
     parents = [parent_of(key, crystal) for key, crystal in prototypes().items() if 2 <= len(crystal) <= 4]
-    generate(parents, settings.structural_options([]), directory, selection=Selection(100))
+    generate(parents, Request(settings.structural_options([]), Selection(100)), directory)
     return directory
 
 

@@ -73,9 +73,10 @@ def structural(
     """
     from rich.console import Console
 
-    from gnome_torch.candidates.structural.generation import Selection, generate
+    from gnome_torch.candidates.structural.generation import generate
     from gnome_torch.candidates.structural.partial import PartialLimits
     from gnome_torch.candidates.structural.proposals import StructuralOptions, known_compositions
+    from gnome_torch.candidates.structural.selection import Request, Selection
     from gnome_torch.candidates.structural.substitution import SubstitutionRules
     from gnome_torch.data.files import read_formulas
 
@@ -101,9 +102,8 @@ def structural(
         with _progress(console) as report:
             summary = generate(
                 crystals,
-                options,
+                Request(options, Selection(limit, order.value, seed)),
                 out,
-                selection=Selection(limit, order.value, seed),
                 refused=unsuitable,
                 workers=workers,
                 progress=report,

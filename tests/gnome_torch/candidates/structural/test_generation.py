@@ -20,12 +20,13 @@ import pyarrow.parquet as pq
 import pytest
 from pymatgen.core import Structure
 
-from gnome_torch.candidates.structural import generation
 from gnome_torch.candidates.chemistry.policy import ElementPolicy
 from gnome_torch.candidates.parents import Parent, ParentError, parent_of
 from gnome_torch.candidates.prototypes import prototypes
-from gnome_torch.candidates.structural.generation import GenerationError, Selection, generate, plan, stream
+from gnome_torch.candidates.structural import generation
+from gnome_torch.candidates.structural.generation import GenerationError, generate, plan, stream
 from gnome_torch.candidates.structural.proposals import StructuralOptions
+from gnome_torch.candidates.structural.selection import Request, Selection, best
 from gnome_torch.candidates.structural.substitution import SubstitutionRules
 from gnome_torch.candidates.tables.shards import (
     SCHEMA,
@@ -54,7 +55,7 @@ def parents(max_sites: int = 10) -> list[Parent]:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Candidates of the prototypes, generated at one go by one process."""
     directory = tmp_path_factory.mktemp("whole") / "out"
-    generate(parents(), OPTIONS, directory)
+    generate(parents(), Request(OPTIONS), directory)
     return directory
 
 
@@ -104,7 +105,7 @@ def test_candidates_of_a_parent_stand_together(whole: Path) -> None:
 
 def test_any_number_of_workers_gives_the_same(whole: Path, tmp_path: Path) -> None:
     seen: list[tuple[int, int, int]] = []
-    generate(parents()[::-1], OPTIONS, tmp_path / "out", workers=3, progress=lambda *step: seen.append(step))
+    generate(parents()[::-1], Request(OPTIONS), tmp_path / "out", workers=3, progress=lambda *step: seen.append(step))
     assert same(whole, tmp_path / "out")
     done, total, _ = zip(*seen, strict=True)
     assert list(done) == list(range(1, total[0] + 1))
@@ -118,7 +119,7 @@ def test_the_stream_is_what_the_directory_holds(whole: Path) -> None:
 def test_a_second_run_does_nothing(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = {path.name: path.stat().st_mtime_ns for path in whole.iterdir() if path.name != ".lock"}
     monkeypatch.setattr(generation, "_run_unit", lambda *_: pytest.fail("a unit was run again"))
-    assert generate(parents(), OPTIONS, whole)["written"] > 0
+    assert generate(parents(), Request(OPTIONS), whole)["written"] > 0
     assert {path.name: path.stat().st_mtime_ns for path in whole.iterdir() if path.name != ".lock"} == before
 
 
@@ -133,11 +134,11 @@ def test_an_interrupted_run_goes_on(whole: Path, tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(generation, "_run_unit", stopping)
     with pytest.raises(KeyboardInterrupt):
-        generate(parents(), OPTIONS, tmp_path / "out")
+        generate(parents(), Request(OPTIONS), tmp_path / "out")
     with pytest.raises(ShardError, match="run the generation again"):
         list(read_shards(tmp_path / "out"))
     monkeypatch.setattr(generation, "_run_unit", lambda *arguments: (ran.append(arguments), run_unit(*arguments))[1])
-    generate(parents(), OPTIONS, tmp_path / "out")
+    generate(parents(), Request(OPTIONS), tmp_path / "out")
     assert len(ran) == len(plan(parents(), OPTIONS).units)  # nothing was done twice
     assert same(whole, tmp_path / "out")
 
@@ -148,8 +149,9 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 from test_generation import OPTIONS, parents
 from gnome_torch.candidates.structural.generation import generate
+from gnome_torch.candidates.structural.selection import Request
 if __name__ == "__main__":
-    generate(parents(), OPTIONS, Path({out!r}), workers=2)
+    generate(parents(), Request(OPTIONS), Path({out!r}), workers=2)
 """
 
 
@@ -169,14 +171,14 @@ def test_kill_9_loses_nothing(whole: Path, tmp_path: Path) -> None:
     _, alive = psutil.wait_procs(workers, timeout=30)
     assert not alive  # nobody goes on without the process that gave the orders
     assert len(list(out.glob("parts/*.parquet"))) >= 10
-    generate(parents(), OPTIONS, out)
+    generate(parents(), Request(OPTIONS), out)
     assert same(whole, out)
 
 
 @pytest.mark.parametrize("order", ["probable", "random"])
 def test_a_limit_keeps_the_right_ones(whole: Path, tmp_path: Path, order: str, monkeypatch: pytest.MonkeyPatch) -> None:
     selection = Selection(150, order)  # type: ignore[arg-type]
-    generate(parents(), OPTIONS, tmp_path / "some", selection=selection)
+    generate(parents(), Request(OPTIONS, selection), tmp_path / "some")
     kept, everything = content(tmp_path / "some"), content(whole)
     assert kept.num_rows == 150
     rows = {row["id"]: row for row in everything.to_pylist()}
@@ -187,7 +189,7 @@ def test_a_limit_keeps_the_right_ones(whole: Path, tmp_path: Path, order: str, m
     else:
         assert np.median(kept["probability"].to_numpy()) == pytest.approx(np.median(probability), rel=0.5)
         again = Selection(150, "random", seed=1)
-        generate(parents(), OPTIONS, tmp_path / "other", selection=again)
+        generate(parents(), Request(OPTIONS, again), tmp_path / "other")
         assert set(content(tmp_path / "other")["id"].to_pylist()) != set(kept["id"].to_pylist())
 
 
@@ -195,16 +197,16 @@ def test_a_limit_does_not_depend_on_how_memory_is_kept(tmp_path: Path) -> None:
     tables = list(stream(plan(parents(8), OPTIONS)))
     for order in ("probable", "random"):
         selection = Selection(100, order)  # type: ignore[arg-type]
-        at_once = pa.concat_tables(generation._best(tables, selection))["id"].to_pylist()
+        at_once = pa.concat_tables(best(tables, selection))["id"].to_pylist()
         kept: list[pa.Table] = []
         for table in tables:
-            kept = generation._best([*kept, table], selection)
+            kept = best([*kept, table], selection)
         assert pa.concat_tables(kept)["id"].to_pylist() == at_once
 
 
 def test_what_was_tried_is_left_out(whole: Path, tmp_path: Path) -> None:
     tried = content(whole)["id"].to_pylist()[::10]
-    summary = generate(parents(), OPTIONS, tmp_path / "out", tried=tried, round_number=3)
+    summary = generate(parents(), Request(OPTIONS, round_number=3, tried=tried), tmp_path / "out")
     assert summary["tried"] == len(tried)
     table = content(tmp_path / "out")
     assert set(table["id"].to_pylist()) == set(content(whole)["id"].to_pylist()) - set(tried)
@@ -213,16 +215,16 @@ def test_what_was_tried_is_left_out(whole: Path, tmp_path: Path) -> None:
 
 def test_other_candidates_are_not_overwritten_unless_asked(whole: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    generate(parents(4), OPTIONS, out)
+    generate(parents(4), Request(OPTIONS), out)
     with pytest.raises(GenerationError, match="made from other parents or with other options"):
-        generate(parents(), OPTIONS, out)
+        generate(parents(), Request(OPTIONS), out)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("years")
     with pytest.raises(GenerationError, match="not empty"):
-        generate(parents(), OPTIONS, tmp_path / "mine")
+        generate(parents(), Request(OPTIONS), tmp_path / "mine")
     assert (tmp_path / "mine" / "thesis.tex").read_text() == "years"
     (out / "notes.txt").write_text("mine")
-    generate(parents(), OPTIONS, out, overwrite=True)
+    generate(parents(), Request(OPTIONS), out, overwrite=True)
     assert same(whole, out)
     assert (out / "notes.txt").read_text() == "mine"
 
@@ -239,7 +241,7 @@ def test_a_directory_that_cannot_be_written_to(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(generation, "write_table", full)
     with pytest.raises(GenerationError, match="No space left on device; what is done is kept"):
-        generate(parents(), OPTIONS, out)
+        generate(parents(), Request(OPTIONS), out)
     assert sorted((out / "parts").iterdir()) == sorted(written)
 
 
@@ -247,22 +249,23 @@ def test_two_processes_in_one_directory(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     with generation._alone_in(out), pytest.raises(GenerationError, match="another process"):
-        generate(parents(4), OPTIONS, out)
+        generate(parents(4), Request(OPTIONS), out)
 
 
 def test_no_parents(tmp_path: Path) -> None:
     with pytest.raises(GenerationError, match="no parent crystal"):
-        generate([], OPTIONS, tmp_path / "out")
+        generate([], Request(OPTIONS), tmp_path / "out")
     one = parents(4)[0]
     with pytest.raises(GenerationError, match="two parents are called"):
-        generate([one, one], OPTIONS, tmp_path / "out")
+        generate([one, one], Request(OPTIONS), tmp_path / "out")
 
 
 def test_nothing_may_come_of_it(tmp_path: Path) -> None:
     nothing = StructuralOptions(ElementPolicy(frozenset({"Li", "O"}), max_sites=2))
-    summary = generate(parents(4), nothing, tmp_path / "out")
+    summary = generate(parents(4), Request(nothing), tmp_path / "out")
     assert summary["written"] == len(list(read_shards(tmp_path / "out")))
-    empty = generate(parents(4), StructuralOptions(ElementPolicy(frozenset({"Xe"}))), tmp_path / "empty")
+    xenon = StructuralOptions(ElementPolicy(frozenset({"Xe"})))
+    empty = generate(parents(4), Request(xenon), tmp_path / "empty")
     assert empty["written"] == 0
     assert list(read_shards(tmp_path / "empty")) == []
 

@@ -16,29 +16,29 @@ from gnome_torch.candidates.chemistry.policy import ElementPolicy
 from gnome_torch.candidates.formulas.compositions import CompositionLimits, compositions
 from gnome_torch.candidates.formulas.shards import write_compositions
 from gnome_torch.candidates.parents import parent_of
-from gnome_torch.candidates.pool import draw
 from gnome_torch.candidates.prototypes import prototypes
-from gnome_torch.candidates.structural.generation import Selection, generate
+from gnome_torch.candidates.structural.generation import generate
+from gnome_torch.candidates.structural.pool import draw
 from gnome_torch.candidates.structural.proposals import StructuralOptions, known_compositions
+from gnome_torch.candidates.structural.selection import Request, Selection
 from gnome_torch.candidates.structural.substitution import SubstitutionRules
 from gnome_torch.candidates.tables.shards import ShardError, read_parents, read_shards, read_summary, shard_paths
 from gnome_torch.records import Candidate
 
 METALS = frozenset(["Cu", "Ag", "Au", "Pd"])
 OPTIONS = StructuralOptions(ElementPolicy(METALS, max_sites=8), SubstitutionRules(1e-3))
-ALL = Selection()
 
 
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("pool") / "candidates"
     parents = [parent_of(key, crystal) for key, crystal in prototypes().items() if 2 <= len(crystal) <= 8]
-    generate(parents, OPTIONS, directory)
+    generate(parents, Request(OPTIONS), directory)
     return directory
 
 
-def drawn(pool: Path, directory: Path, options: StructuralOptions, **more: object) -> list[Candidate]:
-    summary = draw(pool, options, directory, ALL, **more)  # type: ignore[arg-type]
+def drawn(pool: Path, directory: Path, request: Request) -> list[Candidate]:
+    summary = draw(pool, request, directory)
     assert summary == read_summary(directory)
     found = list(read_shards(directory))
     assert summary["written"] == len(found)
@@ -49,10 +49,10 @@ def drawn(pool: Path, directory: Path, options: StructuralOptions, **more: objec
 
 
 def test_all_of_it_with_its_crystals(pool: Path, tmp_path: Path) -> None:
-    found = drawn(pool, tmp_path / "round", OPTIONS, round_number=3)
+    found = drawn(pool, tmp_path / "round", Request(OPTIONS, round_number=3))
     assert found == [replace(some, lineage=replace(some.lineage, round=3)) for some in read_shards(pool)]
     assert len(found) > 100
-    assert drawn(pool, tmp_path / "round", OPTIONS, round_number=3) == found
+    assert drawn(pool, tmp_path / "round", Request(OPTIONS, round_number=3)) == found
     crystals = read_parents(tmp_path / "round")
     assert all(some.structure(crystals[some.parent_id]).composition for some in found[::20])
 
@@ -76,27 +76,27 @@ def test_every_rule_is_the_one_written_down(pool: Path, tmp_path: Path) -> None:
         and some.contact >= 0.9
         and some.lineage.source != "saps"
     ]
-    assert [some.id for some in drawn(pool, tmp_path / "round", options, tried=tried)] == expected
+    assert [some.id for some in drawn(pool, tmp_path / "round", Request(options, tried=tried))] == expected
     assert 0 < len(expected) < len(everything) / 2
 
 
 def test_a_sample_and_a_second_draw(pool: Path, tmp_path: Path) -> None:
     """A draw takes the place of the one before; nothing may be left to choose."""
-    summary = draw(pool, OPTIONS, tmp_path / "round", Selection(10, "random", 1))
+    summary = draw(pool, Request(OPTIONS, Selection(10, "random", 1)), tmp_path / "round")
     assert summary["written"] == 10
     every = {Composition(some.reduced_formula).reduced_formula for some in read_shards(pool)}
     options = replace(OPTIONS, known=known_compositions(every))
-    assert drawn(pool, tmp_path / "round", options) == []
+    assert drawn(pool, tmp_path / "round", Request(options)) == []
 
 
 def test_what_is_no_pool(tmp_path: Path) -> None:
     with pytest.raises(ShardError, match="no finished candidates"):
-        draw(tmp_path / "nothing", OPTIONS, tmp_path / "round", ALL)
+        draw(tmp_path / "nothing", Request(OPTIONS), tmp_path / "round")
     assert not list((tmp_path / "round").glob("*.json"))
     blocks = compositions(ElementPolicy(METALS), CompositionLimits(2, 4, 2, 0))
     write_compositions(blocks, tmp_path / "formulas")
     with pytest.raises(ShardError, match="holds no crystals"):
-        draw(tmp_path / "formulas", OPTIONS, tmp_path / "round", ALL)
+        draw(tmp_path / "formulas", Request(OPTIONS), tmp_path / "round")
     assert np.all([not path.name.endswith("summary.json") for path in (tmp_path / "round").iterdir()])
 
 
@@ -107,4 +107,4 @@ def test_columns_of_other_types_are_said(pool: Path, tmp_path: Path) -> None:
         place = table.schema.get_field_index("volume")
         pq.write_table(table.set_column(place, "volume", pa.array(["large"] * table.num_rows)), path)
     with pytest.raises(ShardError, match=r"pool: holds no crystals .*large"):
-        draw(tmp_path / "pool", OPTIONS, tmp_path / "round", ALL)
+        draw(tmp_path / "pool", Request(OPTIONS), tmp_path / "round")

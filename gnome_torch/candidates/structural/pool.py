@@ -8,7 +8,7 @@ answer is known.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ from pymatgen.core import Composition
 
 from gnome_torch.candidates.chemistry.elements import numbers_of
 from gnome_torch.candidates.parents import Parent
-from gnome_torch.candidates.structural.generation import Selection, selected
 from gnome_torch.candidates.structural.proposals import StructuralOptions, among
+from gnome_torch.candidates.structural.selection import Request, counted, selected
 from gnome_torch.candidates.tables.keys import composition_keys
 from gnome_torch.candidates.tables.shards import (
     PARENTS,
@@ -38,15 +38,7 @@ SOURCES = "gnome_torch.sources"
 """Entry points of other packages: a name = a function of parents, a directory and the round's number."""
 
 
-def draw(
-    pool: Path,
-    options: StructuralOptions,
-    directory: Path,
-    selection: Selection,
-    *,
-    round_number: int = 0,
-    tried: Collection[str] = (),
-) -> dict[str, Any]:
+def draw(pool: Path, request: Request, directory: Path) -> dict[str, Any]:
     """Write the candidates of a pool that a round may choose from into a directory of shards; returns its summary.
 
     Of the options the rules on elements, sizes and contacts, the known compositions and `saps` are obeyed; substitution
@@ -54,57 +46,44 @@ def draw(
 
     Args:
         pool: finished directory of candidates.
-        options: what may be proposed.
+        request: what may be drawn, and how much of it is kept.
         directory: where they go, in place of what was there.
-        selection: which to keep if there are more than wanted.
-        round_number: of the campaign, written with the candidates.
-        tried: keys of candidates to leave out.
 
     Raises:
         ShardError: the pool is missing or unfinished, or is no directory of crystals.
     """
     counts: Counter[str] = Counter()
     refused: Counter[str] = Counter()
-    before = pa.array(sorted(tried), pa.string())
-
-    def rest() -> Iterator[pa.Table]:
-        for table in tables(pool):
-            counts["proposed"] += table.num_rows
-            codes, rules, known = _judged(table["formula"], options)
-            verdict = rules[codes]
-            verdict[(verdict == "") & (_sites(table) > options.policy.max_sites)] = "too many atoms"
-            verdict[(verdict == "") & (table["contact"].to_numpy() < options.policy.min_contact)] = "atoms too close"
-            partial = pc.equal(table["source"].cast(pa.string()), "saps").to_numpy()
-            if not options.saps:
-                verdict[(verdict == "") & partial] = "part of the sites"
-            refused.update(verdict[verdict != ""].tolist())
-            fresh = ~pc.is_in(table["id"], before).to_numpy()
-            counts["known"] += int(((verdict == "") & known[codes]).sum())
-            possible = (verdict == "") & ~known[codes]
-            counts["tried"] += int((possible & ~fresh).sum())
-            kept = table.filter(pa.array(possible & fresh))
-            counts["passed"] += kept.num_rows
-            place = kept.schema.get_field_index("round")
-            yield kept.set_column(place, "round", pa.array(np.full(kept.num_rows, round_number, np.int32)))
-
-    def counted(some: Iterator[pa.Table]) -> Iterator[pa.Table]:
-        for table in some:
-            counts["saps"] += pc.sum(pc.equal(table["source"].cast(pa.string()), "saps")).as_py() or 0
-            yield table
-
-    written = write_shards(counted(selected(rest(), selection)), directory)
+    possible = _possible(pool, request, counts, refused)
+    written = write_shards(counted(selected(possible, request.selection), counts), directory)
     crystals = pq.read_table(pool / PARENTS)
-    names = ("proposed", "known", "tried", "passed", "saps")
     summary = {
         "pool": str(pool),
         "parents": crystals.num_rows,
         "refused": dict(sorted(refused.items())),
         "duplicates": 0,
-        **{name: counts[name] for name in names},
+        **{name: counts[name] for name in ("proposed", "known", "tried", "passed", "saps")},
         "written": written,
     }
     finish(directory, crystals, summary)
     return summary
+
+
+def _possible(pool: Path, request: Request, counts: Counter[str], refused: Counter[str]) -> Iterator[pa.Table]:
+    """The candidates that a request allows; the others are counted, those that a rule refuses by the rule."""
+    tried = pa.array(sorted(request.tried), pa.string())
+    for table in tables(pool):
+        verdict, known = _judged(table, request.options)
+        allowed = verdict == ""
+        fresh = ~pc.is_in(table["id"], tried).to_numpy()
+        kept = table.filter(pa.array(allowed & ~known & fresh))
+        refused.update(verdict[~allowed].tolist())
+        counts["proposed"] += table.num_rows
+        counts["known"] += int((allowed & known).sum())
+        counts["tried"] += int((allowed & ~known & ~fresh).sum())
+        counts["passed"] += kept.num_rows
+        place = kept.schema.get_field_index("round")
+        yield kept.set_column(place, "round", pa.array(np.full(kept.num_rows, request.round_number, np.int32)))
 
 
 def source_of(name: str) -> Callable[[Iterable[Parent], Path, int], Any]:
@@ -150,7 +129,21 @@ def tables(pool: Path) -> Iterator[pa.Table]:
             raise ShardError(f"{pool}: holds no crystals as `gnome generate structural` writes them: {error}") from None
 
 
-def _judged(formulas: pa.ChunkedArray, options: StructuralOptions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _judged(table: pa.Table, options: StructuralOptions) -> tuple[np.ndarray, np.ndarray]:
+    """The rule that refuses each candidate (or ""), (n,), and whether its composition is known, (n,)."""
+    codes, rules, known = _judged_compositions(table["formula"], options)
+    verdict = rules[codes]
+    verdict[(verdict == "") & (_sites(table) > options.policy.max_sites)] = "too many atoms"
+    verdict[(verdict == "") & (table["contact"].to_numpy() < options.policy.min_contact)] = "atoms too close"
+    if not options.saps:
+        partial = pc.equal(table["source"].cast(pa.string()), "saps").to_numpy()
+        verdict[(verdict == "") & partial] = "part of the sites"
+    return verdict, known[codes]
+
+
+def _judged_compositions(
+    formulas: pa.ChunkedArray, options: StructuralOptions
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Number of each row's composition, (n,); of each composition the rule that refuses it (or ""), and if known."""
     encoded = pc.dictionary_encode(formulas).combine_chunks()
     if isinstance(encoded, pa.ChunkedArray):  # of no rows
