@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import permutations
 
 import numpy as np
@@ -16,6 +15,7 @@ from gnome_torch.candidates.chemistry.policy import ElementPolicy
 from gnome_torch.candidates.chemistry.radii import chemical_distance, elemental_volume, is_charge_balanced
 from gnome_torch.candidates.chemistry.volumes import reference_volume
 from gnome_torch.candidates.parents import pair_distances
+from gnome_torch.candidates.tables.keys import candidate_ids
 from gnome_torch.records import Candidate, Lineage
 
 FCC, BCC, HCP, DIAMOND = "aflow:A_cF4_225_a", "aflow:A_cI2_229_a", "aflow:A_hP2_194_c", "aflow:A_cF8_227_a"
@@ -66,24 +66,6 @@ def found_in(symbol: str) -> tuple[str, ...]:
     state = reference_states[atomic_numbers[symbol]] or {}
     metal = {"fcc": FCC, "bcc": BCC, "hcp": HCP}.get(str(state.get("symmetry")))
     return FOUND_IN.get(symbol, (metal,) if metal else ())
-
-
-def candidate_ids(parent_ids: Iterable[str], numbers: np.ndarray, volumes: np.ndarray) -> list[str]:
-    """Content hashes of candidates: parent, volume (to 0.001 cubic angstrom), atomic number on each of its sites.
-
-    Args:
-        parent_ids: key of the parent of each, n of them.
-        numbers: atomic numbers in the order of the parent's sites, uint8, (n, n_sites).
-        volumes: of the cells, cubic angstrom, (n,).
-    """
-    milli = np.round(np.asarray(volumes) * 1000).astype(">i8")
-    content = np.concatenate([milli[:, None].view(np.uint8), numbers], axis=1).tobytes()
-    width = 8 + numbers.shape[1]
-    rows = (content[start : start + width] for start in range(0, len(content), width))
-    return [
-        hashlib.sha256(f"{parent_id}|".encode() + row).hexdigest()[:24]
-        for parent_id, row in zip(parent_ids, rows, strict=True)
-    ]
 
 
 def make_candidate(
@@ -152,10 +134,7 @@ def _volume_per_atom(prototype: Structure, own: str, symbol: str) -> float:
 
 
 def decorations(
-    library: Mapping[str, Structure],
-    policy: ElementPolicy,
-    limit: int,
-    polymorphs: int,
+    library: Mapping[str, Structure], policy: ElementPolicy, limit: int, polymorphs: int
 ) -> list[Candidate]:
     """Prototypes with their elements replaced by the campaign's, the chemically nearest first.
 
@@ -171,38 +150,41 @@ def decorations(
         polymorphs: structures of one reduced formula at most.
     """
     by_system: dict[str, list[tuple[float, Candidate]]] = defaultdict(list)
-    seen: set[tuple[str, str]] = set()
     for key, prototype in library.items():
-        symbols = symbols_of(prototype)
-        own = sorted(set(symbols))
-        if len(own) < 2 or len(symbols) > policy.max_sites:
-            continue
-        volume_of = _volume_of(prototype, symbols, own)
-        for choice in permutations(sorted(policy.elements), len(own)):
-            replacement = dict(zip(own, choice, strict=True))
-            species = [replacement[symbol] for symbol in symbols]
-            counts = Counter(species)
-            if policy.refusal(counts) or not is_charge_balanced(counts):
-                continue
-            cost = sum(chemical_distance(a, b) for a, b in zip(symbols, species, strict=True)) / len(symbols)
-            volume = volume_of(choice)
-            substitution = "; ".join(f"{a}->{b}" for a, b in replacement.items() if a != b)
-            candidate = make_candidate(key, species, volume, Lineage("prototype", key, substitution))
-            by_system["-".join(sorted(counts))].append((cost, candidate))
-
+        for cost, candidate in _decorated(key, prototype, policy):
+            by_system["-".join(sorted(set(candidate.species)))].append((cost, candidate))
     for system in by_system.values():
         system.sort(key=lambda item: (item[0], len(item[1].species), item[1].id))
     chosen: list[Candidate] = []
+    seen: set[tuple[str, str]] = set()
     per_formula: Counter[str] = Counter()
     queues = [iter(by_system[name]) for name in sorted(by_system)]
     while queues and len(chosen) < limit:
         for queue in list(queues):
-            chosen_next = _next_choice(queue, per_formula, polymorphs, seen)
-            if chosen_next is None:
+            following = _next_choice(queue, per_formula, polymorphs, seen)
+            if following is None:
                 queues.remove(queue)
             elif len(chosen) < limit:
-                chosen.append(chosen_next)
+                chosen.append(following)
     return chosen
+
+
+def _decorated(key: str, prototype: Structure, policy: ElementPolicy) -> Iterator[tuple[float, Candidate]]:
+    """A prototype with every assignment of the campaign's elements, and the mean chemical distance per site."""
+    symbols = symbols_of(prototype)
+    own = sorted(set(symbols))
+    if len(own) < 2 or len(symbols) > policy.max_sites:
+        return
+    volume_of = _volume_of(prototype, symbols, own)
+    for choice in permutations(sorted(policy.elements), len(own)):
+        replacement = dict(zip(own, choice, strict=True))
+        species = [replacement[symbol] for symbol in symbols]
+        counts = Counter(species)
+        if policy.refusal(counts) or not is_charge_balanced(counts):
+            continue
+        cost = sum(chemical_distance(a, b) for a, b in zip(symbols, species, strict=True)) / len(symbols)
+        substitution = "; ".join(f"{a}->{b}" for a, b in replacement.items() if a != b)
+        yield cost, make_candidate(key, species, volume_of(choice), Lineage("prototype", key, substitution))
 
 
 def _volume_of(prototype: Structure, symbols: Sequence[str], own: Sequence[str]) -> Callable[[Sequence[str]], float]:

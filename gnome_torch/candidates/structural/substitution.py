@@ -225,46 +225,60 @@ def ion_substitutions(
         Blocks of at most about 200,000: ions by their place in the model, (n, len(ions)), and probabilities, (n,).
     """
     olds = np.array([model.index(ion) for ion in ions])
-    options = []
-    for old in olds:
-        factors = model.probabilities[:, old].copy()
-        if not rules.count_unchanged:
-            factors[old] = 1.0
-        kept = np.flatnonzero(allowed & (factors > rules.threshold))
-        kept = kept[np.argsort(-factors[kept], kind="stable")]  # the most probable first
-        options.append((kept, factors[kept]))
-    if not all(len(kept) for kept, _ in options):
+    options = [_options(old, allowed, model, rules) for old in olds]
+    if not all(len(news) for news, _ in options):
         return
-    # the most that the ions still to be chosen can contribute
-    bounds = np.cumprod([1.0, *(p[0] for _, p in reversed(options))])[::-1]
-
-    def extend(chosen: np.ndarray, p: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        depth = chosen.shape[1]
-        if depth == len(olds):
-            yield chosen, p
-            return
-        news, factors = options[depth]
-        # options are sorted: each partial choice takes a leading part of them
-        room = np.searchsorted(-factors, -rules.threshold / (p * bounds[depth + 1]), side="left")
-        ends = np.cumsum(room)
-        start = 0
-        while start < len(p):
-            stop = max(start + 1, int(np.searchsorted(ends, ends[start] - room[start] + _BLOCK, side="right")))
-            some = np.repeat(np.arange(start, stop), room[start:stop])
-            option = np.arange(len(some)) - np.repeat(ends[start:stop] - room[start:stop] - (ends[start] - room[start]),
-                                                      room[start:stop])  # fmt: skip
-            wider = np.concatenate([chosen[some], news[option][:, None]], axis=1)
-            product_ = p[some] * factors[option]
-            fine = (product_ * bounds[depth + 1] > rules.threshold) & (chosen[some] != news[option][:, None]).all(
-                axis=1
-            )
-            yield from extend(wider[fine], product_[fine])
-            start = stop
-
-    for chosen, p in extend(np.zeros((1, 0), dtype=np.intp), np.ones(1)):
+    for chosen, p in _extended(np.zeros((1, 0), dtype=np.intp), np.ones(1), options, rules.threshold):
         changed = (chosen != olds).any(axis=1)
         if changed.any():
             yield chosen[changed], p[changed]
+
+
+def _options(
+    old: int, allowed: np.ndarray, model: SubstitutionModel, rules: SubstitutionRules
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ions that may stand in the place of one, the most probable first, and the factor that each contributes."""
+    factors = model.probabilities[:, old].copy()
+    if not rules.count_unchanged:
+        factors[old] = 1.0
+    news = np.flatnonzero(allowed & (factors > rules.threshold))
+    news = news[np.argsort(-factors[news], kind="stable")]
+    return news, factors[news]
+
+
+def _extended(
+    chosen: np.ndarray, p: np.ndarray, options: Sequence[tuple[np.ndarray, np.ndarray]], threshold: float
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Complete choices that begin with partial ones.
+
+    Args:
+        chosen: the ions of each partial choice, (n, places filled).
+        p: products of their factors, (n,).
+        options: of each place, ions and factors, the largest first.
+        threshold: what the product of a complete choice must exceed.
+    """
+    depth = chosen.shape[1]
+    if depth == len(options):
+        yield chosen, p
+        return
+    news, factors = options[depth]
+    # the most that the places after this one can contribute; multiplied from the last on, so that it rounds alike
+    bound = 1.0
+    for _, further in reversed(options[depth + 1 :]):
+        bound *= further[0]
+    # options are sorted: each partial choice takes a leading part of them
+    room = np.searchsorted(-factors, -threshold / (p * bound), side="left")
+    ends = np.cumsum(room)
+    start = 0
+    while start < len(p):
+        stop = max(start + 1, int(np.searchsorted(ends, ends[start] - room[start] + _BLOCK, side="right")))
+        some = np.repeat(np.arange(start, stop), room[start:stop])
+        first = ends[start:stop] - room[start:stop] - (ends[start] - room[start])
+        option = np.arange(len(some)) - np.repeat(first, room[start:stop])
+        wider, probability = np.c_[chosen[some], news[option]], p[some] * factors[option]
+        fine = (probability * bound > threshold) & (chosen[some] != news[option][:, None]).all(axis=1)
+        yield from _extended(wider[fine], probability[fine], options, threshold)
+        start = stop
 
 
 def element_substitutions(
@@ -287,10 +301,10 @@ def element_substitutions(
         Atomic numbers, (n, len(ions)), uint8, in a fixed order, and probabilities, (n,).
     """
     own = np.array([model.numbers[model.index(ion)] for ion in ions])
-    for chosen, p in ion_substitutions(ions, allowed[model.numbers], model, rules):
+    for chosen, probability in ion_substitutions(ions, allowed[model.numbers], model, rules):
         numbers = model.numbers[chosen]
-        order = np.lexsort((-p, *numbers.T))
-        numbers, p = numbers[order], p[order]
+        order = np.lexsort((-probability, *numbers.T))
+        numbers, p = numbers[order], probability[order]
         first = np.ones(len(p), dtype=bool)
         first[1:] = (numbers[1:] != numbers[:-1]).any(axis=1)
         first &= (numbers != own).any(axis=1)

@@ -1,15 +1,36 @@
-"""128-bit keys of compositions and of decorated sites, for many at once.
+"""Keys for many at once: of candidates, as they are stored; of compositions and of decorated sites, to compare.
 
-A key is a sum of pseudo-random numbers, one per (place, element): equal content gives equal keys, and two different
-ones agree with a probability of 2^-128, so that comparing keys is comparing content.
+Those to compare have 128 bits: a key is a sum of pseudo-random numbers, one per (place, element). Equal content gives
+equal keys, and two different ones agree with a probability of 2^-128, so that comparing keys is comparing content.
 """
 
 from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
 
 import numpy as np
 
 _NUMBERS = 128  # atomic numbers, with room
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def candidate_ids(parent_ids: Iterable[str], numbers: np.ndarray, volumes: np.ndarray) -> list[str]:
+    """Content hashes of candidates: parent, volume (to 0.001 cubic angstrom), atomic number on each of its sites.
+
+    Args:
+        parent_ids: key of the parent of each, n of them.
+        numbers: atomic numbers in the order of the parent's sites, uint8, (n, n_sites).
+        volumes: of the cells, cubic angstrom, (n,).
+    """
+    milli = np.round(np.asarray(volumes) * 1000).astype(">i8")
+    content = np.concatenate([milli[:, None].view(np.uint8), numbers], axis=1).tobytes()
+    width = 8 + numbers.shape[1]
+    rows = (content[start : start + width] for start in range(0, len(content), width))
+    return [
+        hashlib.sha256(f"{parent_id}|".encode() + row).hexdigest()[:24]
+        for parent_id, row in zip(parent_ids, rows, strict=True)
+    ]
 
 
 def mix(values: np.ndarray) -> np.ndarray:
