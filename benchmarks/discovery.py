@@ -40,7 +40,8 @@ import numpy as np  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 from pymatgen.core import Composition, Structure  # noqa: E402
 
-from gnome_torch.candidates.tables.shards import read_parents, read_shards, write_json, write_text  # noqa: E402
+from gnome_torch.candidates.tables.shards import read_parents, read_shards, write_json  # noqa: E402
+from gnome_torch.files import write_whole  # noqa: E402
 from gnome_torch.records import structure_key  # noqa: E402
 from gnome_torch.stability.hull import STABLE_TOLERANCE, Hull  # noqa: E402
 
@@ -229,7 +230,7 @@ def campaign_of(world: World, comparison: Comparison, strategy: str, seed: int, 
     first = random.Random(seed).sample(sorted(finished), round(comparison.first * len(world.results)))
     per_round = (int(comparison.budget * len(world.results)) - len(first)) // comparison.rounds
     directory.mkdir(parents=True)
-    write_text(json.dumps([finished[key].as_dict() for key in first]), directory / "first.json")
+    write_whole(directory / "first.json", json.dumps([finished[key].as_dict() for key in first]))
     loop = {
         "name": "run",
         "theory": {"name": "lookup", "table": str(world.directory / "results.parquet")},
@@ -266,7 +267,7 @@ def run(comparison: Comparison, worlds: Path, strategy: str, seed: int, out: Pat
     from fireworks import LaunchPad
     from fireworks.core.rocket_launcher import rapidfire
 
-    from workflows.campaign.begin import start_workflow
+    from workflows.campaign.plan import start_workflow
     from workflows.campaign.settings import parse_settings
     from workflows.store import Store
 
@@ -431,7 +432,7 @@ def report(comparison: Comparison, records: list[dict[str, Any]], out: Path) -> 
     if "random" in by_strategy and "loop" in by_strategy:
         lines += ["", _against_random(by_strategy, phases)]
     text = "\n".join(lines) + "\n"
-    write_text(text, out / "discovery.md")
+    write_whole(out / "discovery.md", text)
     _plot(comparison, by_strategy, out / "discovery.svg")
     return text
 

@@ -6,10 +6,10 @@ The last line of each holds a hash of all that is above it: a file that somebody
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from gnome_torch.files import write_whole
 from workflows.ground.strict import SettingsError
 
 MARK = "# written by 'gnome launchers write'; change the site file instead. sha256 "
@@ -33,7 +33,7 @@ def write_owned(directory: Path, files: Mapping[str, str]) -> list[str]:
             raise SettingsError("\n".join(f"{directory / name}: {reason}" for name in foreign))
         changed = [name for name, text in sealed.items() if _content(directory / name) != text.encode()]
         for name in changed:
-            _replace(directory / name, sealed[name])
+            write_whole(directory / name, sealed[name])
     except OSError as error:
         raise SettingsError(f"{error.filename or directory}: cannot be written: {error.strerror}") from None
     return changed
@@ -52,13 +52,3 @@ def _is_ours(path: Path) -> bool:
         return not path.is_symlink()
     text = path.read_bytes().decode(errors="replace")
     return text == _seal(text.rpartition(MARK)[0])
-
-
-def _replace(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_text(text)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from gnome_torch.files import whole_file
 
 COLUMNS = ("file", "place", "value", "reason")
 
@@ -43,10 +44,7 @@ def write_rejects(rejects: Iterable[Reject], path: Path) -> None:
     if not rejects:
         path.unlink(missing_ok=True)
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("w", newline="") as file:
+    with whole_file(path) as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         writer.writerows((some.file, some.place, some.value[:200], some.reason) for some in rejects)
-    os.replace(partial, path)

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import json
-import os
-import shutil
-import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from gnome_torch import __version__
+from gnome_torch.files import whole_directory
 from gnome_torch.models.composition import CompositionNetwork, CompositionNetworkConfig
 from gnome_torch.models.structure import StructureNetwork, StructureNetworkConfig
 from gnome_torch.plugins import PluginError, plugin
@@ -79,7 +75,7 @@ def save_model(directory: str | Path, model: nn.Module, metrics: Mapping[str, An
         model: a network of `ARCHITECTURES`.
         metrics: JSON content, finite numbers only.
     """
-    with replacing_directory(directory) as folder:
+    with whole_directory(Path(directory)) as folder:
         write_model(folder, model, metrics)
 
 
@@ -128,38 +124,6 @@ def load_metrics(directory: str | Path) -> dict[str, Any]:
         CheckpointError: if they are missing or broken.
     """
     return _read_json(Path(directory), METRICS_FILE)
-
-
-@contextmanager
-def replacing_directory(directory: str | Path) -> Iterator[Path]:
-    """A new folder beside `directory` that takes its place when the block ends, and vanishes if the block raises.
-
-    Args:
-        directory: final place; its parents are made.
-    """
-    directory = Path(directory)
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    tag = uuid.uuid4().hex[:12]
-    temporary = directory.with_name(f".{directory.name}.new-{tag}")
-    old = directory.with_name(f".{directory.name}.old-{tag}")
-    temporary.mkdir()
-    try:
-        yield temporary
-        for _ in range(10):
-            try:
-                os.rename(temporary, directory)
-                return
-            except OSError as error:
-                # a directory cannot be renamed onto a full one: move that away, then try again
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                    raise
-            shutil.rmtree(old, ignore_errors=True)
-            with suppress(FileNotFoundError):  # another process has just moved it
-                os.rename(directory, old)
-        raise FileExistsError(f"{directory}: other processes keep writing it; run one at a time")
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def _read_json(directory: Path, name: str) -> dict[str, Any]:

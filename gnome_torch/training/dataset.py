@@ -16,8 +16,8 @@ from pymatgen.core import Composition, Structure
 from torch import Tensor
 from torch_geometric.data import Batch
 
+from gnome_torch.files import whole_directory
 from gnome_torch.graphs import CUTOFF, CUTOFF_TOLERANCE, CrystalGraph, composition_nodes, crystal_graph, pairs_within
-from gnome_torch.models.checkpoint import replacing_directory
 
 FORMAT_VERSION = 2
 META = "meta.json"
@@ -75,7 +75,7 @@ class _FlatSet:
             source: what it was made from, for those who would make it again.
         """
         meta = {"format_version": FORMAT_VERSION, "class": type(self).__name__, "examples": len(self)}
-        with replacing_directory(directory) as folder:
+        with whole_directory(Path(directory)) as folder:
             for name in self._fields():
                 np.save(folder / f"{name}.npy", getattr(self, name), allow_pickle=False)
             meta |= {"data_hash": self.data_hash, "source": source}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
 import signal
 import threading
@@ -22,6 +21,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.tensorboard import SummaryWriter
 
 from gnome_torch import __version__
+from gnome_torch.files import whole_directory, whole_file
 from gnome_torch.models.checkpoint import (
     CONFIG_FILE,
     CheckpointError,
@@ -29,7 +29,6 @@ from gnome_torch.models.checkpoint import (
     load_metrics,
     load_model,
     new_network,
-    replacing_directory,
     write_model,
 )
 from gnome_torch.training.dataset import CompositionSet, DataSetError, TrainingSet
@@ -268,7 +267,7 @@ def train(
         "code_version": __version__,
     }
     if workers.first:
-        with replacing_directory(directory) as folder:
+        with whole_directory(directory) as folder:
             write_model(folder, model, metrics)
             _write_table(folder / EPOCHS_FILE, state.rows)
             if (run / TENSORBOARD).exists():
@@ -458,12 +457,10 @@ def _products_in(precision: str) -> Iterator[None]:
 
 
 def _write_table(path: Path, rows: Sequence[Mapping[str, float | None]]) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    with open(partial, "w", newline="") as file:
+    with whole_file(path) as file:
         table = csv.DictWriter(file, COLUMNS)
         table.writeheader()
         table.writerows(rows)
-    os.replace(partial, path)
 
 
 def _write_tensorboard(directory: Path, row: Mapping[str, float | None]) -> None:

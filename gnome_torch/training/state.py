@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from gnome_torch.files import whole_path
 
 CHECKPOINT = "checkpoint.safetensors"
 FORMAT_VERSION = 1
@@ -63,15 +64,9 @@ def write_state(
     content = json.dumps(
         {"format_version": FORMAT_VERSION, "identity": identity, "progress": vars(progress)}, allow_nan=False
     )
-    partial = directory / f"{CHECKPOINT}.partial"
-    save_file(
-        {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()},
-        partial,
-        metadata={"state": content},
-    )
-    with open(partial, "rb") as file:
-        os.fsync(file.fileno())  # a node that loses power must not leave a checkpoint of the right name and no content
-    os.replace(partial, directory / CHECKPOINT)
+    copies = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    with whole_path(directory / CHECKPOINT) as partial:
+        save_file(copies, partial, metadata={"state": content})
 
 
 def read_state(

@@ -25,14 +25,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from pymatgen.core import Structure
 from pymatgen.entries.computed_entries import ComputedStructureEntry
 from pymatgen.io.cif import CifWriter
 
+from gnome_torch.files import whole_directory
 from gnome_torch.stability.hull import STABLE_TOLERANCE
-from workflows.campaign.campaign import campaign_settings
 from workflows.store import NetworkKind, Store, StoreError, model_id
 
 SUMS = "SHA256SUMS"
@@ -93,32 +92,26 @@ def export(store: Store, name: str, directory: Path, distance: float) -> Exporte
     Raises:
         StoreError: there is no such campaign, it has no entry on a hull, or the directory is somebody else's.
     """
-    campaign, settings = store.campaigns.get(name), campaign_settings(store, name)
+    campaign = store.campaigns.get(name)
     if directory.exists() and any(directory.iterdir()) and not (directory / SUMS).exists():
         raise StoreError(f"{directory} holds files that are no export of ours: name another directory with --out")
-    documents = store.entries.on_hull(campaign["theory"], settings.elements, distance)
+    documents = store.entries.on_hull(campaign["theory"], campaign["settings"]["elements"], distance)
     if not documents:
         raise StoreError(f"campaign '{name}' has no entry within {distance} eV/atom of a hull yet: nothing to export")
-    partial = directory.with_name(f".{directory.name}.{uuid4().hex[:8]}.partial")
-    partial.mkdir(parents=True)
-    try:
+    with whole_directory(directory) as folder:
         with_crystal = [d for d in documents if d.get("structure") is not None]
-        _write_table(partial / "entries.csv", documents)
-        _write_entries(partial / "entries.json.gz", with_crystal)
-        _write_structures(partial, with_crystal)
-        models = _copy_models(store, name, partial / "models")
+        _write_table(folder / "entries.csv", documents)
+        _write_entries(folder / "entries.json.gz", with_crystal)
+        _write_structures(folder, with_crystal)
+        models = _copy_models(store, name, folder / "models")
         rounds = [{k: d.get(k) for k in ("number", "counts", "result")} for d in store.rounds.all(name)]
         about = {"name": name, "theory": campaign["theory"], "corrections": campaign["scheme"]}
         about |= {"settings": campaign["settings"], "rounds": rounds, "distance": distance}
-        (partial / "campaign.json").write_text(json.dumps(about, indent=2, sort_keys=True, default=str) + "\n")
+        (folder / "campaign.json").write_text(json.dumps(about, indent=2, sort_keys=True, default=str) + "\n")
         stable = sum(d["stability"]["e_above_hull"] <= STABLE_TOLERANCE for d in documents)
         done = Exported(directory, len(documents), len(documents) - len(with_crystal), stable, models)
-        (partial / "README.md").write_text(_readme(campaign, distance, done))
-        _write_sums(partial)
-        _replace(partial, directory)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+        (folder / "README.md").write_text(_readme(campaign, distance, done))
+        _write_sums(folder)
     return done
 
 
@@ -238,14 +231,3 @@ def _write_sums(directory: Path) -> None:
     for path in sorted(path for path in directory.rglob("*") if path.is_file()):
         lines.write(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(directory)}\n")
     (directory / SUMS).write_text(lines.getvalue())
-
-
-def _replace(partial: Path, directory: Path) -> None:
-    """Put a complete directory in the place of an older one."""
-    if directory.exists():
-        old = partial.with_name(f"{partial.name}.old")
-        directory.rename(old)
-        partial.rename(directory)
-        shutil.rmtree(old)
-    else:
-        partial.rename(directory)

@@ -21,6 +21,7 @@ import psutil
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
+from gnome_torch.files import write_whole
 from workflows.ground.home import data_home
 from workflows.ground.server import (
     DEFAULT_PORT,
@@ -236,9 +237,7 @@ class EmbeddedDatabase:
     def _write_record(self, pid: int) -> None:
         created = psutil.Process(pid).create_time()
         record = _ServerRecord(pid=pid, port=self.port, created=created, hostname=socket.gethostname())
-        unfinished = self._pid_file.with_suffix(".tmp")
-        unfinished.write_text(json.dumps(dataclasses.asdict(record)) + "\n")
-        unfinished.replace(self._pid_file)
+        write_whole(self._pid_file, json.dumps(dataclasses.asdict(record)) + "\n")
 
     def _is_alive(self, record: _ServerRecord) -> bool:
         try:

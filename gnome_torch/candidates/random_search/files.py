@@ -19,7 +19,8 @@ from pymatgen.io.ase import AseAtomsAdaptor
 
 from gnome_torch.candidates.random_search.options import SearchError, SearchOptions
 from gnome_torch.candidates.random_search.search import RandomCrystal, SearchResult
-from gnome_torch.candidates.tables.shards import write_json, write_text
+from gnome_torch.candidates.tables.shards import write_json
+from gnome_torch.files import write_whole
 
 FORMATS = ("extxyz", "cif")
 
@@ -80,9 +81,9 @@ def _write(result: SearchResult, directory: Path, plan: Mapping[str, Any], stem:
         (directory / name).unlink(missing_ok=True)
     if cif:
         for crystal, path in zip(result.crystals, paths, strict=True):
-            write_text(crystal.structure.to(fmt="cif", symprec=None), path)
+            write_whole(path, crystal.structure.to(fmt="cif", symprec=None))
     else:
-        write_text(as_extxyz(result), paths[0])
+        write_whole(paths[0], as_extxyz(result))
     summary = {
         "plan": plan,
         "files": [path.name for path in paths],

@@ -11,7 +11,6 @@ A directory of candidates holds
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,10 +23,10 @@ from pymatgen.core import Composition, Element, Lattice, Structure
 
 from gnome_torch.candidates.chemistry.elements import element_table
 from gnome_torch.candidates.chemistry.radii import merged
-from gnome_torch.candidates.decoration import candidate_ids
 from gnome_torch.candidates.parents import Parent
-from gnome_torch.candidates.tables.keys import composition_keys
+from gnome_torch.candidates.tables.keys import candidate_ids, composition_keys
 from gnome_torch.candidates.tables.rows import Rows
+from gnome_torch.files import PARTIALS, whole_path, write_whole
 from gnome_torch.records import Candidate, Decorations, Lineage
 
 ROWS_PER_SHARD = 100_000
@@ -213,7 +212,7 @@ def write_shards(tables: Iterable[pa.Table], directory: Path, schema: pa.Schema 
 def remove_candidates(directory: Path) -> None:
     """Remove what this module writes, and what a killed process left half-written; nothing else."""
     (directory / SUMMARY).unlink(missing_ok=True)  # first: without it the rest does not count
-    for pattern in ("candidates-*.parquet", PARENTS, "*.partial-*"):
+    for pattern in ("candidates-*.parquet", PARENTS, PARTIALS):
         for path in directory.glob(pattern):
             path.unlink()
 
@@ -232,23 +231,13 @@ def finish(directory: Path, parents: pa.Table, summary: dict[str, Any]) -> None:
 
 def write_table(table: pa.Table, path: Path) -> None:
     """Write a Parquet file; it appears under its name when it is complete."""
-    partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
-    pq.write_table(table, partial, compression="zstd")
-    with open(partial, "rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
+    with whole_path(path) as partial:
+        pq.write_table(table, partial, compression="zstd")
 
 
 def write_json(content: dict[str, Any], path: Path) -> None:
     """Write a JSON file; it appears under its name when it is complete."""
-    write_text(json.dumps(content, indent=2) + "\n", path)
-
-
-def write_text(content: str, path: Path) -> None:
-    """Write a file of text; it appears under its name when it is complete."""
-    partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
-    partial.write_text(content)
-    partial.replace(path)
+    write_whole(path, json.dumps(content, indent=2) + "\n")
 
 
 def read_summary(directory: Path) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from reports import (
 )
 from tasks import End
 
+from gnome_torch.files import PARTIALS
 from workflows.catalogue.hulls import renew
 from workflows.catalogue.phases import phase_rows
 from workflows.catalogue.report import page, plots
@@ -87,7 +88,7 @@ def test_a_campaign_with_finds(gnome: Gnome, launchpad: LaunchPad, browser: Any,
     rows = phase_rows(store, "emt", 0.1)
     assert len(rows) > 1
     assert f"{len(rows)} phases" in text
-    assert not list(out.rglob("*.partial"))
+    assert not list(out.rglob(PARTIALS))
     names = {path.stem for path in (out / "plots").glob("*.svg")}
     assert names == {path.stem for path in (out / "plots").glob("*.png")}
     assert {"funnel", "hit-rate", "error-round", "predicted-relaxed", "calibration", "error-data"} <= names

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import os
 from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from gnome_torch.files import write_whole
 from gnome_torch.stability.hull import STABLE_TOLERANCE
 from workflows.catalogue.phases import PhaseRow, correction_note
 from workflows.catalogue.report.crystals import colours
@@ -39,14 +39,14 @@ def write_report(report: Report, directory: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     earlier = _ours(folder)
     # first what is to be ours, so that a report that is cut off leaves no file behind for good
-    _write(folder / LIST, "\n".join(sorted(earlier | content.keys())).encode())
+    write_whole(folder / LIST, "\n".join(sorted(earlier | content.keys())))
     for name, figure_file in content.items():
-        _write(folder / name, figure_file)
+        write_whole(folder / name, figure_file)
     page = directory / "index.html"
-    _write(page, render(report, figures).encode())
+    write_whole(page, render(report, figures))
     for name in earlier - content.keys():
         (folder / name).unlink(missing_ok=True)
-    _write(folder / LIST, "\n".join(sorted(content)).encode())
+    write_whole(folder / LIST, "\n".join(sorted(content)))
     return page
 
 
@@ -151,12 +151,6 @@ def _inline(figure: Plot) -> str:
 
 def _read(name: str) -> str:
     return (files(PACKAGE) / name).read_text(encoding="utf-8")
-
-
-def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
 
 
 def _count(value: int | None) -> str:

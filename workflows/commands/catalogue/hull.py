@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gnome_torch.files import whole_file
+
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
     from gnome_torch.data.energies import EnergyTable
     from gnome_torch.data.rejects import Reject
@@ -93,14 +95,12 @@ def flips(
         f"without them only: {len(found) - lost:,}"
     )
     if out is not None:
-        partial = out.with_name(f"{out.name}.partial")
-        with partial.open("w", newline="") as file:
+        with whole_file(out) as file:
             writer = csv.writer(file)
             writer.writerow(("formula", "e_above_hull", "e_above_hull_uncorrected", "correction", "entry"))
             for flip in found:
                 numbers = (flip.corrected, flip.uncorrected, flip.entry.correction)
                 writer.writerow([flip.entry.reduced_formula, *(f"{x:.6f}" for x in numbers), flip.entry.id])
-        partial.replace(out)
 
 
 def _read_theory(theory: str) -> EnergyTable:
@@ -138,9 +138,7 @@ def _write(engine: Hull, rows: list[tuple[str, float]], out: Path) -> None:
     from gnome_torch.stability.formulas import fractions_of
 
     formula_of = cache(engine.formula_of)
-    partial = out.with_name(f"{out.name}.partial")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with partial.open("w", newline="") as file:
+    with whole_file(out) as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for start in track(range(0, len(rows), ROWS_AT_ONCE), "hull", disable=len(rows) <= ROWS_AT_ONCE):
@@ -157,4 +155,3 @@ def _write(engine: Hull, rows: list[tuple[str, float]], out: Path) -> None:
                 numbers = (energies[row], energies[row] - found.energy[row], energies[row] - found.energy_without[row])
                 text = " + ".join(f"{formula_of(phase)} ({amount:.4f})" for phase, amount in parts)
                 writer.writerow([formula, *("" if np.isnan(x) else f"{round(x, 6) + 0.0:.6f}" for x in numbers), text])
-    partial.replace(out)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from gnome_torch.files import whole_file
 from workflows.commands.generate.elements import policy
 
 
@@ -45,9 +46,7 @@ def compositions(
     left_out = known_compositions(read_formulas(known) if known else [])
     limits = CompositionLimits(max_amount, max_atoms, min_elements, between)
     written = strict = 0
-    partial = out.with_name(f"{out.name}.partial")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with partial.open("w", newline="") as file, Progress(console=Console(stderr=True), transient=True) as progress:
+    with whole_file(out) as file, Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("formulas", total=None)
         writer = csv.writer(file)
         writer.writerow(("formula", "strict"))
@@ -56,7 +55,6 @@ def compositions(
             written += len(some)
             strict += int(some.strict.sum())
             progress.update(task, description=f"{written:,} formulas")
-    partial.replace(out)
     print(
         f"{out}: {written:,} formulas, {strict:,} of them balanced strictly"
         f" ({number_of_formulas(chosen, limits):,} looked at, {len(left_out):,} known compositions left out)"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gnome_torch.files import whole_file
 from workflows.commands.networks.training import DEVICE, device_of, members_of
 
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
@@ -95,11 +96,8 @@ def _origin(metrics: Mapping[str, Any]) -> Any:
 def _write_predictions(
     path: Path, ids: Sequence[str], formulas: Sequence[str], energies: Iterable[float], spread: Iterable[float]
 ) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with partial.open("w", newline="") as file:
+    with whole_file(path) as file:
         writer = csv.writer(file)
         writer.writerow(["id", "formula", "energy_per_atom", "iqr"])
         for row in zip(ids, formulas, energies, spread, strict=True):
             writer.writerow([*row[:2], f"{row[2]:.6f}", f"{row[3]:.6f}"])
-    partial.replace(path)
