@@ -53,10 +53,10 @@ from gnome_torch.inference import Evaluation, predict  # noqa: E402
 from gnome_torch.models.ensemble import Ensemble  # noqa: E402
 from gnome_torch.models.structure import StructureNetwork, StructureNetworkConfig  # noqa: E402
 from gnome_torch.records import Decorations, Predictions  # noqa: E402
-from gnome_torch.screening import Cascade, by_parent, screen  # noqa: E402
+from gnome_torch.screening import Cascade, Criteria, Predict, Predictor, by_parent, screen  # noqa: E402
 from gnome_torch.training.dataset import TrainingSet  # noqa: E402
 from gnome_torch.training.loop import TrainingConfig, train  # noqa: E402
-from workflows.firetasks.screen import volume_scales  # noqa: E402
+from workflows.campaign.stages.screen import volume_scales  # noqa: E402
 
 PEROVSKITES = Path(__file__).parents[2] / "shared" / "data" / "perovskites_abx3_dft.csv"
 ELEMENTS = "Li Na K Rb Mg Ca Sr Ba Al Ga In Si Ge Sn Ti Zr V Nb Mn Fe Co Ni Cu Zn Y La O S Se N P F Cl Br I C B"
@@ -180,11 +180,12 @@ def growth(candidates: Path, ensemble: Ensemble, scales: np.ndarray, directory: 
     for count in (total // 16, total // 4, total):
         done = limited(ensemble, scales, crystals, count, device)
         start = time.perf_counter()
-        screen(candidates, directory / f"screening-{count}", done, zero_hull, {"count": count}, threshold=0.0)
+        predictor = Predictor(done, {"count": count})
+        screen(candidates, directory / f"screening-{count}", predictor, zero_hull, Criteria(threshold=0.0))
         print(f"{count:28,}{count / (time.perf_counter() - start):14.2f}")
 
 
-def limited(ensemble: Ensemble, scales: np.ndarray, crystals: dict[str, Structure], count: int, device: str) -> object:
+def limited(ensemble: Ensemble, scales: np.ndarray, crystals: dict[str, Structure], count: int, device: str) -> Predict:
     """A prediction that stops after `count` candidates and calls the rest hopeless."""
     left = count
 
@@ -224,7 +225,7 @@ def cascade(candidates: Path, ensemble: Ensemble, scales: np.ndarray, directory:
         return found
 
     start = time.perf_counter()
-    screen(candidates, directory / "all", everything, zero_hull, {})
+    screen(candidates, directory / "all", Predictor(everything, {}), zero_hull)
     whole = time.perf_counter() - start
     threshold = float(np.quantile(list(kept.values()), 0.05))
     good = {key for key, energy in kept.items() if energy <= threshold}
@@ -237,16 +238,8 @@ def cascade(candidates: Path, ensemble: Ensemble, scales: np.ndarray, directory:
             return full(table)
 
         start = time.perf_counter()
-        result = screen(
-            candidates,
-            directory / f"cascade-{margin}",
-            noted,
-            zero_hull,
-            {"margin": margin},
-            threshold=threshold,
-            first_look=first_look,
-            cascade=Cascade(margin, 0.02),
-        )
+        predictor = Predictor(noted, {"margin": margin}, Cascade(first_look, margin, 0.02))
+        result = screen(candidates, directory / f"cascade-{margin}", predictor, zero_hull, Criteria(threshold))
         seconds = time.perf_counter() - start
         estimate = "-" if result.recall is None else f"{result.recall:.2f}"
         share, recall = result.full / result.candidates, len(good & predicted) / len(good)

@@ -30,6 +30,7 @@ from gnome_torch.candidates.tables.shards import (
     write_json,
     write_table,
 )
+from gnome_torch.files import PARTIALS
 from gnome_torch.records import Decorations, Prediction, Predictions
 
 PART_ROWS = 4096
@@ -110,20 +111,77 @@ def _uniform(text: str) -> float:
 
 
 @dataclass(frozen=True)
+class Criteria:
+    """What decides which predicted candidates go on.
+
+    Attributes:
+        threshold: largest predicted distance that is near the hull, eV/atom.
+        limit: candidates chosen at most; None for all.
+        ranking: how the spread enters the choice.
+        per_system: candidates of one chemical system chosen at most; None for all.
+    """
+
+    threshold: float = 0.05
+    limit: int | None = None
+    ranking: Ranking = Ranking()
+    per_system: int | None = None
+
+    def choices(self, table: pa.Table, codes: np.ndarray, distance: np.ndarray) -> list[Choice]:
+        """Choose among predicted candidates.
+
+        Args:
+            table: with `id`, `formula` and `iqr`.
+            codes: number of each row's composition, (n,).
+            distance: predicted, eV/atom, (n,); infinite for those that cannot be chosen.
+        """
+        iqr = table["iqr"].to_numpy()
+        scores = self.ranking.scores(table["id"].to_pylist(), distance, iqr, self.threshold)
+        systems = None
+        if self.per_system is not None:
+            unique = pc.dictionary_encode(table["formula"]).combine_chunks().dictionary.to_pylist()
+            systems = np.array([Composition(formula).chemical_system for formula in unique])[codes]
+        choices = select(codes, scores, np.zeros(len(scores)), self.threshold, self.limit, systems, self.per_system)
+        return [Choice(choice.index, float(distance[choice.index])) for choice in choices]
+
+
+@dataclass(frozen=True)
 class Cascade:
     """A cheap first look, which spares most candidates the full prediction.
 
     Attributes:
+        first_look: the cheaper prediction.
         margin: candidates up to this far beyond the threshold at first look get the full prediction, eV/atom.
         audit: share of the others that gets it too: they tell how many good ones the first look has lost.
     """
 
+    first_look: Predict
     margin: float = 0.1
     audit: float = 0.02
 
     def __post_init__(self) -> None:
         if not self.margin >= 0 or not 0 <= self.audit <= 1:
-            raise ValueError(f"{self}: the margin must not be negative, the audit from 0 to 1")
+            raise ValueError(f"{self.limits}: the margin must not be negative, the audit from 0 to 1")
+
+    @property
+    def limits(self) -> str:
+        """Margin and audit, as a screening's plan on disk has them."""
+        return f"Cascade(margin={self.margin!r}, audit={self.audit!r})"
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """What predicts the candidates of a screening.
+
+    Attributes:
+        predict: the full prediction.
+        identity: JSON content that fixes what `predict` (and, with a cascade, its first look and the hull) says:
+            predictions on disk that another one has made are thrown away.
+        cascade: a first look that spares most candidates the full prediction; None: all get it.
+    """
+
+    predict: Predict
+    identity: Mapping[str, Any]
+    cascade: Cascade | None = None
 
 
 @dataclass(frozen=True)
@@ -216,16 +274,10 @@ def by_parent(parents: Mapping[str, Structure], predict: Callable[[Sequence[Deco
 def screen(
     candidates: Path,
     directory: Path,
-    predict: Predict,
+    predictor: Predictor,
     hull_energies: HullEnergies,
-    identity: Mapping[str, Any],
+    criteria: Criteria = Criteria(),
     *,
-    threshold: float = 0.05,
-    limit: int | None = None,
-    ranking: Ranking = Ranking(),
-    per_system: int | None = None,
-    first_look: Predict | None = None,
-    cascade: Cascade | None = None,
     progress: Callable[[int], None] | None = None,
     read: Callable[[pa.Table], Iterable[Any]] = candidates_of,
 ) -> Screened:
@@ -234,15 +286,9 @@ def screen(
     Args:
         candidates: finished directory of `candidates.shards`.
         directory: where the results go. Predictions that are there already, of the same identity, are kept.
-        predict: the full prediction.
+        predictor: what predicts, and in how many steps.
         hull_energies: of the current hull.
-        identity: JSON content that fixes what `predict` (and, with a cascade, the hull) says; another one starts over.
-        threshold: largest predicted distance that is near the hull, eV/atom.
-        limit: candidates chosen at most; None for all.
-        ranking: how the spread enters the choice.
-        per_system: candidates of one chemical system chosen at most; None for all.
-        first_look: a cheaper prediction; used with `cascade`.
-        cascade: how to use it.
+        criteria: which go on.
         progress: called with the number of candidates predicted so far, also those of an earlier run.
         read: from rows of the shards to what is chosen; by default crystals. The shards of whatever else need the
             columns `id` and `formula`.
@@ -250,14 +296,11 @@ def screen(
     Raises:
         ShardError: the candidates are missing, unfinished or broken.
     """
-    if (first_look is None) != (cascade is None):
-        raise ValueError("a cascade needs a first look, and a first look a cascade")
+    cascade = predictor.cascade
     # a cascade predicts in full what lies near this threshold
-    _start(candidates, directory, dict(identity, cascade=[str(cascade), threshold] if cascade else None))
-    if first_look is not None and cascade is not None:
-        predict_part = _cascaded(first_look, predict, hull_energies, cascade, threshold)
-    else:
-        predict_part = _all_in_full(predict)
+    limits = [cascade.limits, criteria.threshold] if cascade else None
+    _start(candidates, directory, dict(predictor.identity, cascade=limits))
+    predict_part = _predict_part(predictor, hull_energies, criteria.threshold)
     done = 0
     for part in _parts(candidates):
         path = directory / part.name
@@ -267,8 +310,7 @@ def screen(
         done += part.rows
         if progress:
             progress(done)
-    choose = _Chooser(threshold, limit, ranking, per_system)
-    return _decide(candidates, directory, hull_energies, choose, cascade, read)
+    return _decide(candidates, directory, hull_energies, criteria, cascade, read)
 
 
 @dataclass(frozen=True)
@@ -310,7 +352,7 @@ def _start(candidates: Path, directory: Path, identity: Mapping[str, Any]) -> No
     proposed = hashlib.sha256((candidates / SUMMARY).read_bytes()).hexdigest()[:24]
     plan = {**identity, "candidates": proposed, "part_rows": PART_ROWS}
     directory.mkdir(parents=True, exist_ok=True)
-    for path in directory.glob("*.partial-*"):  # of a killed run
+    for path in directory.glob(PARTIALS):  # of a killed run
         path.unlink(missing_ok=True)
     try:
         same = json.loads((directory / PLAN).read_text()) == plan
@@ -323,33 +365,33 @@ def _start(candidates: Path, directory: Path, identity: Mapping[str, Any]) -> No
         write_json(plan, directory / PLAN)
 
 
-def _all_in_full(predict: Predict) -> Callable[[pa.Table], tuple[Predictions, np.ndarray]]:
-    def predict_part(table: pa.Table) -> tuple[Predictions, np.ndarray]:
-        return predict(table), np.full(table.num_rows, HOW.index("full"))
-
-    return predict_part
-
-
-def _cascaded(
-    first_look: Predict, predict: Predict, hull_energies: HullEnergies, cascade: Cascade, threshold: float
+def _predict_part(
+    predictor: Predictor, hull_energies: HullEnergies, threshold: float
 ) -> Callable[[pa.Table], tuple[Predictions, np.ndarray]]:
-    """Predictions, and how each was made, (n,): numbers of `HOW`."""
+    """A function of a table: predictions, and how each was made, (n,): numbers of `HOW`."""
+    cascade = predictor.cascade
 
-    def predict_part(table: pa.Table) -> tuple[Predictions, np.ndarray]:
-        rough = first_look(table)
+    def in_full(table: pa.Table) -> tuple[Predictions, np.ndarray]:
+        return predictor.predict(table), np.full(table.num_rows, HOW.index("full"))
+
+    if cascade is None:
+        return in_full
+
+    def in_two_steps(table: pa.Table) -> tuple[Predictions, np.ndarray]:
+        rough = cascade.first_look(table)
         codes, floors = _floors(table["formula"], hull_energies)
         promising = rough.energy - floors[codes] <= threshold + cascade.margin
         # the sample hangs on the candidates alone, so a repeated run takes the same
         seed = int(hashlib.sha256("".join(table["id"].to_pylist()).encode()).hexdigest()[:16], 16)
         audited = ~promising & (np.random.default_rng(seed).random(table.num_rows) < cascade.audit)
         rows = np.flatnonzero(promising | audited)
-        exact = predict(table.take(rows))
+        exact = predictor.predict(table.take(rows))
         merged = [np.array(getattr(rough, name), dtype=float) for name in ("energy", "iqr", "volume_scale")]
         for column, values in zip(merged, (exact.energy, exact.iqr, exact.volume_scale), strict=True):
             column[rows] = values
         return Predictions(*merged), np.where(promising, HOW.index("full"), audited.astype(int))
 
-    return predict_part
+    return in_two_steps
 
 
 def _columns(table: pa.Table, predictions: Predictions, made_by: np.ndarray) -> pa.Table:
@@ -376,38 +418,11 @@ def _floors(formulas: pa.ChunkedArray, hull_energies: HullEnergies) -> tuple[np.
     return encoded.indices.to_numpy(), floors
 
 
-@dataclass(frozen=True)
-class _Chooser:
-    """Settings of the choice. See `screen`."""
-
-    threshold: float
-    limit: int | None
-    ranking: Ranking
-    per_system: int | None
-
-    def __call__(self, table: pa.Table, codes: np.ndarray, distance: np.ndarray) -> list[Choice]:
-        """Choose among predicted candidates.
-
-        Args:
-            table: with `id`, `formula` and `iqr`.
-            codes: number of each row's composition, (n,).
-            distance: predicted, eV/atom, (n,); infinite for those that cannot be chosen.
-        """
-        iqr = table["iqr"].to_numpy()
-        scores = self.ranking.scores(table["id"].to_pylist(), distance, iqr, self.threshold)
-        systems = None
-        if self.per_system is not None:
-            unique = pc.dictionary_encode(table["formula"]).combine_chunks().dictionary.to_pylist()
-            systems = np.array([Composition(formula).chemical_system for formula in unique])[codes]
-        choices = select(codes, scores, np.zeros(len(scores)), self.threshold, self.limit, systems, self.per_system)
-        return [Choice(choice.index, float(distance[choice.index])) for choice in choices]
-
-
 def _decide(
     candidates: Path,
     directory: Path,
     hull_energies: HullEnergies,
-    choose: _Chooser,
+    criteria: Criteria,
     cascade: Cascade | None,
     read: Callable[[pa.Table], Iterable[Any]],
 ) -> Screened:
@@ -417,15 +432,15 @@ def _decide(
     table = pa.concat_tables(columns).unify_dictionaries() if columns else None
     if table is None:
         nothing = Screened(0, 0, [], None, 0)
-        _report(directory, nothing, dict.fromkeys(DECISIONS, 0), choose.threshold)
+        _report(directory, nothing, dict.fromkeys(DECISIONS, 0), criteria.threshold)
         return nothing
     codes, floors = _floors(table["formula"], hull_energies)
     energies = table["formation_energy"].to_numpy()
     first_look, audited = (pc.equal(table["prediction"].cast(pa.string()), how).to_numpy() for how in HOW[:2])
     # a first look that was not good enough does not select
     distance = np.where(first_look, np.inf, energies - floors[codes])
-    choices = choose(table, codes, distance)
-    near = distance <= choose.threshold
+    choices = criteria.choices(table, codes, distance)
+    near = distance <= criteria.threshold
     decision = np.where(near, 1, 2)
     decision[[choice.index for choice in choices]] = 0
 
@@ -442,7 +457,7 @@ def _decide(
         full=int((~first_look).sum()),
     )
     counts = dict(zip(DECISIONS, np.bincount(decision, minlength=3).tolist(), strict=True))
-    _report(directory, screened, counts, choose.threshold)
+    _report(directory, screened, counts, criteria.threshold)
     return screened
 
 

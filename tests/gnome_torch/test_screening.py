@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
 from gnome_torch import screening
-from gnome_torch.candidates.tables import shards
 from gnome_torch.candidates.chemistry.elements import numbers_of
 from gnome_torch.candidates.parents import parent_of
+from gnome_torch.candidates.tables import shards
 from gnome_torch.records import Decorations, Predictions
-from gnome_torch.screening import Cascade, Choice, Ranking, by_parent, screen, select
+from gnome_torch.screening import Cascade, Choice, Criteria, Predictor, Ranking, by_parent, screen, select
 
 SALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.61), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 METAL = Structure(Lattice.hexagonal(3.2, 5.2), ["Mg", "Mg"], [[0, 0, 0], [1 / 3, 2 / 3, 0.5]])
@@ -152,9 +152,8 @@ def test_equals_one_pass_by_hand(candidates: Path, tmp_path: Path) -> None:
     seen: list[int] = []
     out = tmp_path / "out"
     crystals = shards.read_parents(candidates)
-    result = screen(
-        candidates, out, by_parent(crystals, predict), hull_energies, {}, threshold=0.05, limit=9, progress=seen.append
-    )
+    whole = Predictor(by_parent(crystals, predict), {})
+    result = screen(candidates, out, whole, hull_energies, Criteria(threshold=0.05, limit=9), progress=seen.append)
     ids, formulas, energies, hull = all_predicted(candidates)
     expected = select(formulas, energies, hull, 0.05, 9)
     assert [c.id for c, _, _ in result.chosen] == [ids[choice.index] for choice in expected]
@@ -192,23 +191,26 @@ def test_a_killed_run_goes_on_after_the_last_part(candidates: Path, tmp_path: Pa
 
         return predict_table
 
-    arguments = (hull_energies, {"ensemble": "e1"})
+    def screened(name: str, dies: int, ensemble: str = "e1") -> screening.Screened:
+        predictor = Predictor(dies_at(dies), {"ensemble": ensemble})
+        return screen(candidates, tmp_path / name, predictor, hull_energies)
+
     with pytest.raises(Killed):
-        screen(candidates, tmp_path / "out", dies_at(5), *arguments)
-    result = screen(candidates, tmp_path / "out", dies_at(0), *arguments)
+        screened("out", 5)
+    result = screened("out", 0)
     assert len(calls) == 5 + 4  # the first four of eight were kept
-    whole = screen(candidates, tmp_path / "other", dies_at(0), *arguments)
+    whole = screened("other", 0)
     assert result == whole
-    assert screen(candidates, tmp_path / "out", dies_at(1), *arguments) == whole  # nothing is predicted again
+    assert screened("out", 1) == whole  # nothing is predicted again
     before = len(calls)
     # a torn part, and one of other candidates, are predicted again
     parts = sorted((tmp_path / "out").glob("predictions-*.parquet"))
     parts[2].write_bytes(parts[2].read_bytes()[:100])
     parts[5].write_bytes(parts[4].read_bytes())
-    assert screen(candidates, tmp_path / "out", dies_at(0), *arguments) == whole
+    assert screened("out", 0) == whole
     assert len(calls) - before == 2
     before = len(calls)
-    screen(candidates, tmp_path / "out", dies_at(0), hull_energies, {"ensemble": "e2"})
+    screened("out", 0, ensemble="e2")
     assert len(calls) - before == 8  # another ensemble starts over
 
 
@@ -225,14 +227,15 @@ def test_a_cascade_loses_what_its_first_look_misjudges(candidates: Path, tmp_pat
             rough = whole(table)
             return Predictions(rough.energy + shift, rough.iqr, rough.volume_scale)
 
-        return screen(
-            candidates, tmp_path / name, counted, hull_energies, {}, first_look=first_look, cascade=Cascade(0.1, audit)
-        )
+        predictor = Predictor(counted, {}, Cascade(first_look, 0.1, audit))
+        return screen(candidates, tmp_path / name, predictor, hull_energies)
 
-    plain = screen(candidates, tmp_path / "plain", whole, hull_energies, {})
+    plain = screen(candidates, tmp_path / "plain", Predictor(whole, {}), hull_energies)
     good = run(0.02, 0.1, "good")
     assert [c.id for c, _, _ in good.chosen] == [c.id for c, _, _ in plain.chosen]
     assert good.recall == 1.0
+    plan = json.loads((tmp_path / "good" / screening.PLAN).read_text())
+    assert plan["cascade"] == ["Cascade(margin=0.1, audit=0.1)", 0.05]  # a stored format
     assert good.full == sum(full) < 140
     ids, _, energies, hull = all_predicted(candidates)
     near = energies - hull <= 0.05
@@ -241,16 +244,8 @@ def test_a_cascade_loses_what_its_first_look_misjudges(candidates: Path, tmp_pat
     assert audited.recall == pytest.approx(kept.sum() / near.sum())
     assert audited.near == near.sum()
     # the threshold decides what is predicted in full: another one starts over
-    again = screen(
-        candidates,
-        tmp_path / "bad",
-        whole,
-        hull_energies,
-        {},
-        threshold=0.2,
-        first_look=whole,
-        cascade=Cascade(0.1, 1.0),
-    )
+    audited_whole = Predictor(whole, {}, Cascade(whole, 0.1, 1.0))
+    again = screen(candidates, tmp_path / "bad", audited_whole, hull_energies, Criteria(threshold=0.2))
     assert again.near == int((energies - hull <= 0.2).sum())
     assert run(9.0, 1.0, "hopeless").recall == 0.0
     blind = run(0.25, 0.0, "blind")
@@ -267,15 +262,16 @@ def test_no_candidates(tmp_path: Path) -> None:
     directory = tmp_path / "candidates"
     shards.write_shards([], directory)
     shards.finish(directory, shards.parents_table([]), {})
-    result = screen(directory, tmp_path / "out", by_parent({}, predict), hull_energies, {})
+    result = screen(directory, tmp_path / "out", Predictor(by_parent({}, predict), {}), hull_energies)
     assert (result.candidates, result.near, result.chosen) == (0, 0, [])
 
 
 def test_bad_candidates(candidates: Path, tmp_path: Path) -> None:
     with pytest.raises(shards.ShardError, match=r"its parent .* is not in parents"):
-        screen(candidates, tmp_path / "a", by_parent({"salt": SALT}, predict), hull_energies, {})
+        screen(candidates, tmp_path / "a", Predictor(by_parent({"salt": SALT}, predict), {}), hull_energies)
+    mistaken = by_parent({"salt": SALT, "metal": SALT}, predict)
     with pytest.raises(shards.ShardError, match="candidates of metal: not all have its 8 sites"):
-        screen(candidates, tmp_path / "b", by_parent({"salt": SALT, "metal": SALT}, predict), hull_energies, {})
+        screen(candidates, tmp_path / "b", Predictor(mistaken, {}), hull_energies)
     (candidates / shards.SUMMARY).unlink()
     with pytest.raises(shards.ShardError, match="no finished candidates"):
-        screen(candidates, tmp_path / "c", by_parent(PARENTS, predict), hull_energies, {})
+        screen(candidates, tmp_path / "c", Predictor(by_parent(PARENTS, predict), {}), hull_energies)
