@@ -40,8 +40,9 @@ from gnome_torch.models.composition import CompositionNetworkConfig  # noqa: E40
 from gnome_torch.models.ensemble import Ensemble  # noqa: E402
 from gnome_torch.models.structure import StructureNetworkConfig  # noqa: E402
 from gnome_torch.training.calibration import calibrate, member_energies  # noqa: E402
+from gnome_torch.training.config import TrainingConfig  # noqa: E402
 from gnome_torch.training.dataset import CompositionSet, TrainingSet  # noqa: E402
-from gnome_torch.training.loop import TrainingConfig, is_trained, mean_absolute_error, train  # noqa: E402
+from gnome_torch.training.loop import is_trained, mean_absolute_error, train  # noqa: E402
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 

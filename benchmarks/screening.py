@@ -54,8 +54,9 @@ from gnome_torch.models.ensemble import Ensemble  # noqa: E402
 from gnome_torch.models.structure import StructureNetwork, StructureNetworkConfig  # noqa: E402
 from gnome_torch.records import Decorations, Predictions  # noqa: E402
 from gnome_torch.screening import Cascade, Criteria, Predict, Predictor, by_parent, screen  # noqa: E402
+from gnome_torch.training.config import TrainingConfig  # noqa: E402
 from gnome_torch.training.dataset import TrainingSet  # noqa: E402
-from gnome_torch.training.loop import TrainingConfig, train  # noqa: E402
+from gnome_torch.training.loop import train  # noqa: E402
 from workflows.campaign.stages.screen import volume_scales  # noqa: E402
 
 PEROVSKITES = Path(__file__).parents[2] / "shared" / "data" / "perovskites_abx3_dft.csv"

@@ -47,8 +47,9 @@ from gnome_torch.graphs import CUTOFF, CUTOFF_TOLERANCE, N_ELEMENTS, batch_graph
 from gnome_torch.models.checkpoint import load_model  # noqa: E402
 from gnome_torch.models.composition import CompositionNetworkConfig  # noqa: E402
 from gnome_torch.models.structure import StructureNetwork, StructureNetworkConfig  # noqa: E402
+from gnome_torch.training.config import TrainingConfig  # noqa: E402
 from gnome_torch.training.dataset import CompositionSet, TrainingSet  # noqa: E402
-from gnome_torch.training.loop import TrainingConfig, mean_absolute_error, train  # noqa: E402
+from gnome_torch.training.loop import mean_absolute_error, train  # noqa: E402
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 PEROVSKITES = DATA / "perovskites_abx3_dft.csv"

@@ -10,11 +10,11 @@ from typing import Any, cast
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
 
 from gnome_torch import __version__
 from gnome_torch.files import whole_directory
 from gnome_torch.models.composition import CompositionNetwork, CompositionNetworkConfig
+from gnome_torch.models.network import Network, NetworkConfig
 from gnome_torch.models.structure import StructureNetwork, StructureNetworkConfig
 from gnome_torch.plugins import PluginError, plugin
 
@@ -27,15 +27,13 @@ GROUP = "gnome_torch.networks"
 """Entry points of other packages: the network's name = the network, whose module adds it to `ARCHITECTURES`."""
 
 # a new network is added here: name -> network, its configuration
-ARCHITECTURES: dict[str, tuple[type[nn.Module], type[Any]]] = {
+ARCHITECTURES: dict[str, tuple[type[Network], type[NetworkConfig]]] = {
     "StructureNetwork": (StructureNetwork, StructureNetworkConfig),
     "CompositionNetwork": (CompositionNetwork, CompositionNetworkConfig),
 }
 
-NetworkConfig = StructureNetworkConfig | CompositionNetworkConfig
 
-
-def new_network(config: NetworkConfig) -> nn.Module:
+def new_network(config: NetworkConfig) -> Network:
     """The network of a configuration, with random weights from torch's generator."""
     return next(network(config) for network, kind in ARCHITECTURES.values() if type(config) is kind)
 
@@ -44,7 +42,7 @@ class CheckpointError(Exception):
     """A model directory that cannot be read; the message names it and says what to do."""
 
 
-def write_model(folder: Path, model: nn.Module, metrics: Mapping[str, Any]) -> None:
+def write_model(folder: Path, model: Network, metrics: Mapping[str, object]) -> None:
     """Write the three files of a model into a folder that exists; `save_model` makes the folder safely.
 
     Args:
@@ -67,7 +65,7 @@ def write_model(folder: Path, model: nn.Module, metrics: Mapping[str, Any]) -> N
     (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2, allow_nan=False) + "\n")
 
 
-def save_model(directory: str | Path, model: nn.Module, metrics: Mapping[str, Any]) -> None:
+def save_model(directory: str | Path, model: Network, metrics: Mapping[str, object]) -> None:
     """Save a model; what was in the directory before is replaced as a whole.
 
     Args:
@@ -79,7 +77,7 @@ def save_model(directory: str | Path, model: nn.Module, metrics: Mapping[str, An
         write_model(folder, model, metrics)
 
 
-def load_model(directory: str | Path) -> nn.Module:
+def load_model(directory: str | Path) -> Network:
     """Read a model, on the CPU and in evaluation mode.
 
     Args:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor, nn
 
 from gnome_torch.graphs import N_ELEMENTS
 from gnome_torch.models.layers import Affine, ConcatenatedMLP, MessagePassing, OneHot, Weights, fan_in_normal
+from gnome_torch.models.network import Network
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -79,7 +79,7 @@ class NodePassing(nn.Module):
         return nodes, mlp.finish(mlp.project(weights.mean(nodes), 0) + mlp.project(globals_, 1) + mlp.first.bias)
 
 
-class CompositionNetwork(nn.Module):
+class CompositionNetwork(Network):
     """Energy per atom of a compound from the fractions of its elements.
 
     Attributes:
@@ -88,8 +88,7 @@ class CompositionNetwork(nn.Module):
         shift: mean of the training targets, eV/atom, ().
     """
 
-    scale: Tensor
-    shift: Tensor
+    config: CompositionNetworkConfig
 
     def __init__(self, config: CompositionNetworkConfig | None = None) -> None:
         """Make a network with random weights, from torch's generator.
@@ -97,8 +96,8 @@ class CompositionNetwork(nn.Module):
         Args:
             config: the shape.
         """
-        super().__init__()
-        self.config = config = config or CompositionNetworkConfig()
+        config = config or CompositionNetworkConfig()
+        super().__init__(config)
         width, last = config.hidden[-1], config.n_message_passing - 1
         self.node_embedding = nn.Linear(config.n_elements, width)
         # a single zero, as in the structure network: only the bias acts
@@ -116,13 +115,6 @@ class CompositionNetwork(nn.Module):
             else NodePassing(width, config.hidden, n)
             for n in outputs
         )
-        self.register_buffer("scale", torch.tensor(1.0))
-        self.register_buffer("shift", torch.tensor(0.0))
-
-    def standardise(self, mean: float, deviation: float) -> None:
-        """Fix the mean and the standard deviation of the targets, eV/atom, that the output is measured in."""
-        self.shift.fill_(mean)
-        self.scale.fill_(deviation)
 
     def forward(self, batch: Data) -> Tensor:
         """Energies of a batch of compositions.

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from gnome_torch.graphs import CUTOFF, N_ELEMENTS
 from gnome_torch.models.layers import Affine, MessagePassing, OneHot, Weights, fan_in_normal
+from gnome_torch.models.network import Network
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -54,7 +55,7 @@ class StructureNetworkConfig:
                 raise ValueError(f"{name}={getattr(self, name)}: must be positive")
 
 
-class StructureNetwork(nn.Module):
+class StructureNetwork(Network):
     """Energy of a crystal from its elements and interatomic distances; invariant to rotation and translation.
 
     Attributes:
@@ -63,8 +64,7 @@ class StructureNetwork(nn.Module):
         shift: mean of the training targets, eV/atom, ().
     """
 
-    scale: Tensor
-    shift: Tensor
+    config: StructureNetworkConfig
     centres: Tensor
 
     def __init__(self, config: StructureNetworkConfig | None = None) -> None:
@@ -73,8 +73,8 @@ class StructureNetwork(nn.Module):
         Args:
             config: the shape.
         """
-        super().__init__()
-        self.config = config = config or StructureNetworkConfig()
+        config = config or StructureNetworkConfig()
+        super().__init__(config)
         width = config.hidden[-1]
         self.node_embedding = nn.Linear(config.n_elements, width)
         self.edge_embedding = nn.Linear(config.n_gaussians, width)
@@ -89,13 +89,6 @@ class StructureNetwork(nn.Module):
         )
         centres = torch.linspace(config.gaussian_start, config.cutoff, config.n_gaussians)
         self.register_buffer("centres", centres, persistent=False)  # (n_gaussians,) angstrom
-        self.register_buffer("scale", torch.tensor(1.0))
-        self.register_buffer("shift", torch.tensor(0.0))
-
-    def standardise(self, mean: float, deviation: float) -> None:
-        """Fix the mean and the standard deviation of the targets, eV/atom, that the output is measured in."""
-        self.shift.fill_(mean)
-        self.scale.fill_(deviation)
 
     def forward(self, batch: Data) -> Tensor:
         """Energies of a batch of crystals.

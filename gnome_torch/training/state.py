@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from gnome_torch.files import whole_path
+from gnome_torch.training.learner import Learner
 
 CHECKPOINT = "checkpoint.safetensors"
 FORMAT_VERSION = 1
@@ -38,28 +38,19 @@ class Progress:
     rows: list[dict[str, float | None]]
 
 
-def write_state(
-    directory: Path,
-    identity: Mapping[str, Any],
-    progress: Progress,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    average: nn.Module | None,
-) -> None:
+def write_state(directory: Path, identity: Mapping[str, object], progress: Progress, learner: Learner) -> None:
     """Write one file, in place of the one before, when it is complete.
 
     Args:
         directory: of the training.
         identity: JSON content: data, configurations. Another training does not go on from this file.
         progress: where it stands.
-        model: the network.
-        optimizer: with a state for every parameter that has had a gradient.
-        average: of the weights, if one is kept.
+        learner: the network, its optimizer with a state for every parameter that has had a gradient, its average.
     """
-    tensors: dict[str, Tensor] = {f"model.{name}": value for name, value in model.state_dict().items()}
-    if average is not None:
-        tensors |= {f"average.{name}": value for name, value in average.state_dict().items()}
-    for number, state in optimizer.state_dict()["state"].items():
+    tensors: dict[str, Tensor] = {}
+    for part, network in _networks(learner).items():
+        tensors |= {f"{part}.{name}": value for name, value in network.state_dict().items()}
+    for number, state in learner.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
     content = json.dumps(
         {"format_version": FORMAT_VERSION, "identity": identity, "progress": vars(progress)}, allow_nan=False
@@ -69,13 +60,12 @@ def write_state(
         save_file(copies, partial, metadata={"state": content})
 
 
-def read_state(
-    directory: Path,
-    identity: Mapping[str, Any],
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    average: nn.Module | None,
-) -> Progress | None:
+def _networks(learner: Learner) -> dict[str, nn.Module]:
+    """Part of a checkpoint -> whose weights it holds."""
+    return {"model": learner.model} | ({} if learner.average is None else {"average": learner.average})
+
+
+def read_state(directory: Path, identity: Mapping[str, object], learner: Learner) -> Progress | None:
     """Put everything back, or nothing.
 
     Returns:
@@ -96,7 +86,7 @@ def read_state(
         for name, value in tensors.items():
             part, key = name.split(".", 1)
             parts[part][key] = value
-        networks = {"model": model} | ({} if average is None else {"average": average})
+        networks, optimizer = _networks(learner), learner.optimizer
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         if not all(_fits(network, parts[part]) for part, network in networks.items()) or not all(
             states.get(number, {}).keys() == {"step", "exp_avg", "exp_avg_sq"}

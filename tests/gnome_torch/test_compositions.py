@@ -12,8 +12,9 @@ from pymatgen.core import Composition
 from gnome_torch.models.checkpoint import load_model
 from gnome_torch.models.composition import CompositionNetworkConfig
 from gnome_torch.models.structure import StructureNetworkConfig
+from gnome_torch.training.config import TrainingConfig
 from gnome_torch.training.dataset import CompositionSet, DataSetError, TrainingSet
-from gnome_torch.training.loop import TrainingConfig, mean_absolute_error, train
+from gnome_torch.training.loop import mean_absolute_error, train
 
 torch.set_num_threads(1)
 

@@ -25,8 +25,9 @@ from gnome_torch.graphs import batch_graphs, crystal_graph
 from gnome_torch.models.checkpoint import CheckpointError, load_metrics, load_model
 from gnome_torch.models.ensemble import Ensemble
 from gnome_torch.models.structure import StructureNetwork, StructureNetworkConfig
+from gnome_torch.training.config import TrainingConfig
 from gnome_torch.training.dataset import CompositionSet, DataSetError, TrainingSet, in_test_part, read_meta
-from gnome_torch.training.loop import TrainingConfig, TrainingStopped, is_trained, mean_absolute_error, train
+from gnome_torch.training.loop import TrainingStopped, is_trained, mean_absolute_error, train
 
 torch.set_num_threads(1)
 
@@ -376,8 +377,9 @@ def test_two_processes_learn_what_one_does(dataset: TrainingSet, tmp_path: Path)
     script.write_text(
         "import sys, torch\n"
         "from gnome_torch.models.structure import StructureNetworkConfig\n"
+        "from gnome_torch.training.config import TrainingConfig\n"
         "from gnome_torch.training.dataset import TrainingSet\n"
-        "from gnome_torch.training.loop import TrainingConfig, train\n"
+        "from gnome_torch.training.loop import train\n"
         "from gnome_torch.training.parallel import join, leave\n"
         "torch.set_num_threads(1)\n"
         "join('cpu')\n"

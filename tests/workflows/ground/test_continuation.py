@@ -12,9 +12,9 @@ import pytest
 from campaigns import contents, run_all, small_campaign
 from fireworks import LaunchPad
 
-from gnome_torch.training.loop import _Stepper
+from gnome_torch.training.learner import Stepper
 from workflows.firetasks.train import TrainMember
-from workflows.ground.continuation import NoProgressError, go_on, watch
+from workflows.ground.continuation import NoProgressError, go_on, stop_signal
 from workflows.relax.potentials import AseRelaxation
 
 
@@ -49,7 +49,7 @@ def test_training(
     launchpad: LaunchPad, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: dict[str, Any], number: int
 ) -> None:
     """Stopped three times, once in the second member: the same weights, so the same choice of candidates."""
-    steps = signalling(monkeypatch, _Stepper, "step", {2, 3, 7}, number)
+    steps = signalling(monkeypatch, Stepper, "step", {2, 3, 7}, number)
     store = run_all(launchpad, small_campaign(tmp_path / "stopped"), tmp_path / "launches")
     assert contents(store) == undisturbed
     specs = continuations(launchpad)
@@ -99,7 +99,7 @@ def test_stopped_twice_at_the_same_point_is_an_error() -> None:
 
 def test_handlers_are_put_back() -> None:
     before = signal.getsignal(signal.SIGUSR1)
-    with watch() as stopped:
+    with stop_signal() as stopped:
         assert stopped() == 0
         os.kill(os.getpid(), signal.SIGUSR1)
         assert stopped() == signal.SIGUSR1

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from workflows.commands.networks.training import DEVICE, device_of, source_of, train_members
+from workflows.commands.networks.data import Data, source_of
+from workflows.commands.networks.members import DEVICE, Members, device_of
+from workflows.commands.networks.training import train_members
 
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
     from gnome_torch.training.dataset import CompositionSet, TrainingSet
+    from gnome_torch.training.config import TrainingConfig
 
+Config = TypeVar("Config")
 
 app = typer.Typer(help="Train networks on a table, without a campaign.", no_args_is_help=True)
 
@@ -30,6 +34,11 @@ AVERAGING = Annotated[float, typer.Option(min=0.0, max=0.99999, help="decay of a
 PRECISION = Annotated[str, typer.Option(help="float32, tf32, bfloat16; auto: bfloat16 on a GPU")]
 COMPILED = Annotated[bool, typer.Option("--compile", help="compile the networks first")]
 ALL_DATA = Annotated[bool, typer.Option("--all-data", help="hold nothing out: learn from every row")]
+EDGES = Annotated[bool, typer.Option(help="join every pair of elements, as the paper; four times slower")]
+PER_CELL = Annotated[bool, typer.Option("--per-cell", help="the energies are eV per cell, not per atom")]
+JITTER = Annotated[
+    float, typer.Option(min=0.0, max=0.2, help="also show crystals at volumes this far off, with their own energy")
+]
 HIDDEN = Annotated[str, typer.Option(help="widths of the layers of every MLP")]
 SEED = Annotated[int, typer.Option(min=0, help="of the first member")]
 OVERWRITE = Annotated[bool, typer.Option("--overwrite", help="replace networks of other data or settings in --out")]
@@ -53,7 +62,7 @@ def composition(
     compiled: COMPILED = False,
     all_data: ALL_DATA = False,
     hidden: HIDDEN = "256,256",
-    edges: Annotated[bool, typer.Option(help="join every pair of elements, as the paper; four times slower")] = False,
+    edges: EDGES = False,
     seed: SEED = 0,
     device: DEVICE = "auto",
     checkpoint_minutes: MINUTES = 5.0,
@@ -63,19 +72,11 @@ def composition(
 
     The same command goes on where it was stopped or killed.
     """
-    from gnome_torch.data.tables import read_examples
     from gnome_torch.models.composition import CompositionNetworkConfig
-    from gnome_torch.training.dataset import CompositionSet
-    from gnome_torch.training.loop import TrainingConfig
 
-    def built() -> CompositionSet:
-        examples = read_examples(data, target)
-        formulas = [composition.formula for composition in examples.compositions]
-        return CompositionSet.build(formulas, examples.targets or [], examples.ids)
-
-    place = device_of(device)
-    training = _checked(
-        TrainingConfig,
+    training = _training(
+        device,
+        precision,
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
@@ -85,15 +86,11 @@ def composition(
         weight_decay=weight_decay,
         warm_up=warm_up,
         averaging=averaging,
-        precision=_precision(precision, place),
         compiled=compiled,
         hold_out=not all_data,
-        device=place,
     )
-    config = _checked(CompositionNetworkConfig, hidden=_widths(hidden), edges=edges)
-    train_members(
-        CompositionSet, built, source_of(data, target), config, training, out, members, checkpoint_minutes, overwrite
-    )
+    network = _checked(CompositionNetworkConfig, hidden=_widths(hidden), edges=edges)
+    train_members(_formulas(data, target), network, training, Members(out, members, checkpoint_minutes, overwrite))
 
 
 @app.command(
@@ -115,10 +112,8 @@ def structure(
     compiled: COMPILED = False,
     all_data: ALL_DATA = False,
     hidden: HIDDEN = "256,256",
-    per_cell: Annotated[bool, typer.Option("--per-cell", help="the energies are eV per cell, not per atom")] = False,
-    volume_jitter: Annotated[
-        float, typer.Option(min=0.0, max=0.2, help="also show crystals at volumes this far off, with their own energy")
-    ] = 0.0,
+    per_cell: PER_CELL = False,
+    volume_jitter: JITTER = 0.0,
     seed: SEED = 0,
     device: DEVICE = "auto",
     checkpoint_minutes: MINUTES = 5.0,
@@ -128,20 +123,11 @@ def structure(
 
     The same command goes on where it was stopped or killed.
     """
-    from gnome_torch.data.tables import read_examples
     from gnome_torch.models.structure import StructureNetworkConfig
-    from gnome_torch.training.dataset import DataSetError, TrainingSet
-    from gnome_torch.training.loop import TrainingConfig
 
-    def built() -> TrainingSet:
-        examples = read_examples(data, target, per_cell)
-        if examples.structures is None:
-            raise DataSetError(f"{data}: no column cif; for formulas: gnome train composition")
-        return TrainingSet.build(examples.structures, examples.targets or [], examples.ids)
-
-    place = device_of(device)
-    training = _checked(
-        TrainingConfig,
+    training = _training(
+        device,
+        precision,
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
@@ -151,33 +137,63 @@ def structure(
         weight_decay=weight_decay,
         warm_up=warm_up,
         averaging=averaging,
-        precision=_precision(precision, place),
         compiled=compiled,
         hold_out=not all_data,
-        device=place,
     )
-    config = _checked(StructureNetworkConfig, hidden=_widths(hidden))
-    source = source_of(data, target, "per cell" if per_cell else "per atom")
-    train_members(TrainingSet, built, source, config, training, out, members, checkpoint_minutes, overwrite)
+    network = _checked(StructureNetworkConfig, hidden=_widths(hidden))
+    crystals = _crystals(data, target, per_cell)
+    train_members(crystals, network, training, Members(out, members, checkpoint_minutes, overwrite))
 
 
-def _checked(make: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+def _formulas(path: Path, target: str) -> Data:
+    """Formulas of a table, with their energies."""
+    from gnome_torch.data.tables import read_examples
+    from gnome_torch.training.dataset import CompositionSet
+
+    def build() -> CompositionSet:
+        examples = read_examples(path, target)
+        formulas = [composition.formula for composition in examples.compositions]
+        return CompositionSet.build(formulas, examples.targets or [], examples.ids)
+
+    return Data(CompositionSet, build, source_of(path, target))
+
+
+def _crystals(path: Path, target: str, per_cell: bool) -> Data:
+    """Crystals of a table, with their energies."""
+    from gnome_torch.data.tables import read_examples
+    from gnome_torch.training.dataset import DataSetError, TrainingSet
+
+    def build() -> TrainingSet:
+        examples = read_examples(path, target, per_cell)
+        if examples.structures is None:
+            raise DataSetError(f"{path}: no column cif; for formulas: gnome train composition")
+        return TrainingSet.build(examples.structures, examples.targets or [], examples.ids)
+
+    return Data(TrainingSet, build, source_of(path, target, "per cell" if per_cell else "per atom"))
+
+
+def _training(device: str, precision: str, **settings: Any) -> TrainingConfig:
+    """How networks learn, on the device that is there."""
+    from gnome_torch.training.config import TrainingConfig
+
+    place = device_of(device)
+    if precision == "auto":
+        precision = "float32" if place == "cpu" else "bfloat16"
+    return _checked(TrainingConfig, precision=precision, device=place, **settings)
+
+
+def _checked(make: Callable[..., Config], **settings: Any) -> Config:
     """A configuration; what it refuses is a mistake of the command line."""
     from gnome_torch.training.dataset import DataSetError
 
     try:
-        return make(*arguments, **named)
+        return make(**settings)
     except ValueError as error:
         raise DataSetError(str(error)) from None
 
 
-def _precision(name: str, device: str) -> str:
-    if name != "auto":
-        return name
-    return "float32" if device == "cpu" else "bfloat16"
-
-
 def _widths(text: str) -> tuple[int, ...]:
+    """Widths of layers, from a text such as 256,256."""
     from gnome_torch.training.dataset import DataSetError
 
     try:
