@@ -14,7 +14,7 @@ import yaml
 from fireworks.user_objects.queue_adapters.common_adapter import CommonAdapter
 from fireworks.utilities.fw_serializers import SAVED_FW_MODULES
 
-from workflows.firetasks.relax import JOB_END
+from workflows.ground.continuation import JOB_END
 from workflows.ground.queues import CATEGORIES, Category, seconds
 from workflows.ground.site import Site
 from workflows.ground.strict import SettingsError

@@ -12,7 +12,7 @@ import yaml
 from fireworks import FWorker
 
 from launchers.check import batch_script
-from workflows.campaign.campaign import PRIORITY
+from workflows.campaign.plan import STEPS
 from workflows.ground.queues import CATEGORIES, Queue, Slurm, seconds
 from workflows.ground.site import DatabaseSite, Site, VaspSite, read_site
 from workflows.ground.slurm import SlurmError, slurm_jobs
@@ -215,8 +215,7 @@ def test_a_site_that_is_named_must_be_there(tmp_path: Path) -> None:
 
 
 def test_every_kind_of_work_has_a_queue() -> None:
-    assert set(PRIORITY) - set(CATEGORIES) == {"record", "recheck"}  # which are control's and relax's
-    assert set(CATEGORIES) <= set(PRIORITY)
+    assert {step.category for step in STEPS} == set(CATEGORIES)
     assert {Slurm().queue(category).pack for category in CATEGORIES} == {1, 2}
 
 

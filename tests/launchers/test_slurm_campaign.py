@@ -17,7 +17,7 @@ from fireworks import FWorker, LaunchPad
 from fireworks.core.rocket_launcher import launch_rocket
 from submitted import Jobs
 
-from workflows.campaign.begin import start_workflow
+from workflows.campaign.plan import start_workflow
 from workflows.ground.queues import CATEGORIES
 from workflows.ground.slurm import is_gone, slurm_jobs
 from workflows.operate.doctor import Patience, examine

@@ -10,7 +10,7 @@ from typing import Any
 from fireworks import FWorker, LaunchPad
 from fireworks.core.rocket_launcher import launch_rocket, rapidfire
 
-from workflows.campaign.begin import start_workflow
+from workflows.campaign.plan import start_workflow
 from workflows.campaign.settings import CampaignSettings, parse_settings
 from workflows.store import Store
 

@@ -14,7 +14,7 @@ from pymatgen.core import Composition, Lattice, Structure
 from gnome_torch.records import Candidate, Entry, Lineage, Prediction
 from gnome_torch.stability.hull import STABLE_TOLERANCE
 from workflows.catalogue.hulls import renew
-from workflows.store import NetworkKind, Store, model_id, now
+from workflows.store import CandidateState, NetworkKind, Store, model_id, now
 
 THEORY = "potential-1"
 
@@ -75,7 +75,7 @@ def write_relaxed(store: Store, name: str, number: int, formula: str) -> str:
     prediction = Prediction(entry.id, energy + error, abs(error) + 0.01, 1.0) if number else None
     select(store, name, number, formula, prediction)
     store.entries.add(entry, name, prediction=None if prediction is None else vars(prediction))
-    store.candidates.end(f"{name}/{formula}", "relaxed", entry=entry.id)
+    store.candidates.end(f"{name}/{formula}", CandidateState.RELAXED, entry=entry.id)
     return entry.id
 
 
@@ -105,7 +105,7 @@ def write_networks(
 
 def close(store: Store, name: str, number: int) -> None:
     """The end of a round, with the numbers that follow from its candidates."""
-    candidates = store.candidates.of_round(name, number, "relaxed")
+    candidates = store.candidates.of_round(name, number, CandidateState.RELAXED)
     places = store.entries.documents_of([candidate["entry"] for candidate in candidates])
     stable = sum(places[c["entry"]]["stability"]["e_above_hull"] <= STABLE_TOLERANCE for c in candidates)
     result: dict[str, Any] = {"stable": stable, "hit_rate": stable / len(candidates)}

@@ -10,8 +10,8 @@ from fireworks import LaunchPad
 from pymatgen.core import Structure
 
 from gnome_torch.candidates.decoration import decorations, elemental_crystals, own_crystals
-from gnome_torch.candidates.pool import check_pool, source_of
 from gnome_torch.candidates.prototypes import prototypes
+from gnome_torch.candidates.structural.pool import check_pool, source_of
 from gnome_torch.candidates.tables.shards import ShardError
 from gnome_torch.data.files import read_structures
 from gnome_torch.plugins import PluginError

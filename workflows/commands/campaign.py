@@ -11,9 +11,9 @@ import typer
 from workflows.commands.tables import console, print_funnel
 
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
-    from fireworks import LaunchPad
     from rich.console import Console
 
+    from workflows.campaign.campaign import Campaign
     from workflows.store import Store
 
 app = typer.Typer(help="Start, run and follow campaigns.", no_args_is_help=True)
@@ -23,7 +23,8 @@ NAME = Annotated[str, typer.Argument(help="name of the campaign")]
 @app.command("start", epilog="Example: gnome campaign start workflows/examples/quickstart.yaml")
 def start(file: Annotated[Path, typer.Argument(help="campaign file, the same that lpad add takes")]) -> None:
     """Check a campaign file, the theory and the database, then add the campaign to the LaunchPad."""
-    from workflows.campaign.begin import register, start_workflow
+    from workflows.campaign.begin import register
+    from workflows.campaign.plan import start_workflow
     from workflows.campaign.settings import read_campaign_file
     from workflows.store.connection import open_database
     from workflows.store.launchpad import add_once
@@ -45,9 +46,9 @@ def run(name: NAME, workers: Annotated[int, typer.Option(min=1, help="worker pro
     from workflows.store.connection import open_database
 
     launchpad, store = open_database()
-    adopt(store, launchpad, name)
+    campaign = adopt(store, launchpad, name)
     terminal = console()
-    run_here(launchpad, name, workers, terminal)
+    run_here(campaign, workers, terminal)
     print_funnel(store, name, terminal)
 
 
@@ -61,6 +62,7 @@ def status(
 ) -> None:
     """Where a campaign stands: its rounds, what failed and why."""
     from workflows.campaign.begin import adopt
+    from workflows.store import CandidateState, SearchState
     from workflows.store.connection import open_database
 
     launchpad, store = open_database()
@@ -74,9 +76,9 @@ def status(
     terminal.print(f"theory {document['theory']}, corrections {document['scheme']}")
     print_funnel(store, name, terminal)
     for row in store.rounds.all(name):
-        for candidate in store.candidates.of_round(name, row["number"], "failed"):
+        for candidate in store.candidates.of_round(name, row["number"], CandidateState.FAILED):
             terminal.print(f"failed in round {row['number']}: {candidate['formula']}: {candidate['reason']}")
-        for search in store.searches.of_round(name, row["number"], "failed"):
+        for search in store.searches.of_round(name, row["number"], SearchState.FAILED):
             terminal.print(f"search failed in round {row['number']}: {search['formula']}: {search['reason']}")
     if again := store.rechecks.tally(name):
         counts = ", ".join(f"{count} {'waiting' if state == 'selected' else state}" for state, count in again.items())
@@ -97,33 +99,36 @@ def _watch(store: Store, name: str, every_s: float) -> None:
 @app.command("pause", epilog="Example: gnome campaign pause quickstart")
 def pause(name: NAME) -> None:
     """Let nothing new begin; what runs goes on to its end and is recorded."""
+    from workflows.campaign.campaign import Campaign
     from workflows.operate.control import pause
     from workflows.store.connection import open_database
 
     launchpad, store = open_database()
-    waiting = pause(store, launchpad, name)
+    waiting = pause(Campaign(store, launchpad, name))
     print(f"campaign '{name}' is paused, {waiting} Fireworks wait: gnome campaign resume {name}")
 
 
 @app.command("resume", epilog="Example: gnome campaign resume quickstart")
 def resume(name: NAME) -> None:
     """Go on with a paused campaign."""
+    from workflows.campaign.campaign import Campaign
     from workflows.operate.control import resume
     from workflows.store.connection import open_database
 
     launchpad, store = open_database()
-    released = resume(store, launchpad, name)
+    released = resume(Campaign(store, launchpad, name))
     print(f"campaign '{name}' goes on, {released} Fireworks had waited")
 
 
 @app.command("stop", epilog="Example: gnome campaign stop quickstart")
 def stop(name: NAME) -> None:
     """End a campaign for good. What runs is recorded, and what was computed stays for other campaigns."""
+    from workflows.campaign.campaign import Campaign
     from workflows.operate.control import stop
     from workflows.store.connection import open_database
 
     launchpad, store = open_database()
-    dropped = stop(store, launchpad, name)
+    dropped = stop(Campaign(store, launchpad, name))
     print(f"campaign '{name}' is stopped, {dropped} Fireworks were dropped")
 
 
@@ -142,12 +147,12 @@ def all_campaigns() -> None:
         )
 
 
-def run_here(launchpad: LaunchPad, name: str, workers: int, console: Console) -> None:
+def run_here(campaign: Campaign, workers: int, console: Console) -> None:
     """Run a campaign to its end; Ctrl-C ends the command with status 130 and everything in order."""
     from workflows.operate.local import run_campaign
 
     try:
-        run_campaign(launchpad, name, workers, console)
+        run_campaign(campaign, workers, console)
     except KeyboardInterrupt:
         print("gnome: stopped; the same command goes on from here", file=sys.stderr)
         raise typer.Exit(130) from None

@@ -23,7 +23,9 @@ def demo(
     """A whole campaign with everything it needs: embedded database, workers, results. Ctrl-C and run again to go on."""
     from importlib.resources import files
 
-    from workflows.campaign.begin import register, start_workflow
+    from workflows.campaign.begin import register
+    from workflows.campaign.campaign import Campaign
+    from workflows.campaign.plan import start_workflow
     from workflows.campaign.settings import parse_settings, read_campaign_file
     from workflows.catalogue.phases import phase_rows
     from workflows.store import CampaignExistsError, StoreError
@@ -46,7 +48,7 @@ def demo(
                 f"campaign '{settings.name}' exists with other settings than {path}: choose another name in the file"
             ) from None
         terminal.print(f"campaign '{settings.name}' is there already ({document['state']}): going on with it")
-    run_here(launchpad, settings.name, workers, terminal)
+    run_here(Campaign(store, launchpad, settings.name), workers, terminal)
     print_funnel(store, settings.name, terminal)
     print_phases(phase_rows(store, settings.name), terminal)
     _write_page(store, settings.name, settings.root / "report", terminal)
@@ -61,8 +63,8 @@ def _write_page(store: Store, name: str, directory: Path, console: Console) -> N
 
     os.environ.setdefault("MPLBACKEND", "agg")  # no window, whatever desktop this runs on
     try:
-        from workflows.catalogue.report.data import read_report
         from workflows.catalogue.report.page import write_report
+        from workflows.catalogue.report.reading import read_report
 
         page = write_report(read_report(store, name), directory)
     except ImportError as error:

@@ -1,8 +1,5 @@
-"""Firetasks: each reads its spec, calls the science, writes through the store, and returns.
+"""Firetasks: each reads its spec, calls one function of `workflows.campaign.stages`, and returns.
 
-Their module paths are stored in the database with every Firework: never rename one.
-
-    start   -> relaxations of the first crystals (relax, record)
-    record  -> counts; the last of a round adds: close -> train (one per member), generate -> screen
-    screen  -> relaxations of the chosen candidates (relax, record)
+Their module paths are stored in the database with every Firework: never rename one. The plan of the loop, which names
+them, is `workflows.campaign.plan`; nothing imports this package.
 """

@@ -16,6 +16,7 @@ class StartCampaign(FiretaskBase):
     """Validate the settings in the spec under `campaign`, register the campaign, relax its first crystals."""
 
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
+        """Begin it, once."""
         settings = parse_settings(fw_spec.get("campaign"), "campaign")
         check_server(self.launchpad.db)
         begin(Store(self.launchpad.db), self.launchpad, settings)

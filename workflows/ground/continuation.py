@@ -7,8 +7,10 @@ waits for that. Nothing is computed again but the step under way.
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +18,12 @@ from typing import Any
 from fireworks import FiretaskBase, Firework, FWAction
 
 SIGNALS = (signal.SIGUSR1, signal.SIGTERM)
+
+JOB_END = "GNOME_JOB_END"
+"""Environment variable of a queue's job: when its walltime ends, seconds since 1970."""
+
+Stopped = Callable[[], int]
+"""Says which signal has asked to stop, 0 for none."""
 
 # What a continuation has in common with the Firework that it goes on from. Not _dupefinder: FireWorks would take the
 # one for a repetition of the other.
@@ -32,7 +40,7 @@ KEPT = (
 
 
 class StopRequested(Exception):
-    """A signal has asked a task to stop."""
+    """A signal has asked a task to stop; the message says where it stands, in words that change with every step."""
 
 
 class NoProgressError(RuntimeError):
@@ -40,7 +48,7 @@ class NoProgressError(RuntimeError):
 
 
 @contextmanager
-def watch() -> Iterator[Callable[[], int]]:
+def stop_signal() -> Iterator[Stopped]:
     """A function that says which signal has asked this process to stop, 0 for none.
 
     Only the main thread hears of signals; elsewhere the answer is always 0.
@@ -83,3 +91,24 @@ def go_on(task: FiretaskBase, spec: dict[str, Any], name: str, progress: str) ->
     kept = {key: spec[key] for key in KEPT if key in spec}
     detour = Firework(type(task)(parameters), spec={**kept, "_stopped_at": progress}, name=name)
     return FWAction(stored_data={"stopped_at": progress}, detours=detour)
+
+
+def never() -> int:
+    """For work that nothing asks to stop."""
+    return 0
+
+
+def stop_after_part(stopped: Stopped) -> Callable[[int], None]:
+    """For `gnome_torch.screening.screen`, which tells of every part that is done: stop there if a signal has asked."""
+
+    def look(done: int) -> None:
+        if stopped():
+            raise StopRequested(f"candidate {done}")
+
+    return look
+
+
+def seconds_left() -> int | None:
+    """Until the walltime of the job that this runs in; None outside of jobs."""
+    end = os.environ.get(JOB_END)
+    return max(1, int(float(end) - time.time())) if end else None

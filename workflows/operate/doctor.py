@@ -15,26 +15,20 @@ from typing import Any
 
 from fireworks import LaunchPad
 
-from workflows.campaign.begin import advance
-from workflows.campaign.campaign import campaign_settings
-from workflows.campaign.settings import CampaignSettings, SettingsError
-from workflows.campaign.stages.rechecks import conclude, launch_rechecks
+from workflows.campaign.campaign import Campaign
+from workflows.campaign.holding import follow_state
+from workflows.campaign.pipelines import COMPOSITIONAL, STRUCTURAL
+from workflows.campaign.rounds import advance
+from workflows.campaign.settings import SettingsError
+from workflows.campaign.stages.rechecks import launch_rechecks
 from workflows.campaign.stages.relaxations import launch_relaxations
 from workflows.campaign.stages.searches import launch_searches
-from workflows.firetasks.record import NOT_RESULTS
-from workflows.operate.control import settle_state
+from workflows.ground.failures import NOT_RESULTS, PASSING, reason_of
 from workflows.operate.worker import PREFIX, of_a_dead_worker
-from workflows.store import Store, StoreError
-from workflows.store.launchpad import reason_of, refresh_stale, rerun_lost
+from workflows.store import CampaignState, CandidateState, SearchState, Store, StoreError
+from workflows.store.collections.rounds import is_done
+from workflows.store.launchpad import refresh_stale, rerun_lost
 
-# Ends that have nothing to do with the work, and that a repetition may well not meet again.
-PASSING = (
-    "KeyboardInterrupt",
-    "SystemExit",
-    "pymongo.errors.",
-    "OSError: [Errno 28]",  # no space left on device
-    "OSError: [Errno 122]",  # quota exceeded
-)
 MAX_REPETITIONS = 3
 """Afterwards somebody has to look."""
 
@@ -101,13 +95,14 @@ def examine(
     found += _lost(store, launchpad, verdict, patience)
     if stale := refresh_stale(launchpad, patience.settled):
         found.append(Finding(f"Fireworks {_few(stale)} have ended, their workflows had not heard of it", "told"))
-    states = {campaign["_id"]: campaign["state"] for campaign in store.campaigns.all()}
-    found += _failed(store, launchpad, {name for name, state in states.items() if state not in ("running", "paused")})
+    states = {campaign["_id"]: CampaignState(campaign["state"]) for campaign in store.campaigns.all()}
+    found += _failed(store, launchpad, {name for name, state in states.items() if state.has_ended})
     for name, state in states.items():
-        if state == "running":
-            found += _campaign(store, launchpad, name)
+        campaign = Campaign(store, launchpad, name)
+        if state is CampaignState.RUNNING:
+            found += _examine_campaign(campaign)
         else:  # what was run again, or told, above
-            settle_state(store, launchpad, name)
+            follow_state(campaign)
     return found
 
 
@@ -225,17 +220,16 @@ def _for_people(firework: Any, reason: str) -> Finding:
     )
 
 
-def _campaign(store: Store, launchpad: LaunchPad, name: str) -> list[Finding]:
+def _examine_campaign(campaign: Campaign) -> list[Finding]:
     """Events that were lost, and crystals whose workflows are not there (deleted, or never written)."""
+    store, name = campaign.store, campaign.name
     found = []
     try:
-        settings = campaign_settings(store, name)
-        held = settle_state(store, launchpad, name)
+        held = follow_state(campaign)
         before = store.fireworks.count_workflows(name)
         for document in store.rounds.all(name):
-            _launch_missing(store, launchpad, settings, document)
-        advance(store, launchpad, name)
-        conclude(store, name)
+            _launch_missing(campaign, document)
+        advance(campaign)
         added = store.fireworks.count_workflows(name) - before
     except (StoreError, SettingsError) as error:  # another installation, for instance
         return [Finding(f"campaign '{name}' cannot be looked at here", remedy=str(error))]
@@ -244,7 +238,7 @@ def _campaign(store: Store, launchpad: LaunchPad, name: str) -> list[Finding]:
     if added:
         found.append(Finding(f"campaign '{name}' waited for workflows that were not there", f"{added} added"))
     dropped = store.fireworks.count_dropped(name)
-    if dropped and (store.candidates.count_unended(name) or store.rechecks.tally(name).get("selected")):
+    if dropped and (store.candidates.count_unended(name) or store.rechecks.tally(name).get(CandidateState.SELECTED)):
         found.append(
             Finding(
                 f"campaign '{name}': {dropped} workflows are defused or archived",
@@ -254,27 +248,30 @@ def _campaign(store: Store, launchpad: LaunchPad, name: str) -> list[Finding]:
     return found
 
 
-def _launch_missing(store: Store, launchpad: LaunchPad, settings: CampaignSettings, document: dict[str, Any]) -> None:
+def _launch_missing(campaign: Campaign, document: dict[str, Any]) -> None:
     """Add the workflows of a round's crystals and searches that wait for none."""
-    name, number, claims = settings.name, document["number"], document.get("claims", {})
+    store, name, settings, number = campaign.store, campaign.name, campaign.settings, document["number"]
 
     def too_few(stage: str, waiting: int, each: int = 1) -> bool:
-        return store.fireworks.count_alive(name, number, stage, limit=waiting) * each < waiting
+        there = store.fireworks.count_alive(name, number, stage, limit=waiting)
+        return there * each < waiting
 
-    waiting = store.searches.count(name, number, "selected") if (claims.get("searches") or {}).get("done") else 0
+    waiting = store.searches.count(name, number, SearchState.SELECTED) if is_done(document, COMPOSITIONAL.sent) else 0
     if waiting and too_few("search", waiting):
-        launch_searches(store, launchpad, name, number)
-    if settings.recheck is not None and (claims.get("rechecks") or {}).get("done"):
+        launch_searches(campaign, number)
+    if settings.recheck is not None and is_done(document, "rechecks"):
         again = sum(d["after_round"] == number for d in store.rechecks.waiting(name))
         if again and too_few("recheck", again):
-            launch_rechecks(store, launchpad, name, number)
-    waiting = store.candidates.count(name, number, ["selected"])
+            launch_rechecks(campaign, number)
+    waiting = store.candidates.count(name, number, [CandidateState.SELECTED])
     if waiting and too_few("relax", waiting, settings.relaxations.per_firework):
-        for step, claim in claims.items():
-            if (claim or {}).get("done") and step == "relaxations":
-                launch_relaxations(store, launchpad, name, number)
-            elif (claim or {}).get("done") and step.startswith("search "):
-                launch_relaxations(store, launchpad, name, number, search=step.removeprefix("search "))
+        for step in document.get("claims", {}):
+            if not is_done(document, step):
+                continue
+            if step == STRUCTURAL.sent:
+                launch_relaxations(campaign, number)
+            elif step.startswith("search "):
+                launch_relaxations(campaign, number, search=step.removeprefix("search "))
 
 
 def _reservation(launch: Mapping[str, Any]) -> str | None:

@@ -8,18 +8,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-from fireworks import LaunchPad
 from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from workflows.campaign.begin import start_workflow
-from workflows.campaign.campaign import campaign_settings
+from workflows.campaign.campaign import Campaign
+from workflows.campaign.places import launches_of, logs_of
+from workflows.campaign.plan import start_workflow
 from workflows.campaign.settings import parse_settings
 from workflows.operate.worker import of_a_dead_worker
-from workflows.store import ENDED, Store
+from workflows.store import ENDED, CampaignState, Store
 from workflows.store.launchpad import add_once, fizzled, refresh_stale, rerun_interrupted, rerun_lost
 
 MAX_RESTARTS = 20
@@ -31,14 +30,13 @@ class CampaignStuckError(RuntimeError):
     """A stage of the campaign failed; the message says which and why."""
 
 
-def run_campaign(launchpad: LaunchPad, name: str, n_workers: int, console: Console) -> None:
+def run_campaign(campaign: Campaign, n_workers: int, console: Console) -> None:
     """Start workers and wait until the campaign has ended.
 
     What an earlier run left behind (killed, or stopped by Ctrl-C) is taken up again first.
 
     Args:
-        launchpad: where the campaign is.
-        name: campaign.
+        campaign: which.
         n_workers: worker processes; each uses one thread.
         console: for progress.
 
@@ -46,35 +44,35 @@ def run_campaign(launchpad: LaunchPad, name: str, n_workers: int, console: Conso
         CampaignStuckError: a stage failed, or the workers keep dying.
         KeyboardInterrupt: after the workers have been stopped and their Fireworks put back.
     """
-    store = Store(launchpad.db)
-    directory = campaign_settings(store, name).root
-    if store.campaigns.get(name)["state"] == "paused":
+    launchpad, name = campaign.launchpad, campaign.name
+    if campaign.state is CampaignState.PAUSED:
         raise CampaignStuckError(f"campaign '{name}' is paused: gnome campaign resume {name}")
     rerun_lost(launchpad, of_a_dead_worker)
     refresh_stale(launchpad, 0.0)  # no worker of ours is alive yet; others are done within milliseconds
     rerun_interrupted(launchpad, name)
     # whoever added the campaign may have died before its first Firework was there
-    add_once(launchpad, [start_workflow(parse_settings(store.campaigns.get(name)["settings"], f"campaign '{name}'"))])
-    with _workers(launchpad, name, n_workers, directory) as workers, _display(console) as show:
+    begun_with = campaign.store.campaigns.get(name)["settings"]
+    add_once(launchpad, [start_workflow(parse_settings(begun_with, f"campaign '{name}'"))])
+    with _workers(campaign, n_workers) as workers, _display(console) as show:
         looked = time.monotonic()
-        while store.campaigns.get(name)["state"] == "running":
-            show(store, name)
+        while campaign.state is CampaignState.RUNNING:
+            show(campaign.store, name)
             if time.monotonic() - looked > STALE_S:
                 refresh_stale(launchpad, STALE_S)
                 looked = time.monotonic()
             workers.keep_alive()
-            _raise_if_stuck(launchpad, name, directory)
+            _raise_if_stuck(campaign)
             time.sleep(1.0)
-        show(store, name)
+        show(campaign.store, name)
 
 
 class _Workers:
     """The worker processes; those that die are replaced, and what they were doing is run again."""
 
-    def __init__(self, launchpad: LaunchPad, name: str, count: int, directory: Path) -> None:
-        self.launchpad, self.name, self.directory = launchpad, name, directory
+    def __init__(self, campaign: Campaign, count: int) -> None:
+        self.launchpad, self.name, self.directory = campaign.launchpad, campaign.name, campaign.settings.root
         self.restarts = 0
-        self.logs = directory / "logs"
+        self.logs = logs_of(self.directory)
         self.logs.mkdir(parents=True, exist_ok=True)
         self.processes = [self._start(index) for index in range(count)]
 
@@ -83,7 +81,7 @@ class _Workers:
         # threads of two workers on two cores get in each other's way; Ctrl-C is for us, not for them
         with (self.logs / f"worker-{index}.log").open("ab") as log:
             return subprocess.Popen(
-                [*command, "--directory", str(self.directory / "launches")],
+                [*command, "--directory", str(launches_of(self.directory))],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
@@ -118,8 +116,8 @@ class _Workers:
 
 
 @contextmanager
-def _workers(launchpad: LaunchPad, name: str, count: int, directory: Path) -> Iterator[_Workers]:
-    workers = _Workers(launchpad, name, count, directory)
+def _workers(campaign: Campaign, count: int) -> Iterator[_Workers]:
+    workers = _Workers(campaign, count)
     try:
         yield workers
     except BaseException:
@@ -128,15 +126,15 @@ def _workers(launchpad: LaunchPad, name: str, count: int, directory: Path) -> It
     workers.stop(patience_s=15.0)
 
 
-def _raise_if_stuck(launchpad: LaunchPad, name: str, directory: Path) -> None:
+def _raise_if_stuck(campaign: Campaign) -> None:
     """A failed relaxation is a result. A failed stage of the loop stops it, and nobody else would say so."""
-    for fw_id, reason in fizzled(launchpad, name).items():
-        firework = launchpad.get_fw_by_id(fw_id)
+    for fw_id, reason in fizzled(campaign.launchpad, campaign.name).items():
+        firework = campaign.launchpad.get_fw_by_id(fw_id)
         # so is the making of random crystals, whose record says what became of it
         if firework.spec.get("_category") != "relax" and not firework.spec.get("_result_is_recorded"):
             raise CampaignStuckError(
                 f"'{firework.name}' failed: {reason} (whole traceback: lpad get_fws -i {fw_id} -d all; "
-                f"mend the cause, then: lpad rerun_fws -i {fw_id}, and this command again; logs: {directory / 'logs'})"
+                f"mend the cause, then: lpad rerun_fws -i {fw_id}, and this command again; logs: {logs_of(campaign.settings.root)})"
             )
 
 

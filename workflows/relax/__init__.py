@@ -2,16 +2,15 @@
 
 base.py         what a theory is
 potentials.py   emt, forcefield, ase: calculators of ASE
+calculators.py  those that are loaded once per process
 vasp.py         vasp-pbe-mp, vasp-r2scan-mp
 gpaw.py         gpaw
 lookup.py       lookup: a table of known results
 registry.py     all of them
-flows.py        a theory's flow as Fireworks
 checks.py       whether a machine has it, and what the inputs look like
 """
 
 from workflows.relax.base import Theory
-from workflows.relax.flows import relaxation_workflow
 from workflows.relax.registry import TheorySettings, theory
 
-__all__ = ["Theory", "TheorySettings", "relaxation_workflow", "theory"]
+__all__ = ["Theory", "TheorySettings", "theory"]

@@ -265,6 +265,19 @@ def r2scan(settings: VaspR2scanTheory) -> Theory:
     return VaspRelaxation(settings, f"vasp-r2scan-mp-{settings.key()}", CorrectionScheme.NONE)
 
 
+def stop_in_time(job: Any, left_s: int) -> None:
+    """Make custodian stop VASP before its job ends, so that it goes on from its last crystal; nothing for other jobs.
+
+    Args:
+        job: of jobflow.
+        left_s: seconds that are left; what its own settings allow stays if it is less.
+    """
+    maker = getattr(job, "maker", None)
+    kwargs = getattr(maker, "run_vasp_kwargs", None)
+    if maker is not None and isinstance(kwargs, dict):
+        maker.run_vasp_kwargs = {**kwargs, "wall_time": min(kwargs.get("wall_time") or left_s, left_s)}
+
+
 def _read(path: Path) -> str:
     opener: Any = gzip.open if path.suffix == ".gz" else open
     try:

@@ -18,7 +18,7 @@ from pymongo.database import Database
 
 from workflows.store.base import StoreError, check_server, now, utc
 from workflows.store.collections.campaigns import CampaignExistsError, Campaigns
-from workflows.store.collections.candidates import ENDED, Candidates
+from workflows.store.collections.candidates import Candidates
 from workflows.store.collections.entries import Entries, OutsideEntry, entry_id
 from workflows.store.collections.fireworks import Fireworks
 from workflows.store.collections.imports import Imports
@@ -30,12 +30,17 @@ from workflows.store.collections.rechecks import Rechecks
 from workflows.store.collections.rounds import Rounds, round_id
 from workflows.store.collections.schema import Schema
 from workflows.store.collections.searches import Searches, search_id
+from workflows.store.states import ENDED, CampaignState, CandidateState, ImportState, SearchState
 
 __all__ = [
     "ENDED",
     "CampaignExistsError",
+    "CampaignState",
+    "CandidateState",
+    "ImportState",
     "NetworkKind",
     "OutsideEntry",
+    "SearchState",
     "Store",
     "StoreError",
     "check_server",

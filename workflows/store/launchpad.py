@@ -11,13 +11,15 @@ from typing import Any
 
 from fireworks import LaunchPad, Workflow
 
+from workflows.ground.failures import STOPPED, reason_of
+
 CHUNK = 100  # workflows in one bulk insert: well under MongoDB's 16 MB for crystals of hundreds of atoms
 
 
 def add_once(launchpad: LaunchPad, workflows: Sequence[Workflow]) -> int:
     """Add the workflows that are not there yet, and return how many those were.
 
-    A workflow is known by `metadata["gnome_key"]`. The caller holds a claim (`Store.claim`), so nobody else adds the
+    A workflow is known by `metadata["gnome_key"]`. The caller holds a claim (`Rounds.claim`), so nobody else adds the
     same at the same time; what an earlier holder left half-written (FireWorks writes the workflow first, then its
     Fireworks) is written anew.
     """
@@ -143,7 +145,7 @@ def rerun_interrupted(launchpad: LaunchPad, campaign: str) -> list[int]:
     """Run again the Fireworks of a campaign that somebody stopped by Ctrl-C, and return their ids."""
     rerun = []
     for fw_id, reason in fizzled(launchpad, campaign).items():
-        if reason.startswith(("KeyboardInterrupt", "SystemExit")):
+        if reason.startswith(STOPPED):
             launchpad.rerun_fw(fw_id)
             rerun.append(fw_id)
     return rerun
@@ -159,14 +161,6 @@ def fizzled(launchpad: LaunchPad, campaign: str) -> dict[int, str]:
         for workflow in launchpad.workflows.find(query, {"nodes": 1}):
             found |= {fw_id: reason_of(launchpad, fw_id) for fw_id in sorted(some.intersection(workflow["nodes"]))}
     return found
-
-
-def reason_of(launchpad: LaunchPad, fw_id: int) -> str:
-    """Last line of the traceback of a failed Firework."""
-    launches = launchpad.get_fw_by_id(fw_id).launches
-    stored = launches[-1].action.stored_data if launches and launches[-1].action else {}
-    trace = str(stored.get("_exception", {}).get("_stacktrace", "")).strip()
-    return trace.splitlines()[-1] if trace else "lost: its worker ended without a word"
 
 
 def start_firework(launchpad: LaunchPad, campaign: str) -> tuple[int, Any, str] | None:

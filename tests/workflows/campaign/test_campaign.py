@@ -28,7 +28,9 @@ from gnome_torch.candidates.tables.shards import read_shards
 from gnome_torch.data.files import StructureFileError
 from gnome_torch.models.ensemble import Ensemble
 from gnome_torch.records import Entry, Lineage
-from workflows.campaign.begin import begin, start_workflow
+from workflows.campaign.begin import begin
+from workflows.campaign.campaign import Campaign
+from workflows.campaign.plan import start_workflow
 from workflows.campaign.settings import SettingsError
 from workflows.catalogue.phases import phase_rows
 from workflows.catalogue.progress import round_rows
@@ -359,7 +361,7 @@ def test_a_killed_worker(launchpad: LaunchPad, tmp_path: Path, monkeypatch: pyte
     worker.wait()
     assert launchpad.get_fw_by_id(running[0]).state == "RUNNING"  # lost, and nobody has noticed
 
-    run_campaign(launchpad, "emt", 1, Console(file=(tmp_path / "log").open("w")))
+    run_campaign(Campaign(store, launchpad, "emt"), 1, Console(file=(tmp_path / "log").open("w")))
     assert store.campaigns.get("emt")["state"] == "finished"
     assert store.database["candidates"].count_documents({"state": "selected"}) == 0
     assert set(stages(launchpad).values()) == {1}
@@ -375,7 +377,7 @@ def test_a_stage_that_fails_stops_the_runner_with_its_reason(
     for key, value in worker_environment(launchpad).items():
         monkeypatch.setenv(key, value)
     with pytest.raises(CampaignStuckError, match="no candidate 'emt/none'"):
-        run_campaign(launchpad, "emt", 1, Console(file=(tmp_path / "log").open("w")))
+        run_campaign(Campaign(Store(launchpad.db), launchpad, "emt"), 1, Console(file=(tmp_path / "log").open("w")))
 
 
 def test_workers_are_told_apart_by_host_process_and_start() -> None:

@@ -18,17 +18,19 @@ from pymatgen.core import Composition, Lattice, Structure
 
 from gnome_torch.candidates.random_search.files import read_crystals
 from gnome_torch.candidates.random_search.options import GeneratorMissingError, SearchOptions
-from gnome_torch.candidates.random_search.pre_relaxed import PreRelaxed, read_pre_relaxed
+from gnome_torch.candidates.random_search.pre_relaxed import read_pre_relaxed
 from gnome_torch.candidates.random_search.search import again, generator_of
-from gnome_torch.records import Entry, HullPoint, Lineage, Prediction
+from gnome_torch.records import Entry, HullPoint, Lineage, Prediction, Relaxation
 from gnome_torch.similarity import Distinct
 from gnome_torch.stability.hull import STABLE_TOLERANCE
+from workflows.campaign.places import RoundPlaces
 from workflows.campaign.settings import CampaignSettings, SettingsError, parse_settings
-from workflows.campaign.stages.searches import pre_relaxed_path, search_directory
+from workflows.campaign.stages import searches as stage
 from workflows.catalogue.phases import phase_rows
 from workflows.catalogue.progress import round_rows
 from workflows.firetasks.search import PrerelaxCrystals
-from workflows.store import Store, now
+from workflows.relax.potentials import AseRelaxation
+from workflows.store import SearchState, Store, now
 from workflows.store.launchpad import fizzled
 
 EMT = {"name": "emt", "fmax": 0.05, "max_steps": 200}
@@ -81,7 +83,7 @@ def test_formulas_to_phases(launchpad: LaunchPad, tmp_path: Path) -> None:
     for search in searches:
         assert search["state"] == "searched"
         assert search["counts"] == {"crystals": 6, "relaxations": 6}
-        crystals = read_crystals(search_directory(settings, 1) / f"{search['formula']}.extxyz")
+        crystals = read_crystals(RoundPlaces(settings.root, 1).searches / f"{search['formula']}.extxyz")
         candidates = list(store.database["candidates"].find({"search": search["formula"]}))
         assert len(candidates) == len(crystals) == 6
         for candidate in candidates:
@@ -152,7 +154,7 @@ def test_both_pipelines_with_pre_relaxation_and_failures(
         assert search["counts"]["pre_relaxed"] == 6
         assert 1 <= search["counts"]["relaxations"] <= 2
         # what was relaxed is what the rough relaxation left lowest
-        rough = read_pre_relaxed(pre_relaxed_path(settings, search["round"], search["formula"]))
+        rough = read_pre_relaxed(RoundPlaces(settings.root, search["round"]).pre_relaxed(search["formula"]))
         energies = sorted(r.relaxation.energy / len(r.relaxation.structure) for r in rough if r.relaxation)
         candidates = list(store.database["candidates"].find({"search": search["formula"]}))
         assert len(candidates) == search["counts"]["relaxations"]
@@ -200,16 +202,14 @@ def test_an_interrupted_search_goes_on(
     launchpad: LaunchPad, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prerelax: Any
 ) -> None:
     """A full disk or a generator that is not installed says nothing about the composition."""
-    import workflows.firetasks.search as firetasks
-
-    original, errors = firetasks.search, [OSError(28, "No space left on device"), GeneratorMissingError("no buildcell")]
+    original, errors = stage.search, [OSError(28, "No space left on device"), GeneratorMissingError("no buildcell")]
 
     def failing(*arguments: Any) -> Any:
         if errors:
             raise errors.pop()
         return original(*arguments)
 
-    monkeypatch.setattr(firetasks, "search", failing)
+    monkeypatch.setattr(stage, "search", failing)
     search = {"structures": 3, "prerelax": prerelax, "relax_lowest": 2}
     settings = campaign(tmp_path, search)
     store = run_all(launchpad, settings, tmp_path / "launches")
@@ -233,24 +233,22 @@ def test_an_interrupted_search_goes_on(
 
 def test_a_killed_pre_relaxation_goes_on(launchpad: LaunchPad, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It dies after two of six crystals; the next run relaxes the other four."""
-    import workflows.firetasks.search as firetasks
+    original, calls = AseRelaxation.relax, list[int]()
 
-    original, calls = firetasks.pre_relax, list[int]()
-
-    def dying(structure: Structure, attempt: int, cheap: Any) -> PreRelaxed:
-        calls.append(attempt)
+    def dying(self: AseRelaxation, structure: Structure) -> Relaxation:
+        calls.append(len(structure))
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return original(structure, attempt, cheap)
+        return original(self, structure)
 
-    monkeypatch.setattr(firetasks, "pre_relax", dying)
+    monkeypatch.setattr(AseRelaxation, "relax", dying)
     settings = campaign(tmp_path, {"prerelax": EMT, "relax_lowest": 1})
     store = run_all(launchpad, settings, tmp_path / "launches")
     assert store.campaigns.get("formulas")["state"] == "running"  # the record says that it was interrupted
     reasons = fizzled(launchpad, "formulas").values()
     assert any("lpad rerun_fws" in reason for reason in reasons)
     (search,) = list(store.database["searches"].find({"state": "selected"}))
-    assert len(read_pre_relaxed(pre_relaxed_path(settings, 1, search["formula"]))) == 2
+    assert len(read_pre_relaxed(RoundPlaces(settings.root, 1).pre_relaxed(search["formula"]))) == 2
     task = PrerelaxCrystals(campaign="formulas", round=1, formula=search["formula"])
     task.launchpad = launchpad
     before = len(calls)
@@ -286,9 +284,9 @@ def test_labels_of_compositions(launchpad: LaunchPad) -> None:
     add("lower", ["Cu", "Cu", "Cu", "Au"], -0.25, "random")
     add("other", ["Ag"], 0.0, "element")
     store.searches.select("c", 1, "emt-1", [("CuAu2", Prediction("CuAu2", -0.3, 0.0, 1.0), 0.0)], "m")
-    store.searches.end("c", "CuAu2", "searched", counts={"pre_relaxed": 5})
+    store.searches.end("c", "CuAu2", SearchState.SEARCHED, counts={"pre_relaxed": 5})
     store.searches.select("d", 1, "emt-1", [("CuAu2", Prediction("CuAu2", -0.3, 0.0, 1.0), 0.0)], "m")
-    store.searches.end("d", "CuAu2", "searched", counts={"pre_relaxed": 5})  # the same crystals again
+    store.searches.end("d", "CuAu2", SearchState.SEARCHED, counts={"pre_relaxed": 5})  # the same crystals again
     assert store.searches.pre_relaxed_runs("emt-1", datetime(2020, 1, 1)) == {}
     runs = store.searches.pre_relaxed_runs("emt-1", now())
     assert runs == {"CuAu2": 5}

@@ -22,8 +22,9 @@ from gnome_torch.candidates.tables.shards import read_shards
 from gnome_torch.models.checkpoint import load_metrics
 from gnome_torch.plugins import registered
 from workflows.campaign.begin import register
+from workflows.campaign.campaign import Campaign
+from workflows.campaign.pipelines import STRUCTURAL
 from workflows.campaign.settings import CampaignSettings, SettingsError, read_campaign_file
-from workflows.firetasks.train import member_directory
 from workflows.store import Store
 
 METALS = ["Cu", "Ag", "Au"]
@@ -70,9 +71,11 @@ def test_choose_from_it_and_from_nothing_else(
     assert bool(counts["known"]) != polymorphs
     assert bool(counts["tried"]) == polymorphs
     # members go on from their own weights of the round before
-    first, second = (load_metrics(member_directory(settings, number, 1))["training"] for number in (1, 2))
+    run = Campaign(store, launchpad, settings.name)
+    members = [STRUCTURAL.member_directory(run, number, 1) for number in (1, 2)]
+    first, second = (load_metrics(member)["training"] for member in members)
     assert (first["begin_with"], first["epochs"]) == (None, 4)
-    assert (second["begin_with"], second["epochs"]) == (str(member_directory(settings, 1, 1)), 2)
+    assert (second["begin_with"], second["epochs"]) == (str(members[0]), 2)
 
 
 def test_a_pool_that_is_not_there_is_said_before_anything_is_written(launchpad: LaunchPad, tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from pymatgen.core import Structure
 
 from workflows.campaign.begin import begin
 from workflows.campaign.settings import SettingsError, parse_settings
-from workflows.firetasks.relax_many import MAX_DEATHS, RelaxMany
+from workflows.campaign.stages.relax_many import MAX_DEATHS
+from workflows.firetasks.relax_many import RelaxMany
 from workflows.relax.potentials import AseRelaxation
 from workflows.store import Store
 

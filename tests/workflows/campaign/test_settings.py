@@ -9,7 +9,7 @@ import pytest
 import yaml
 from fireworks import Workflow
 
-from workflows.campaign.begin import start_workflow
+from workflows.campaign.plan import start_workflow
 from workflows.campaign.settings import START_TASK, CampaignSettings, SettingsError, parse_settings, read_campaign_file
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "workflows" / "examples").glob("*.yaml"))

@@ -13,7 +13,9 @@ from campaigns import contents, run_all, small_campaign, stages
 from fireworks import FWorker, LaunchPad
 from fireworks.core.rocket_launcher import launch_rocket, rapidfire
 
-from workflows.campaign.begin import advance, start_workflow
+from workflows.campaign.campaign import Campaign
+from workflows.campaign.plan import start_workflow
+from workflows.campaign.rounds import advance
 from workflows.operate.control import pause, resume, stop
 from workflows.store import Store, StoreError, now
 
@@ -49,15 +51,14 @@ def test_paused_and_resumed_it_comes_to_the_same_end(
     for number in range(at):
         assert run_one(launchpad, tmp_path / "launches" / str(number))
     store = Store(launchpad.db)
-    assert pause(store, launchpad, "emt") == pause(store, launchpad, "emt") + launchpad.fireworks.count_documents(
-        {"state": "PAUSED"}
-    )
+    campaign = Campaign(store, launchpad, "emt")
+    assert pause(campaign) == pause(campaign) + launchpad.fireworks.count_documents({"state": "PAUSED"})
     seen = launchpad.launches.count_documents({})
     run_rest(launchpad, tmp_path / "while-paused")
     ran = [launch["fw_id"] for launch in launchpad.launches.find({"launch_id": {"$gt": seen}})]
     assert all(launchpad.get_fw_by_id(fw_id).spec["_category"] == "control" for fw_id in ran)
     assert store.campaigns.get("emt")["state"] == "paused"
-    resume(store, launchpad, "emt")
+    resume(campaign)
     run_rest(launchpad, tmp_path / "afterwards")
     assert contents(store) == calm
     assert set(stages(launchpad).values()) == {1}
@@ -69,10 +70,11 @@ def test_stopped_for_good(launchpad: LaunchPad, tmp_path: Path, gnome: Callable[
     for number in range(6):
         run_one(launchpad, tmp_path / "launches" / str(number))
     store = Store(launchpad.db)
+    campaign = Campaign(store, launchpad, "emt")
     running, _ = launchpad.checkout_fw(FWorker(query={"spec._category": "relax"}), str(tmp_path))
     kept = store.database["entries"].count_documents({})
     assert kept > 0
-    assert stop(store, launchpad, "emt") > 0
+    assert stop(campaign) > 0
     assert store.campaigns.get("emt")["state"] == "stopped"
     assert launchpad.get_fw_by_id(running.fw_id).state == "RUNNING"
     launchpad.rerun_fw(running.fw_id)
@@ -80,9 +82,9 @@ def test_stopped_for_good(launchpad: LaunchPad, tmp_path: Path, gnome: Callable[
     assert store.database["entries"].count_documents({}) == kept + 1
     assert launchpad.get_fw_ids({"state": {"$in": ["READY", "WAITING", "RUNNING"]}}) == []
     with pytest.raises(StoreError, match="campaign 'emt' is stopped: only one that is"):
-        resume(store, launchpad, "emt")
+        resume(campaign)
     with pytest.raises(StoreError, match="campaign 'emt' is stopped"):
-        pause(store, launchpad, "emt")
+        pause(campaign)
     # another campaign goes on from what was computed
     done = run_all(launchpad, small_campaign(tmp_path / "next", name="next"), tmp_path / "next-launches")
     assert done.campaigns.get("next")["state"] == "finished"
@@ -124,6 +126,7 @@ def test_a_round_does_not_wait_for_ever(launchpad: LaunchPad, tmp_path: Path) ->
     run_one(launchpad, tmp_path / "launches", **{"spec._category": "control"})
     assert "round/emt/2" not in stages(launchpad)
     store.database["rounds"].update_one({"_id": "emt/1"}, {"$set": {"sent": now() - timedelta(hours=1.1)}})
-    advance(store, launchpad, "emt")
-    advance(store, launchpad, "emt")
+    campaign = Campaign(store, launchpad, "emt")
+    advance(campaign)
+    advance(campaign)
     assert stages(launchpad)["round/emt/2"] == 1

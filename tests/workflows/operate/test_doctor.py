@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from atomate2.ase.utils import AseRelaxer
 from campaigns import contents, run_all, small_campaign
 from fireworks import FWorker, LaunchPad
 from fireworks.core.rocket_launcher import launch_rocket, rapidfire
 from pymongo.errors import AutoReconnect
 
 from gnome_torch.training.state import CHECKPOINT
-from workflows.campaign.begin import start_workflow
+from workflows.campaign.campaign import Campaign
+from workflows.campaign.plan import start_workflow
 from workflows.operate.control import pause, stop
 from workflows.operate.doctor import Finding, Patience, _is_ours, examine
 from workflows.store import Store
@@ -186,7 +188,7 @@ def test_campaigns_that_shall_not_run_do_not(
     """A training that is lost in a paused campaign waits, in a stopped one it is dropped; nothing of it is told."""
     fw_id = begun("train")
     launchpad.checkout_fw(FWorker(name="far away"), str(tmp_path), fw_id=fw_id)
-    (pause if state == "paused" else stop)(Store(launchpad.db), launchpad, "emt")
+    (pause if state == "paused" else stop)(Campaign(Store(launchpad.db), launchpad, "emt"))
     (finding,) = look(launchpad)
     assert finding.what == f"Fireworks {fw_id} have lost their workers"
     assert launchpad.get_fw_by_id(fw_id).state == {"paused": "PAUSED", "stopped": "DEFUSED"}[state]
@@ -200,7 +202,7 @@ def test_a_running_campaign_that_is_held(
     """`resume` was killed after it had changed the campaign's state."""
     begun("train")
     store = Store(launchpad.db)
-    held = pause(store, launchpad, "emt")
+    held = pause(Campaign(store, launchpad, "emt"))
     store.campaigns.set_state("emt", ["paused"], "running")
     (finding,) = look(launchpad)
     assert str(finding) == f"campaign 'emt' runs, and {held} of its Fireworks were paused: go on"
@@ -232,14 +234,12 @@ def test_a_database_that_was_away(
 ) -> None:
     """A relaxation and a record that failed for it are run again, three times at most."""
     fw_id = begun("relax")
-    from workflows.firetasks import relax
 
-    def away(*args: Any) -> Any:
+    def away(*args: Any, **kwargs: Any) -> Any:
         raise AutoReconnect("connection closed")
 
     with monkeypatch.context() as patch:
-        patch.setattr(relax, "apply_site", away, raising=False)
-        patch.setattr("workflows.ground.site.apply_site", away)
+        patch.setattr(AseRelaxer, "relax", away)
         for _ in range(3):
             _launch(launchpad, tmp_path, fw_id)
             (record,) = (i for i in launchpad.get_wf_by_fw_id(fw_id).id_fw if i != fw_id)

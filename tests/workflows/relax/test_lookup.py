@@ -16,8 +16,9 @@ from fireworks.core.rocket_launcher import rapidfire
 from pymatgen.core import Lattice, Structure
 
 from gnome_torch.records import structure_key
+from workflows.campaign.plan import relaxation_workflow
 from workflows.campaign.settings import SettingsError
-from workflows.relax import relaxation_workflow, theory
+from workflows.relax import theory
 from workflows.relax.lookup import LookupTheory
 from workflows.relax.potentials import EmtTheory
 from workflows.store import Store
@@ -50,7 +51,7 @@ def test_by_structure_and_by_formula(launchpad: LaunchPad, tmp_path: Path) -> No
         level.relax(GOLD)
     with pytest.raises(RuntimeError, match="CuAu: not in"):
         level.relax(ALLOY)
-    workflow, uuid = relaxation_workflow(COPPER, level, "copper", {})
+    workflow, uuid = relaxation_workflow(COPPER, level, "copper")
     launchpad.add_wf(workflow)
     here = os.getcwd()
     try:

@@ -12,8 +12,9 @@ from pymatgen.core import Lattice, Structure
 
 from gnome_torch.records import Relaxation
 from gnome_torch.stability.corrections import correction
+from workflows.campaign.plan import relaxation_workflow
 from workflows.campaign.settings import SettingsError
-from workflows.relax import TheorySettings, potentials, relaxation_workflow, theory
+from workflows.relax import TheorySettings, potentials, theory
 from workflows.relax.potentials import EmtTheory, ForcefieldTheory
 from workflows.store import Store
 
@@ -23,7 +24,7 @@ MGO = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.4), ["Mg", "O"], [[0, 0
 def run(launchpad: LaunchPad, structure: Structure, settings: TheorySettings, directory: Path) -> Relaxation | None:
     """Relax a crystal as a campaign does: atomate2 job, jobflow, a Rocket of FireWorks; read it from the database."""
     level = theory(settings)
-    workflow, uuid = relaxation_workflow(structure, level, "test", {"_category": "relax"})
+    workflow, uuid = relaxation_workflow(structure, level, "test")
     launchpad.add_wf(workflow)
     here = os.getcwd()
     try:
@@ -94,7 +95,7 @@ def test_a_relaxation_that_does_not_finish_says_so(launchpad: LaunchPad, tmp_pat
 
 def test_no_credentials_are_written_into_the_firework(launchpad: LaunchPad) -> None:
     """The job store is the LaunchPad's own database, found when the job runs, and not part of the stored job."""
-    workflow, _ = relaxation_workflow(MGO, theory(EmtTheory()), "test", {})
+    workflow, _ = relaxation_workflow(MGO, theory(EmtTheory()), "test")
     launchpad.add_wf(workflow)
     (document,) = launchpad.fireworks.find({})
     assert document["spec"]["_tasks"][0]["_fw_name"] == "{{workflows.firetasks.relax.RunJob}}"

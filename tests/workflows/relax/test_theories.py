@@ -12,9 +12,10 @@ from fireworks import LaunchPad
 from fireworks.core.rocket_launcher import rapidfire
 from pymatgen.core import Lattice, Structure
 
+from workflows.campaign.plan import relaxation_workflow
 from workflows.campaign.settings import SettingsError, parse_settings
-from workflows.firetasks.record import failure_of_parent
-from workflows.relax import relaxation_workflow, theory
+from workflows.ground.failures import failure_of_parent
+from workflows.relax import theory
 from workflows.relax.potentials import AseTheory, EmtTheory, ForcefieldTheory
 from workflows.store import Store
 
@@ -44,7 +45,7 @@ def test_contract(settings: Any, launchpad: LaunchPad, tmp_path: Path) -> None:
     # a deterministic key, and another one for other settings
     assert level.id == theory(type(settings)(**settings.model_dump())).id
     assert level.id != theory(settings.model_copy(update={"fmax": 0.011})).id
-    workflows = [relaxation_workflow(structure, level, name, {}) for name, structure in CRYSTALS.items()]
+    workflows = [relaxation_workflow(structure, level, name) for name, structure in CRYSTALS.items()]
     for workflow, _ in workflows:
         launchpad.add_wf(workflow)
     here = os.getcwd()
@@ -76,7 +77,7 @@ def test_contract(settings: Any, launchpad: LaunchPad, tmp_path: Path) -> None:
 def test_a_failure_is_told_of_its_first_cause(launchpad: LaunchPad, tmp_path: Path) -> None:
     """After a rough relaxation that fails, what comes after it fails for want of its input; that is not the reason."""
     broken = AseTheory(**{**LENNARD_JONES, "calculator": "workflows.calculators.sevennet", "arguments": {"model": "?"}})
-    workflow, uuid = relaxation_workflow(CRYSTALS["alloy"], theory(EmtTheory()), "x", {}, theory(broken))
+    workflow, uuid = relaxation_workflow(CRYSTALS["alloy"], theory(EmtTheory()), "x", theory(broken))
     launchpad.add_wf(workflow)
     here = os.getcwd()
     try:

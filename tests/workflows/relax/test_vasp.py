@@ -26,12 +26,11 @@ from pymatgen.io.vasp.sets import MPRelaxSet
 
 from gnome_torch.records import Relaxation
 from gnome_torch.stability.corrections import CorrectionScheme, correction
-from workflows.campaign.begin import start_workflow
+from workflows.campaign.plan import relaxation_workflow, start_workflow
 from workflows.campaign.settings import CampaignSettings, parse_settings
-from workflows.firetasks.relax import stop_in_time
-from workflows.relax import Theory, relaxation_workflow, theory
+from workflows.relax import Theory, theory
 from workflows.relax.potentials import EmtTheory
-from workflows.relax.vasp import VaspPbeTheory, VaspR2scanTheory, VaspRelaxation, published_valences
+from workflows.relax.vasp import VaspPbeTheory, VaspR2scanTheory, VaspRelaxation, published_valences, stop_in_time
 from workflows.store import Store
 
 STAND_IN = Path(__file__).parents[2] / "support" / "vasp_stand_in.py"
@@ -82,7 +81,7 @@ def corrections_in(directory: Path) -> list[str]:
 
 def relaxed(launchpad: LaunchPad, level: Theory, structure: Structure, directory: Path) -> Relaxation:
     """Relax as a campaign does."""
-    workflow, uuid = relaxation_workflow(structure, level, "test", {"_category": "relax"})
+    workflow, uuid = relaxation_workflow(structure, level, "test")
     launchpad.add_wf(workflow)
     launch_all(launchpad, directory)
     output = Store(launchpad.db).jobs.output(uuid)

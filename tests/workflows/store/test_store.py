@@ -18,6 +18,8 @@ from workflows.catalogue.hulls import renew
 from workflows.catalogue.phases import PhaseQuery, correction_note, phases
 from workflows.store import (
     CampaignExistsError,
+    CampaignState,
+    CandidateState,
     OutsideEntry,
     Store,
     StoreError,
@@ -58,8 +60,8 @@ def test_a_name_is_taken_once(store: Store) -> None:
 
 
 def test_the_first_end_of_a_campaign_stays(store: Store) -> None:
-    store.campaigns.end("c", "finished", "all rounds done")
-    store.campaigns.end("c", "failed", "too late")
+    store.campaigns.end("c", CampaignState.FINISHED, "all rounds done")
+    store.campaigns.end("c", CampaignState.FAILED, "too late")
     assert store.campaigns.get("c")["state"] == "finished"
 
 
@@ -249,11 +251,11 @@ def test_counts_come_from_the_records_and_a_success_is_final(store: Store) -> No
     store.candidates.select("c", 1, chosen, "c/1")
     store.candidates.select("c", 1, chosen, "c/1")
     assert store.candidates.count("c", 1) == 2
-    store.candidates.end("c/a", "failed", reason="not converged")
-    store.candidates.end("c/b", "relaxed", entry="e")
-    store.candidates.end("c/b", "failed", reason="a second run that came late")
+    store.candidates.end("c/a", CandidateState.FAILED, reason="not converged")
+    store.candidates.end("c/b", CandidateState.RELAXED, entry="e")
+    store.candidates.end("c/b", CandidateState.FAILED, reason="a second run that came late")
     assert store.candidates.get("c/b")["state"] == "relaxed"
-    store.candidates.end("c/a", "relaxed", entry="f")  # somebody ran it again, and it worked
+    store.candidates.end("c/a", CandidateState.RELAXED, entry="f")  # somebody ran it again, and it worked
     assert store.candidates.count("c", 1, ["relaxed"]) == 2
     store.candidates.select("c", 1, chosen, "c/1")
     assert store.candidates.count("c", 1, ["relaxed"]) == 2

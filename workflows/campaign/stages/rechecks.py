@@ -1,4 +1,4 @@
-"""The second opinion: stable phases, and what they stand against, relaxed again at another theory.
+"""Rechecks: stable phases, and what they stand against, relaxed again at another theory.
 
 After each round the phases that the campaign found on the hull go on from their relaxed crystals at the theory of
 `recheck`, and with them everything that they stand against: the phases on the hull of their chemical systems, elements
@@ -10,53 +10,39 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from fireworks import LaunchPad
-
 from gnome_torch.stability.hull import STABLE_TOLERANCE
-from workflows.campaign.campaign import campaign_settings, recheck_theory
-from workflows.campaign.stages.relaxations import candidate_workflow, not_yet_computed
+from workflows.campaign.campaign import Campaign
+from workflows.campaign.holding import add_workflows
+from workflows.campaign.plan import candidate_workflow
+from workflows.campaign.stages.relaxations import not_yet_computed
 from workflows.catalogue.hulls import renew
-from workflows.operate.control import add_workflows
-from workflows.store import Store
 
 
-def launch_rechecks(store: Store, launchpad: LaunchPad, name: str, number: int) -> None:
+def launch_rechecks(campaign: Campaign, number: int) -> None:
     """Relax again what a campaign has on the hull after a round, each once; nothing where no theory is set for it."""
-    level = recheck_theory(store, name)
-    if level is None:
+    theory, rechecks = campaign.recheck_theory, campaign.store.rechecks
+    if theory is None:
         return
-    with store.rounds.claim(name, number, "rechecks"):
-        store.rechecks.select(name, number, level.id, _wanted(store, name))
-        waiting = not_yet_computed(store, store.rechecks.waiting(name), level)
-        add_workflows(
-            store, launchpad, name, [candidate_workflow(d, level, None, name, d["after_round"]) for d in waiting]
-        )
+    with campaign.store.rounds.claim(campaign.name, number, "rechecks"):
+        rechecks.select(campaign.name, number, theory.id, _wanted(campaign))
+        waiting = not_yet_computed(campaign, rechecks.waiting(campaign.name), theory)
+        add_workflows(campaign, [candidate_workflow(document, theory, None) for document in waiting])
 
 
-def conclude(store: Store, name: str) -> None:
-    """End a campaign whose last round is over, once its rechecks have ended too; nothing for any other."""
-    document = store.campaigns.get(name)
-    if document["state"] != "running" or not document.get("over") or store.rechecks.waiting(name):
-        return
-    renew_second_hull(store, name)
-    store.campaigns.end(name, "finished", document["over"])
+def renew_recheck_hull(campaign: Campaign) -> None:
+    """Place the entries of the other theory on their own hull."""
+    if campaign.recheck_theory is not None:
+        renew(campaign.store, campaign.recheck_theory.id)
 
 
-def renew_second_hull(store: Store, name: str) -> None:
-    """Place the entries of the second theory on their own hull."""
-    level = recheck_theory(store, name)
-    if level is not None:
-        renew(store, level.id)
-
-
-def _wanted(store: Store, name: str) -> list[dict[str, Any]]:
+def _wanted(campaign: Campaign) -> list[dict[str, Any]]:
     """Entries to be relaxed again: what the campaign found, and the hull that it stands against."""
-    settings, theory = campaign_settings(store, name), store.campaigns.get(name)["theory"]
-    distance = max(settings.recheck.distance if settings.recheck else 0.0, STABLE_TOLERANCE)
-    found = store.entries.found_by(name, theory, distance)
-    wanted = {document["_id"]: document for document in found}
-    for system in largest({frozenset(document["elements"]) for document in found}):
-        for document in store.entries.on_hull(theory, system, distance):
+    entries, recheck = campaign.store.entries, campaign.settings.recheck
+    distance = max(recheck.distance if recheck else 0.0, STABLE_TOLERANCE)
+    finds = entries.found_by(campaign.name, campaign.theory_id, distance)
+    wanted = {document["_id"]: document for document in finds}
+    for system in largest({frozenset(document["elements"]) for document in finds}):
+        for document in entries.on_hull(campaign.theory_id, system, distance):
             if document.get("structure") is not None:  # of some known compounds only the composition is known
                 wanted[document["_id"]] = document
     return [wanted[key] for key in sorted(wanted)]

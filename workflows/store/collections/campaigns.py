@@ -9,6 +9,7 @@ from pymongo import ASCENDING
 from pymongo.errors import DuplicateKeyError
 
 from workflows.store.base import Collection, StoreError, now
+from workflows.store.states import CampaignState
 
 
 class CampaignExistsError(StoreError):
@@ -21,6 +22,7 @@ class Campaigns(Collection):
     name = "campaigns"
 
     def exists(self, name: str) -> bool:
+        """Whether there is a campaign of this name."""
         return self.documents.find_one({"_id": name}, {"_id": 1}) is not None
 
     def check_name_is_free(self, name: str) -> None:
@@ -43,7 +45,7 @@ class Campaigns(Collection):
         Args:
             name: of the campaign.
             settings: as validated.
-            theory: key of its level of theory.
+            theory: key of its theory.
             scheme: corrections of that theory.
             directory: where its files are, for every worker.
             uid: tells it from a campaign of the same name in another database.
@@ -58,7 +60,7 @@ class Campaigns(Collection):
             "scheme": scheme,
             "directory": directory,
             "uid": uid,
-            "state": "running",
+            "state": CampaignState.RUNNING,
             "reason": "",
             "created": now(),
         }
@@ -80,17 +82,18 @@ class Campaigns(Collection):
         return dict(found)
 
     def all(self) -> list[dict[str, Any]]:
+        """All campaigns, the oldest first."""
         return list(self.documents.find({}).sort([("created", ASCENDING), ("_id", ASCENDING)]))
 
-    def end(self, name: str, state: str, reason: str) -> None:
+    def end(self, name: str, state: CampaignState, reason: str) -> None:
         """Mark a running campaign as "finished" or "failed"; one that has ended keeps its first end."""
         self.documents.update_one(
-            {"_id": name, "state": "running"}, {"$set": {"state": state, "reason": reason, "ended": now()}}
+            {"_id": name, "state": CampaignState.RUNNING}, {"$set": {"state": state, "reason": reason, "ended": now()}}
         )
 
-    def set_state(self, name: str, among: list[str], to: str) -> bool:
+    def set_state(self, name: str, among: list[CampaignState], to: CampaignState) -> bool:
         """Change the state of a campaign, if it is one of some; returns whether it was."""
-        ended = {"ended": now(), "reason": "by its user"} if to == "stopped" else {}
+        ended = {"ended": now(), "reason": "by its user"} if to == CampaignState.STOPPED else {}
         found = self.documents.update_one({"_id": name, "state": {"$in": among}}, {"$set": {"state": to, **ended}})
         return bool(found.matched_count)
 

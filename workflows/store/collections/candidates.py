@@ -17,8 +17,7 @@ from pymongo import ASCENDING, UpdateOne
 from gnome_torch.records import Candidate, Prediction
 from workflows.store.base import Collection, StoreError, chunks, now
 from workflows.store.collections.rounds import round_id
-
-ENDED = ("relaxed", "failed")
+from workflows.store.states import CandidateState
 
 
 class Candidates(Collection):
@@ -53,7 +52,7 @@ class Candidates(Collection):
             document = {
                 "campaign": campaign,
                 "round": number,
-                "state": "selected",
+                "state": CandidateState.SELECTED,
                 "formula": candidate.reduced_formula,
                 "structure": structure.as_dict(),
                 "lineage": {**asdict(candidate.lineage), "round": number, "model_id": model_id},
@@ -77,7 +76,8 @@ class Candidates(Collection):
             raise StoreError(f"no candidate '{key}' in database '{self.database.name}'")
         return dict(found)
 
-    def of_round(self, campaign: str, number: int, state: str | None = None) -> list[dict[str, Any]]:
+    def of_round(self, campaign: str, number: int, state: CandidateState | None = None) -> list[dict[str, Any]]:
+        """Those of a round, in one state or in all, in the order of their keys."""
         query: dict[str, Any] = {"campaign": campaign, "round": number}
         if state:
             query["state"] = state
@@ -85,13 +85,13 @@ class Candidates(Collection):
 
     def relaxed(self, campaign: str) -> list[dict[str, Any]]:
         """What was predicted and has been relaxed, in all rounds: prediction, entry, search; crystals left out."""
-        query = {"campaign": campaign, "round": {"$gt": 0}, "state": "relaxed"}
+        query = {"campaign": campaign, "round": {"$gt": 0}, "state": CandidateState.RELAXED}
         fields = {"round": 1, "formula": 1, "prediction": 1, "entry": 1, "search": 1}
         return sorted(self.documents.find(query, fields), key=lambda document: (document["round"], document["_id"]))
 
     def waiting(self, campaign: str, number: int, search: str | None) -> list[dict[str, Any]]:
         """Candidates of a round that have not ended: of the random search of a composition, or (None) of no search."""
-        query = {"campaign": campaign, "round": number, "state": "selected", "search": search}
+        query = {"campaign": campaign, "round": number, "state": CandidateState.SELECTED, "search": search}
         return list(self.documents.find(query).sort("_id", ASCENDING))
 
     def keys(self, campaign: str, number: int, search: str | None) -> list[str]:
@@ -99,7 +99,7 @@ class Candidates(Collection):
         query = {"campaign": campaign, "round": number, "search": search}
         return sorted(document["_id"] for document in self.documents.find(query, {"_id": 1}))
 
-    def among(self, keys: Some[str], state: str) -> list[str]:
+    def among(self, keys: Some[str], state: CandidateState) -> list[str]:
         """Those of some candidates that are in a state, in their order."""
         found: set[str] = set()
         for some in chunks(keys):
@@ -124,24 +124,30 @@ class Candidates(Collection):
             structure: where it goes on.
             fields: reason and directory, kept in `attempts`.
         """
-        before: dict[str, Any] = {"_id": key, "state": {"$in": ["selected", "failed"]}}
-        before["restarts"] = restart if restart else {"$in": [None, 0]}
+        before: dict[str, Any] = {"_id": key, "state": {"$in": [CandidateState.SELECTED, CandidateState.FAILED]}}
+        before["restarts"] = restart or {"$in": [None, 0]}
         self.documents.update_one(
             before,
             {
-                "$set": {"restarts": restart + 1, "restart_structure": structure.as_dict(), "state": "selected"},
+                "$set": {
+                    "restarts": restart + 1,
+                    "restart_structure": structure.as_dict(),
+                    "state": CandidateState.SELECTED,
+                },
                 "$push": {"attempts": {**fields, "ended": now()}},
             },
         )
 
-    def end(self, key: str, state: str, **fields: Any) -> None:
+    def end(self, key: str, state: CandidateState, **fields: Any) -> None:
         """Record how a relaxation ended. A success replaces a failure (a rerun), never the other way round."""
-        replaceable = ["selected", "failed"] if state == "relaxed" else ["selected"]
+        replaceable = [CandidateState.SELECTED]
+        if state == CandidateState.RELAXED:
+            replaceable.append(CandidateState.FAILED)
         self.documents.update_one(
             {"_id": key, "state": {"$in": replaceable}}, {"$set": {**fields, "state": state, "ended": now()}}
         )
 
-    def count(self, campaign: str, number: int, states: Some[str] | None = None) -> int:
+    def count(self, campaign: str, number: int, states: Some[CandidateState] | None = None) -> int:
         """Candidates of a round, of the given states or all.
 
         Counted from the records themselves: a count that is kept beside them goes wrong when a worker dies between
@@ -160,9 +166,9 @@ class Candidates(Collection):
         """
         key = {"_id": round_id(campaign, number)}
         witness = (self.database["rounds"].find_one(key, {"witness": 1}) or {}).get("witness")
-        if witness and self.documents.find_one({"_id": witness, "state": "selected"}, {"_id": 1}):
+        if witness and self.documents.find_one({"_id": witness, "state": CandidateState.SELECTED}, {"_id": 1}):
             return True
-        query = {"campaign": campaign, "round": number, "state": "selected"}
+        query = {"campaign": campaign, "round": number, "state": CandidateState.SELECTED}
         waiting = [document["_id"] for document in self.documents.find(query, {"_id": 1})]
         if waiting:
             self.database["rounds"].update_one(key, {"$set": {"witness": max(waiting)}})
@@ -181,16 +187,16 @@ class Candidates(Collection):
 
     def count_unended(self, campaign: str) -> int:
         """Candidates of all rounds whose relaxation has not ended; rechecks are of no round."""
-        query = {"campaign": campaign, "round": {"$ne": None}, "state": "selected"}
+        query = {"campaign": campaign, "round": {"$ne": None}, "state": CandidateState.SELECTED}
         return int(self.documents.count_documents(query))
 
     def count_ended(self, campaign: str, since: datetime) -> int:
-        """Relaxations of a campaign that ended since a moment, second opinions included."""
+        """Relaxations of a campaign that ended since a moment, rechecks included."""
         return int(self.documents.count_documents({"campaign": campaign, "ended": {"$gte": since}}))
 
     def latest_failures(self, campaign: str, limit: int) -> list[dict[str, Any]]:
         """The candidates that failed last, the latest first, crystals left out."""
-        query = {"campaign": campaign, "state": "failed"}
+        query = {"campaign": campaign, "state": CandidateState.FAILED}
         fields = {"formula": 1, "reason": 1, "directory": 1, "ended": 1}
         return list(self.documents.find(query, fields).sort("ended", -1).limit(limit))
 

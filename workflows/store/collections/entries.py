@@ -44,6 +44,7 @@ class OutsideEntry:
 
     @property
     def id(self) -> str:
+        """Key of the entry."""
         return self.energy.id
 
 
@@ -74,8 +75,8 @@ class Entries(Collection):
         Args:
             entry: the crystal and its energy.
             campaign: campaign that computed it.
-            recheck_of: the same phase at the campaign's own theory: then it is no find of the campaign, but a second
-                opinion.
+            recheck_of: the same phase at the campaign's own theory: then it is no find of the campaign, but a
+                recheck.
             fields: more to keep with it (prediction, calculation).
         """
         document = {
@@ -171,7 +172,7 @@ class Entries(Collection):
         """Energies of one theory from whatever source, in the order of their keys: what a hull is made of.
 
         Args:
-            theory: level of theory.
+            theory: key of the theory.
             elements: leave out entries that hold any other element; None for all entries of the theory.
         """
         query = {"theory": theory, "replaced_by": None} if elements is None else within(theory, elements)
@@ -243,7 +244,7 @@ class Entries(Collection):
         An entry that stands where it stood is left as it is: `hull_date` is that of the hull that put it there.
 
         Args:
-            theory: level of theory.
+            theory: key of the theory.
             points: entry -> place on the hull.
             moment: when the entries of this hull were read.
             hull_size: entries that the hull was made of.
@@ -359,7 +360,7 @@ class Entries(Collection):
     def found_near_hull(self, distance: float) -> list[str]:
         """Keys of the entries that campaigns proposed and that lie near the hull, in their order."""
         query = {"lineage.round": {"$gt": 0}, "stability.e_above_hull": {"$lte": distance}}
-        query["campaigns"] = {"$ne": []}  # no second opinions
+        query["campaigns"] = {"$ne": []}  # no rechecks
         return sorted(document["_id"] for document in self.documents.find(query, {"_id": 1}))
 
     def known_of_prototype(self, prototype: str) -> list[tuple[str, str]]:
@@ -403,6 +404,7 @@ class Entries(Collection):
         return sorted(self.documents.find(query, {"initial": 0}), key=lambda document: document["_id"])
 
     def set_novelty(self, key: str, **fields: Any) -> None:
+        """Write what is new about an entry."""
         change = {f"novelty.{name}": value for name, value in fields.items()}
         self.documents.update_one({"_id": key}, {"$set": {**change, "changed": now()}})
 

@@ -47,24 +47,14 @@ class Fireworks(Collection):
         """
         whose = {"metadata.campaign": campaign} | ({} if number is None else {"metadata.round": number})
         nodes = [node for workflow in self.workflows.find(whose, {"nodes": 1}) for node in workflow["nodes"]]
-        found = []
+        found: list[dict[str, Any]] = []
         for some in chunks(nodes):
             fields = {"fw_id": 1, "spec._category": 1}
             fireworks = self.documents.find({"fw_id": {"$in": some}}, fields)
             category = {d["fw_id"]: d["spec"].get("_category") or "other" for d in fireworks}
-            fields = {"launch_id": 1, "fw_id": 1, "state": 1, "runtime_secs": 1, "time_end": 1}
-            fields["fworker.env.cores"] = 1
-            for launch in self.database["launches"].find({"fw_id": {"$in": some}}, fields):
-                found.append(
-                    {
-                        "launch_id": launch["launch_id"],
-                        "category": category.get(launch["fw_id"], "other"),
-                        "state": launch["state"],
-                        "seconds": launch.get("runtime_secs"),
-                        "ended": launch.get("time_end"),
-                        "cores": _number(((launch.get("fworker") or {}).get("env") or {}).get("cores")),
-                    }
-                )
+            fields = {"launch_id": 1, "fw_id": 1, "state": 1, "runtime_secs": 1, "time_end": 1, "fworker.env.cores": 1}
+            launches = self.database["launches"].find({"fw_id": {"$in": some}}, fields)
+            found += [_launch(launch, category.get(launch["fw_id"], "other")) for launch in launches]
         return sorted(found, key=lambda launch: launch["launch_id"])
 
     def count_workflows(self, campaign: str) -> int:
@@ -187,6 +177,17 @@ class Fireworks(Collection):
                 self.workflows.bulk_write(marks, ordered=False)
             changed += len(so_now)
         return changed
+
+
+def _launch(document: Mapping[str, Any], category: str) -> dict[str, Any]:
+    return {
+        "launch_id": document["launch_id"],
+        "category": category,
+        "state": document["state"],
+        "seconds": document.get("runtime_secs"),
+        "ended": document.get("time_end"),
+        "cores": _number(((document.get("fworker") or {}).get("env") or {}).get("cores")),
+    }
 
 
 def _number(value: Any) -> float | None:

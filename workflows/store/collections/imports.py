@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from workflows.store.base import Collection, now
+from workflows.store.states import ImportState
 
 
 class Imports(Collection):
@@ -17,7 +18,7 @@ class Imports(Collection):
 
     def open(self, key: str, **fields: Any) -> dict[str, Any]:
         """The record of an import: `state`, `position`, `read`, `new`, `rejected`; begun if there is none."""
-        start = {"state": "running", "position": None, "read": 0, "new": 0, "rejected": 0, "rejects_bytes": 0}
+        start = {"state": ImportState.RUNNING, "position": None, "read": 0, "new": 0, "rejected": 0, "rejects_bytes": 0}
         self.documents.update_one(
             {"_id": key}, {"$setOnInsert": {**start, **fields, "started": now(), "ended": None}}, upsert=True
         )
@@ -29,4 +30,5 @@ class Imports(Collection):
         return str(found["functional"]) if found else ""
 
     def update(self, key: str, **fields: Any) -> None:
+        """Set fields of an import, and when that was."""
         self.documents.update_one({"_id": key}, {"$set": {**fields, "at": now()}})

@@ -13,7 +13,7 @@ from workflows.store.base import Collection
 
 
 def job_store(database: Database[Any]) -> Any:
-    """jobflow's store, in the same database: documents in `jobflow_outputs`, large objects in `jobflow_data`."""
+    """Jobflow's store, in the same database: documents in `jobflow_outputs`, large objects in `jobflow_data`."""
     from jobflow import JobStore
     from maggma.stores import MongoStore
 

@@ -68,7 +68,7 @@ class Learning(Collection):
         few is not the lowest there is (Merchant et al., Methods).
 
         Args:
-            theory: level of theory.
+            theory: key of the theory.
             elements: compounds of no other elements.
             until: entries that were written up to here.
             min_runs: finished runs of random search at least.

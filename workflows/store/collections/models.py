@@ -24,7 +24,7 @@ class NetworkKind(StrEnum):
 def model_id(campaign: str, number: int, kind: NetworkKind = NetworkKind.STRUCTURE) -> str:
     """Key of a round's ensemble."""
     key = round_id(campaign, number)
-    return key if kind is NetworkKind.STRUCTURE else f"{key}/{kind.value}"
+    return key if kind == NetworkKind.STRUCTURE else f"{key}/{kind}"
 
 
 class Models(Collection):

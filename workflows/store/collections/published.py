@@ -27,7 +27,7 @@ class Published(Collection):
     name = "entries"
 
     def found_crystals(self, keys: Some[str]) -> list[dict[str, Any]]:
-        """Entries of campaigns in force, without their crystals; neither second opinions nor doubtful ones."""
+        """Entries of campaigns in force, without their crystals; neither rechecks nor doubtful ones."""
         query = {"campaigns": {"$ne": []}, "structure": {"$ne": None}, "replaced_by": None, "doubtful": None}
         fields = {"structure": 0, "initial": 0, "calculation.stress": 0}
         return [d for some in chunks(keys) for d in self.documents.find({"_id": {"$in": some}, **query}, fields)]
@@ -39,7 +39,7 @@ class Published(Collection):
         return {document["_id"] for documents in (found, served) for document in documents}
 
     def rechecks(self) -> dict[str, dict[str, Any]]:
-        """Where phases stand at the theory of their second opinion: entry -> `theory`, `stability`; the latest each."""
+        """Where phases stand at the theory of their recheck: entry -> `theory`, `stability`; the latest each."""
         # above the empty string is every key, and an index finds them
         query = {"recheck_of": {"$gt": ""}, "stability": {"$ne": None}}
         fields = {"recheck_of": 1, "theory": 1, "stability.e_above_hull": 1, "created": 1}
@@ -49,7 +49,7 @@ class Published(Collection):
     def touched(self, since: datetime) -> set[str]:
         """Entries that may have to be served otherwise than before a moment.
 
-        They have changed themselves, their second opinion has, or their composition has been imported.
+        They have changed themselves, their recheck has, or their composition has been imported.
         """
         keys: set[str] = set()
         formulas: set[str] = set()

@@ -12,6 +12,7 @@ from typing import Any
 from pymongo import ASCENDING, UpdateOne
 
 from workflows.store.base import Collection, chunks, now
+from workflows.store.states import CandidateState
 
 
 class Rechecks(Collection):
@@ -40,7 +41,7 @@ class Rechecks(Collection):
                 "campaign": campaign,
                 "round": None,
                 "after_round": number,
-                "state": "selected",
+                "state": CandidateState.SELECTED,
                 "formula": entry["formula"],
                 "structure": entry["structure"],
                 "lineage": {
@@ -59,7 +60,7 @@ class Rechecks(Collection):
             self.documents.bulk_write(operations, ordered=False)
 
     def of_entries(self, entries: Some[str]) -> dict[str, dict[str, Any]]:
-        """The relaxations of entries at the theory of a second opinion, by entry, crystals left out.
+        """The rechecks of entries, by entry, crystals left out.
 
         Of several, of different campaigns, the latest that has a result.
         """
@@ -67,28 +68,27 @@ class Rechecks(Collection):
         for some in chunks(entries):
             query = {"recheck_of": {"$in": some}}
             documents = self.documents.find(query, {"structure": 0, "restart_structure": 0, "last_structure": 0})
-            for document in sorted(documents, key=lambda d: (d["state"] == "relaxed", d["selected"])):
+            for document in sorted(documents, key=lambda d: (d["state"] == CandidateState.RELAXED, d["selected"])):
                 found[document["recheck_of"]] = dict(document)
         return found
 
     def unfinished(self, campaign: str, theory: str) -> list[str]:
-        """Formulas whose second opinion, at a theory, waits or has failed: its hull lacks them."""
-        query = {"campaign": campaign, "round": None, "theory": theory, "state": {"$ne": "relaxed"}}
+        """Formulas whose recheck, at a theory, waits or has failed: its hull lacks them."""
+        query = {"campaign": campaign, "round": None, "theory": theory, "state": {"$ne": CandidateState.RELAXED}}
         return sorted(document["formula"] for document in self.documents.find(query, {"formula": 1}))
 
     def failed(self, campaign: str) -> list[tuple[str, str]]:
-        """Formula and reason of the second opinions that failed."""
-        query = {"campaign": campaign, "round": None, "state": "failed"}
+        """Formula and reason of the rechecks that failed."""
+        query = {"campaign": campaign, "round": None, "state": CandidateState.FAILED}
         return sorted((d["formula"], d["reason"]) for d in self.documents.find(query, {"formula": 1, "reason": 1}))
 
     def tally(self, campaign: str) -> dict[str, int]:
-        """How many relaxations of a second opinion are in each state."""
-        states = ("selected", "relaxed", "failed")
+        """How many rechecks are in each state."""
         query = {"campaign": campaign, "round": None}
-        counts = {state: int(self.documents.count_documents({**query, "state": state})) for state in states}
+        counts = {state: int(self.documents.count_documents({**query, "state": state})) for state in CandidateState}
         return {state: count for state, count in counts.items() if count}
 
     def waiting(self, campaign: str) -> list[dict[str, Any]]:
         """Those that have not ended."""
-        query = {"campaign": campaign, "round": None, "state": "selected"}
+        query = {"campaign": campaign, "round": None, "state": CandidateState.SELECTED}
         return list(self.documents.find(query).sort("_id", ASCENDING))

@@ -32,6 +32,7 @@ class Rounds(Collection):
         self.documents.create_index([("campaign", ASCENDING), ("number", ASCENDING)])
 
     def open(self, campaign: str, number: int) -> None:
+        """Begin a round; one that has begun is left as it is."""
         self.documents.update_one(
             {"_id": round_id(campaign, number)},
             {"$setOnInsert": {"campaign": campaign, "number": number, "started": now()}},
@@ -43,14 +44,20 @@ class Rounds(Collection):
         return dict(self.documents.find_one({"_id": round_id(campaign, number)}) or {})
 
     def all(self, campaign: str) -> list[dict[str, Any]]:
+        """Rounds of a campaign that have begun, in their order."""
         return list(self.documents.find({"campaign": campaign}).sort("number", ASCENDING))
 
     def update(self, campaign: str, number: int, **fields: Any) -> None:
+        """Set fields of a round; `a.b` reaches into one."""
         self.documents.update_one({"_id": round_id(campaign, number)}, {"$set": fields}, upsert=True)
 
     def mark_sent(self, campaign: str, number: int) -> None:
         """Note when the first relaxations of a round were sent."""
         self.documents.update_one({"_id": round_id(campaign, number), "sent": None}, {"$set": {"sent": now()}})
+
+    def set_counts(self, campaign: str, number: int, counts: Mapping[str, Any], within: str = "counts") -> None:
+        """Write counts of a round beside those that are there."""
+        self.update(campaign, number, **{f"{within}.{key}": value for key, value in counts.items()})
 
     def close(self, campaign: str, number: int, result: Mapping[str, Any]) -> None:
         """Write what a round brought. The moment of its first close stays: it says which data the next networks see."""
@@ -87,3 +94,13 @@ class Rounds(Collection):
             self.documents.update_one(held, {"$set": {field: None}})
             raise
         self.documents.update_one(held, {"$set": {f"{field}.done": True}})
+
+
+def is_done(document: Mapping[str, Any], step: str) -> bool:
+    """Whether a step of a round has been done.
+
+    Args:
+        document: of the round.
+        step: name of the claim.
+    """
+    return bool((document.get("claims", {}).get(step) or {}).get("done"))

@@ -14,9 +14,11 @@ from pymongo import ASCENDING, UpdateOne
 
 from gnome_torch.records import Prediction
 from workflows.store.base import Collection, StoreError, now
+from workflows.store.states import SearchState
 
 
 def search_id(campaign: str, formula: str) -> str:
+    """Key of a search."""
     return f"{campaign}/{formula}"
 
 
@@ -54,7 +56,7 @@ class Searches(Collection):
                 "round": number,
                 "theory": theory,
                 "formula": formula,
-                "state": "selected",
+                "state": SearchState.SELECTED,
                 "prediction": {**asdict(prediction), "e_above_hull": distance},
                 "model_id": model_id,
                 "counts": {},
@@ -76,13 +78,14 @@ class Searches(Collection):
             raise StoreError(f"no search of '{formula}' in campaign '{campaign}' of database '{self.database.name}'")
         return dict(found)
 
-    def of_round(self, campaign: str, number: int, state: str | None = None) -> list[dict[str, Any]]:
+    def of_round(self, campaign: str, number: int, state: SearchState | None = None) -> list[dict[str, Any]]:
+        """Searches of a round, in one state or in all, in the order of their keys."""
         query: dict[str, Any] = {"campaign": campaign, "round": number}
         if state:
             query["state"] = state
         return list(self.documents.find(query).sort("_id", ASCENDING))
 
-    def count(self, campaign: str, number: int | None = None, state: str | None = None) -> int:
+    def count(self, campaign: str, number: int | None = None, state: SearchState | None = None) -> int:
         """Searches of a round or, without number, of all rounds."""
         query: dict[str, Any] = {"campaign": campaign}
         if number is not None:
@@ -95,9 +98,11 @@ class Searches(Collection):
         """Compositions that a campaign has chosen in any round."""
         return {document["formula"] for document in self.documents.find({"campaign": campaign}, {"formula": 1})}
 
-    def end(self, campaign: str, formula: str, state: str, **fields: Any) -> None:
+    def end(self, campaign: str, formula: str, state: SearchState, **fields: Any) -> None:
         """Record that the crystals of a search are candidates now ("searched"), or that there are none ("failed")."""
-        replaceable = ["selected", "failed"] if state == "searched" else ["selected"]
+        replaceable = (
+            [SearchState.SELECTED, SearchState.FAILED] if state == SearchState.SEARCHED else [SearchState.SELECTED]
+        )
         self.documents.update_one(
             {"_id": search_id(campaign, formula), "state": {"$in": replaceable}},
             {"$set": {**fields, "state": state, "ended": now()}},
@@ -117,7 +122,7 @@ class Searches(Collection):
 
     def unfinished(self, theory: str, until: datetime) -> set[str]:
         """Compositions whose search, or a relaxation of whose crystals, had not ended at a moment."""
-        going_on = {"$or": [{"state": "selected"}, {"ended": {"$gt": until}}]}
+        going_on = {"$or": [{"state": SearchState.SELECTED}, {"ended": {"$gt": until}}]}
         found = {s["formula"] for s in self.documents.find({"theory": theory, **going_on}, {"formula": 1})}
         campaigns = {s["campaign"] for s in self.documents.find({"theory": theory}, {"campaign": 1})}
         for campaign in campaigns:

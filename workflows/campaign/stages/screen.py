@@ -1,0 +1,163 @@
+"""The filter: networks judge what was generated; crystals are sent to relaxation, formulas to search."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gnome_torch.candidates.tables.shards import read_parents
+from gnome_torch.devices import best_device, one_thread_unless_told
+from gnome_torch.records import Prediction, Predictions
+from gnome_torch.screening import Cascade, Criteria, Predict, Predictor, Ranking, by_parent, screen
+from workflows.campaign.campaign import Campaign
+from workflows.campaign.pipelines import COMPOSITIONAL, STRUCTURAL
+from workflows.campaign.stages.relaxations import launch_relaxations
+from workflows.campaign.stages.searches import launch_searches
+from workflows.catalogue.hulls import current_hull
+from workflows.ground.continuation import Stopped, never, stop_after_part
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from gnome_torch.models.ensemble import Ensemble
+
+
+# ---- crystals
+
+
+def screen_candidates(campaign: Campaign, number: int, stopped: Stopped = never) -> dict[str, int]:
+    """Predict every candidate, keep those near the hull, one per composition, and send them to relaxation.
+
+    Raises:
+        StopRequested: a signal has asked to stop; what was predicted before is kept.
+    """
+    # a second run must not choose again: the hull may have moved since the first
+    if "selected" not in campaign.store.rounds.get(campaign.name, number).get("counts", {}):
+        _choose_candidates(campaign, number, stopped)
+    launch_relaxations(campaign, number)
+    return {"selected": campaign.store.candidates.count(campaign.name, number)}
+
+
+def _choose_candidates(campaign: Campaign, number: int, stopped: Stopped) -> None:
+    """Write down what is thought of each candidate of a round, and select those that go to relaxation."""
+    from gnome_torch.models.ensemble import Ensemble
+
+    one_thread_unless_told()
+    settings, screening, places = campaign.settings, campaign.settings.screening, campaign.places(number)
+    model_id = STRUCTURAL.model_id(campaign.name, number)
+    crystals = read_parents(places.candidates)
+    ensemble = Ensemble.load(campaign.store.models.get(model_id)["directories"])
+    hull = current_hull(campaign.store, campaign.theory_id, settings.elements)
+    identity: dict[str, Any] = {"ensemble": ensemble.fingerprint(), "volumes": screening.volumes}
+    cascade = None
+    if screening.cascade:
+        few = Ensemble(list(ensemble.members)[: screening.cascade.members])
+        first_look = _predict_crystals(few, crystals, screening.cascade.volumes)
+        cascade = Cascade(first_look, screening.cascade.margin, screening.cascade.audit)
+        # the first look decides against the hull of its time
+        identity |= {"first_look": screening.cascade.model_dump(), "hull": hull.fingerprint()}
+    ranking = Ranking(screening.ranking.rule, screening.ranking.weight, settings.seed + number)
+    screened = screen(
+        places.candidates,
+        places.screening,
+        Predictor(_predict_crystals(ensemble, crystals, screening.volumes), identity, cascade),
+        hull.energies,
+        Criteria(screening.threshold, screening.max_relaxations, ranking, screening.per_system),
+        progress=stop_after_part(stopped),
+    )
+    chosen = [
+        (candidate, candidate.structure(crystals[candidate.parent_id]), prediction, distance)
+        for candidate, prediction, distance in screened.chosen
+    ]
+    campaign.store.candidates.select(campaign.name, number, chosen, model_id=model_id)
+    counts = {
+        "screened": screened.candidates,
+        "predicted_in_full": screened.full,
+        "near_hull": screened.near,
+        "selected": len(chosen),
+        "cascade_recall": screened.recall,
+    }
+    campaign.store.rounds.set_counts(campaign.name, number, counts)
+
+
+def _predict_crystals(ensemble: Ensemble, parents: Any, volumes: int) -> Predict:
+    """Predictions for candidates as their shards have them, from the crystals of their parents."""
+    from gnome_torch.inference import Evaluation, predict
+
+    evaluation, scales = Evaluation(best_device()), volume_scales(volumes)
+    return by_parent(parents, lambda part: predict(ensemble, part, scales, evaluation))
+
+
+def volume_scales(count: int) -> np.ndarray:
+    """Volumes to try, as fractions of the reference volume, (count,); a single one is the reference volume itself."""
+    return np.linspace(0.8, 1.2, count) if count > 1 else np.ones(1)
+
+
+# ---- formulas
+
+
+def screen_compositions(campaign: Campaign, number: int, stopped: Stopped = never) -> dict[str, int]:
+    """Predict every formula, keep those near the hull, and add a random search for each.
+
+    Raises:
+        StopRequested: a signal has asked to stop; what was predicted before is kept.
+    """
+    rounds, name = campaign.store.rounds, campaign.name
+    # a second run must not choose again: the hull may have moved since the first
+    if "chosen" not in rounds.get(name, number).get("counts", {}).get("compositions", {}):
+        _choose_compositions(campaign, number, stopped)
+    chosen = rounds.get(name, number)["counts"]["compositions"]["chosen"]
+    campaign.store.searches.select(
+        name,
+        number,
+        campaign.theory_id,
+        [(row["formula"], Prediction(**row["prediction"]), row["distance"]) for row in chosen],
+        COMPOSITIONAL.model_id(name, number),
+    )
+    launch_searches(campaign, number)
+    return {"searches": campaign.store.searches.count(name, number)}
+
+
+def _choose_compositions(campaign: Campaign, number: int, stopped: Stopped) -> None:
+    """Write down what is thought of each formula of a round, and choose those that are searched."""
+    from gnome_torch.models.ensemble import Ensemble
+
+    one_thread_unless_told()
+    store, places, limits = campaign.store, campaign.places(number), campaign.settings.compositional
+    model = store.models.get(COMPOSITIONAL.model_id(campaign.name, number))
+    ensemble = Ensemble.load(model["directories"])
+    hull = current_hull(store, campaign.theory_id, campaign.settings.elements)
+    # what the other pipeline has chosen in this round
+    taken = {document["formula"] for document in store.candidates.of_round(campaign.name, number)}
+    screened = screen(
+        places.compositions,
+        places.composition_screening,
+        Predictor(_predict_formulas(ensemble), {"ensemble": ensemble.fingerprint()}),
+        hull.energies,
+        Criteria(limits.threshold, limits.max_compositions + len(taken)),
+        read=lambda table: table["formula"].to_pylist(),
+        progress=stop_after_part(stopped),
+    )
+    chosen = [
+        {"formula": formula, "prediction": asdict(prediction), "distance": distance}
+        for formula, prediction, distance in screened.chosen
+        if formula not in taken
+    ][: limits.max_compositions]
+    counts = {"near_hull": screened.near, "selected": len(chosen), "chosen": chosen}
+    store.rounds.set_counts(campaign.name, number, counts, within="counts.compositions")
+
+
+def _predict_formulas(ensemble: Ensemble) -> Predict:
+    """Predictions for formulas as their shards have them."""
+    from pymatgen.core import Composition
+
+    from gnome_torch.inference import predict_compositions
+
+    def predict(table: pa.Table) -> Predictions:
+        formulas = [Composition(formula) for formula in table["formula"].to_pylist()]
+        energies, iqr = predict_compositions(ensemble, formulas)
+        return Predictions(energies, iqr, np.ones(len(energies)))
+
+    return predict
