@@ -9,7 +9,8 @@ import typer
 from workflows.commands import campaign, db, doctor, errors, generate
 from workflows.commands.catalogue import data
 from workflows.commands.catalogue.export import export
-from workflows.commands.catalogue.hull import flips, hull
+from workflows.commands.catalogue.flips import flips
+from workflows.commands.catalogue.hull import hull
 from workflows.commands.catalogue.report import report
 from workflows.commands.catalogue.serve import serve
 from workflows.commands.catalogue.stable import stable

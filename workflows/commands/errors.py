@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import typer
 
 DEBUG = "--debug"
 VARIABLE = "GNOME_DEBUG"
+GOES_ON = "stopped; the same command goes on from here"
 
 
 def run(command: Callable[[], None]) -> None:
@@ -29,6 +33,17 @@ def run(command: Callable[[], None]) -> None:
         for line in lines(error):
             print(f"gnome: {line}", file=sys.stderr)
         sys.exit(1)
+
+
+@contextmanager
+def interruptible(message: str = GOES_ON) -> Iterator[None]:
+    """Ctrl-C in the block ends the command with a line and the status that shells give it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if message:
+            print(f"gnome: {message}", file=sys.stderr)
+        raise typer.Exit(130) from None
 
 
 def _wanted() -> bool:

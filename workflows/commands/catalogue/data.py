@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from gnome_torch.data.kinds import Corrections, EnergyKind
-
-if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
-    from gnome_torch.data.outside import Source
-    from workflows.store import Store
+from workflows.commands.catalogue.importing import Destination, run_import
 
 app = typer.Typer(help="Energies and crystals from outside: import them, list them.", no_args_is_help=True)
 imports = typer.Typer(
@@ -22,7 +18,7 @@ nothing. Records that cannot be used are written to a file of rejects, and the o
 )
 app.add_typer(imports, name="import")
 
-THEORY = Annotated[str, typer.Option(help="name of the level of theory; different theories never share a hull")]
+THEORY = Annotated[str, typer.Option(help="name of the theory; energies of different theories never share a hull")]
 CORRECTIONS = Annotated[Corrections, typer.Option(help="corrections of total energies; as-given: those of the source")]
 COMPATIBLE = Annotated[
     bool, typer.Option("--compatible", help="the theory is a campaign's, computed with the very same settings")
@@ -52,7 +48,7 @@ def import_file(
     from gnome_torch.data.energy_files import EnergyFile
 
     source = EnergyFile(path.expanduser(), energy, per_cell, kind)
-    _import(source, theory, corrections, compatible, rejects)
+    run_import(source, Destination(theory, corrections, compatible, rejects))
 
 
 @imports.command("gnome", epilog="Example: gnome data import gnome stable_materials_summary.csv --crystals by_id.zip")
@@ -73,31 +69,24 @@ def import_gnome(
     from gnome_torch.data.gnome_release import GnomeRelease
 
     source = GnomeRelease(summary.expanduser(), crystals.expanduser() if crystals else None)
-    _import(source, theory, corrections, compatible, rejects)
+    run_import(source, Destination(theory, corrections, compatible, rejects))
 
 
 @imports.command("mp", epilog="Example: gnome data import mp --elements Li,Fe,O")
 def import_mp(
     elements: Annotated[str, typer.Option(help="chemical systems within these, such as Li,Fe,O; empty: all")] = "",
     r2scan: Annotated[bool, typer.Option("--r2scan", help="r2SCAN in the place of PBE(+U)")] = False,
-    theory: Annotated[str, typer.Option(help="name of the level of theory; by default mp-pbe or mp-r2scan")] = "",
+    theory: Annotated[str, typer.Option(help="name of the theory; by default mp-pbe or mp-r2scan")] = "",
     corrections: CORRECTIONS = Corrections.AS_GIVEN,
     compatible: COMPATIBLE = False,
     rejects: REJECTS = None,
 ) -> None:
     """Import entries of the Materials Project, with its corrections. Your key is read from MP_API_KEY."""
-    from pymatgen.core import Element
-
     from gnome_torch.data.materials_project import MaterialsProject
-    from gnome_torch.data.outside import SourceError
 
-    symbols = [symbol.strip() for symbol in elements.split(",") if symbol.strip()]
-    unknown = [symbol for symbol in symbols if not Element.is_valid_symbol(symbol)]
-    if unknown:
-        raise SourceError(f"--elements {elements}: {unknown[0]!r} is not an element; write Li,Fe,O")
-    source = MaterialsProject(tuple(symbols), "R2SCAN" if r2scan else "GGA_GGA+U")
+    source = MaterialsProject(_elements(elements), "R2SCAN" if r2scan else "GGA_GGA+U")
     name = theory or ("mp-r2scan" if r2scan else "mp-pbe")
-    _import(source, name, corrections, compatible, rejects)
+    run_import(source, Destination(name, corrections, compatible, rejects))
 
 
 @imports.command(
@@ -120,7 +109,7 @@ def import_optimade(
     from gnome_torch.data.optimade import OptimadeSource
 
     source = OptimadeSource(base_url, energy, filter, per_cell, kind)
-    _import(source, theory, corrections, compatible, rejects)
+    run_import(source, Destination(theory, corrections, compatible, rejects))
 
 
 @app.command("list", epilog="Example: gnome data list")
@@ -136,69 +125,14 @@ def data_list() -> None:
         print("no entry yet")
 
 
-def _import(source: Source, theory: str, corrections: Corrections, compatible: bool, rejects: Path | None) -> None:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+def _elements(text: str) -> tuple[str, ...]:
+    """Elements of a list such as Li,Fe,O."""
+    from pymatgen.core import Element
 
     from gnome_torch.data.outside import SourceError
-    from workflows.catalogue.imports import Imported, import_source
-    from workflows.store.connection import open_database
 
-    _, store = open_database()
-    so_far: list[Imported] = []
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task(source.name, total=None)
-
-        def report(imported: Imported, done: float | None) -> None:
-            text = f"{source.name}: {imported.read:,} read, {imported.new:,} new, {imported.rejected:,} rejected"
-            so_far.append(imported)
-            progress.update(task, description=text, completed=done, total=None if done is None else 1.0)
-
-        try:
-            imported = import_source(store, source, theory, rejects, corrections, compatible, report)
-        except KeyboardInterrupt:
-            print("gnome: stopped; the same command goes on from here", file=sys.stderr)
-            raise typer.Exit(130) from None
-        except SourceError as error:
-            before = so_far[-1] if so_far else None
-            if before is None or before.read == before.rejected:
-                raise
-            raise SourceError(
-                f"{error}; {before.read - before.rejected:,} records were read before and are kept: they are placed "
-                "on a hull when the import has ended"
-            ) from error
-    if imported.repeated:
-        print(f"{source.name}: imported before ({imported.read:,} records), and unchanged since: nothing to do")
-        if imported.placed:
-            return
-    else:
-        kept = imported.read - imported.rejected
-        print(f"{source.name}: {kept:,} of {imported.read:,} records used, {imported.new:,} of them new")
-    for warning in imported.warnings:
-        print(f"gnome: {source.name} warns: {warning}", file=sys.stderr)
-    if imported.rejected and not imported.repeated:
-        print(f"gnome: {imported.rejected:,} records left out, all in {imported.rejects}", file=sys.stderr)
-    _place(store, imported.theories)
-    store.imports.update(imported.key, placed=True)
-
-
-def _place(store: Store, theories: Any) -> None:
-    """Renew the hulls that have changed, and with them what is known of the campaigns' finds."""
-    from gnome_torch.stability.hull import STABLE_TOLERANCE
-    from workflows.catalogue.hulls import renew
-    from workflows.catalogue.novelty import NEAR, judge
-
-    for theory in theories:
-        renewed = renew(store, theory)
-        on_hull = sum(point.e_above_hull <= STABLE_TOLERANCE for point in renewed.points.values())
-        print(f"theory {theory}: {len(renewed.points):,} entries placed, {on_hull:,} of them on the hull")
-        if renewed.doubtful:
-            print(f"gnome: {len(renewed.doubtful):,} energies that no crystal has are kept out", file=sys.stderr)
-        if renewed.missing:
-            print(
-                f"gnome: compounds of {', '.join(renewed.missing)} are not placed: no entry of the pure element; "
-                "import one of the same theory",
-                file=sys.stderr,
-            )
-    judge(store, store.entries.found_near_hull(NEAR))
+    symbols = tuple(symbol.strip() for symbol in text.split(",") if symbol.strip())
+    for symbol in symbols:
+        if not Element.is_valid_symbol(symbol):
+            raise SourceError(f"--elements {text}: {symbol!r} is not an element; write Li,Fe,O")
+    return symbols

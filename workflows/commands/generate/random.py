@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -14,65 +15,94 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
-    from collections.abc import Callable
-
     from gnome_torch.candidates.random_search.options import SearchOptions
-    from gnome_torch.candidates.random_search.search import SearchResult
+    from gnome_torch.candidates.random_search.search import CellGenerator, SearchResult
 
 
 class Generator(StrEnum):
+    """Who draws the cells."""
+
     AUTO = "auto"
     AIRSS = "airss"
     PYXTAL = "pyxtal"
 
 
 class Format(StrEnum):
+    """What the crystals are written as."""
+
     EXTXYZ = "extxyz"
     CIF = "cif"
 
 
+OUT = Annotated[Path, typer.Option(help="directory for the crystals")]
+COMPOSITION = Annotated[list[str] | None, typer.Option(help="formula, such as Li3N; can be given several times")]
+COMPOSITIONS = Annotated[Path | None, typer.Option(help="CSV of formulas (column formula)")]
+COUNT = Annotated[int, typer.Option("-n", "--count", min=1, help="crystals of each composition")]
+FORMAT = Annotated[Format, typer.Option(help="one extended XYZ file a composition, or a CIF file a crystal")]
+GENERATOR = Annotated[
+    Generator, typer.Option(help="airss: the buildcell on your PATH; pyxtal: embedded; auto: airss if it is there")
+]
+UNITS = Annotated[str, typer.Option(help="formula units in the primitive cell, from-to")]
+MAX_ATOMS = Annotated[int, typer.Option(min=1, help="atoms in the primitive cell at most")]
+VOLUMES = Annotated[str, typer.Option(help="volume, from-to, in units of the estimate from atomic radii")]
+OPERATIONS = Annotated[str, typer.Option(help="symmetry operations, from-to: 1 for no symmetry, 48 for cubic")]
+SEPARATION = Annotated[
+    list[str] | None, typer.Option(help="smallest distance of a pair, angstrom, such as O-O=1.3; several times")
+]
+ATTEMPTS = Annotated[int, typer.Option(min=1, help="attempts for each crystal wanted, at most")]
+SEED = Annotated[int, typer.Option(min=0, help="of everything random")]
+ATTEMPT = Annotated[int | None, typer.Option(min=0, help="make the crystal of this attempt again, and no other")]
+SLACK = Annotated[float, typer.Option(help="airss: how far it may give way to separations")]
+OVERLAP = Annotated[float, typer.Option(help="airss: remaining overlap that it accepts")]
+COMPACT = Annotated[bool, typer.Option(help="airss: reduce the cell to a compact one")]
+TIME_LIMIT = Annotated[float, typer.Option(min=0.1, help="of one cell by buildcell, seconds")]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is asked for, whatever the composition.
+
+    Attributes:
+        options: how crystals are drawn.
+        generator: who draws them.
+        out: directory of the files.
+        format: of the files.
+        attempt: the one attempt to make again; None: a whole search.
+    """
+
+    options: SearchOptions
+    generator: CellGenerator
+    out: Path
+    format: Format
+    attempt: int | None
+
+
 def generate_random(
-    out: Annotated[Path, typer.Option(help="directory for the crystals")],
-    composition: Annotated[
-        list[str] | None, typer.Option(help="formula, such as Li3N; can be given several times")
-    ] = None,
-    compositions: Annotated[Path | None, typer.Option(help="CSV of formulas (column formula)")] = None,
-    count: Annotated[int, typer.Option("-n", "--count", min=1, help="crystals of each composition")] = 100,
-    format: Annotated[Format, typer.Option(help="one extended XYZ file a composition, or a CIF file a crystal")] = (
-        Format.EXTXYZ
-    ),
-    generator: Annotated[
-        Generator, typer.Option(help="airss: the buildcell on your PATH; pyxtal: embedded; auto: airss if it is there")
-    ] = Generator.AUTO,
-    units: Annotated[str, typer.Option(help="formula units in the primitive cell, from-to")] = "1-4",
-    max_atoms: Annotated[int, typer.Option(min=1, help="atoms in the primitive cell at most")] = 20,
-    volumes: Annotated[
-        str, typer.Option(help="volume, from-to, in units of the estimate from atomic radii")
-    ] = "0.4-1.2",
-    operations: Annotated[
-        str, typer.Option(help="symmetry operations, from-to: 1 for no symmetry, 48 for cubic")
-    ] = "2-48",
-    separation: Annotated[
-        list[str] | None, typer.Option(help="smallest distance of a pair, angstrom, such as O-O=1.3; several times")
-    ] = None,
-    attempts: Annotated[int, typer.Option(min=1, help="attempts for each crystal wanted, at most")] = 20,
-    seed: Annotated[int, typer.Option(min=0, help="of everything random")] = 0,
-    attempt: Annotated[
-        int | None, typer.Option(min=0, help="make the crystal of this attempt again, and no other")
-    ] = None,
-    slack: Annotated[float, typer.Option(help="airss: how far it may give way to separations")] = 0.25,
-    overlap: Annotated[float, typer.Option(help="airss: remaining overlap that it accepts")] = 0.1,
-    compact: Annotated[bool, typer.Option(help="airss: reduce the cell to a compact one")] = True,
-    time_limit: Annotated[float, typer.Option(min=0.1, help="of one cell by buildcell, seconds")] = 10.0,
+    out: OUT,
+    composition: COMPOSITION = None,
+    compositions: COMPOSITIONS = None,
+    count: COUNT = 100,
+    format: FORMAT = Format.EXTXYZ,
+    generator: GENERATOR = Generator.AUTO,
+    units: UNITS = "1-4",
+    max_atoms: MAX_ATOMS = 20,
+    volumes: VOLUMES = "0.4-1.2",
+    operations: OPERATIONS = "2-48",
+    separation: SEPARATION = None,
+    attempts: ATTEMPTS = 20,
+    seed: SEED = 0,
+    attempt: ATTEMPT = None,
+    slack: SLACK = 0.25,
+    overlap: OVERLAP = 0.1,
+    compact: COMPACT = True,
+    time_limit: TIME_LIMIT = 10.0,
 ) -> None:
     """Random crystals with symmetry, no atoms too near one another, near-duplicates left out.
 
     What has been written whole with the same options is left as it is, so a command that was stopped can be repeated.
     """
-    from gnome_torch.candidates.random_search.files import is_written, plan_of, write_search
-    from gnome_torch.candidates.random_search.options import SearchError, SearchOptions, composition_of
-    from gnome_torch.candidates.random_search.search import again, generator_of, search
-    from gnome_torch.data.files import read_formulas
+    from gnome_torch.candidates.random_search.options import SearchOptions
+    from gnome_torch.candidates.random_search.search import generator_of
 
     options = SearchOptions(
         count=count,
@@ -87,51 +117,68 @@ def generate_random(
         overlap=overlap,
         compact=compact,
     )
-    texts = [*(composition or []), *(read_formulas(compositions) if compositions else [])]
-    formulas = list(dict.fromkeys(composition_of(text).reduced_formula for text in texts))
-    if not formulas:
-        raise SearchError("no composition: give --composition Li3N or --compositions FILE.csv")
-    absent = [pair for pair in options.separations if not any(_has(formula, pair) for formula in formulas)]
-    if absent:
-        raise SearchError(f"--separation {absent[0]}: no composition has both elements")
-    drawn_by = generator_of(generator.value, time_limit)
-    made = 0
+    formulas = _formulas(composition or [], compositions)
+    _check_separations(options, formulas)
+    task = Task(options, generator_of(generator.value, time_limit), out, format, attempt)
     with _progress(len(formulas), options) as report:
-        for formula in formulas:
-            plan = plan_of(formula, options, drawn_by.name, format.value) | {"attempt": attempt}
-            stem = formula if attempt is None else f"{formula}-{attempt:05d}"
-            if is_written(out, plan, stem):
-                print(f"{formula}: there already, in {out}")
-                made += 1
-                continue
-            try:
-                if attempt is None:
-                    result = search(formula, options, drawn_by, partial(report, formula))
-                else:
-                    result = again(formula, attempt, options, drawn_by)
-            except SearchError as error:
-                print(f"gnome: {error}", file=sys.stderr)
-                continue
-            paths = write_search(result, out, plan, stem)
-            made += 1
-            _say(result, str(paths[0]) if len(paths) == 1 else f"{out}/{formula}-*.cif", drawn_by.name)
-            if attempt is None and len(result.crystals) < count:
-                missing = f"{len(result.crystals)} of {count} crystals after {result.attempts} attempts"
-                print(f"gnome: {formula}: {missing}: allow more with --attempts", file=sys.stderr)
-    if not made:
+        written = [_write(formula, task, partial(report, formula)) for formula in formulas]
+    if not any(written):
         raise typer.Exit(1)
 
 
-def _has(formula: str, pair: str) -> bool:
-    """Whether a composition has both elements of a pair."""
-    from gnome_torch.candidates.random_search.options import composition_of, pair_of
+def _formulas(given: Sequence[str], file: Path | None) -> list[str]:
+    """Reduced formulas of the command line and of a file, each once, in their order."""
+    from gnome_torch.candidates.random_search.options import SearchError, composition_of
+    from gnome_torch.data.files import read_formulas
 
-    return {element.symbol for element in composition_of(formula)}.issuperset(pair_of(pair))
+    texts = [*given, *(read_formulas(file) if file else [])]
+    formulas = list(dict.fromkeys(composition_of(text).reduced_formula for text in texts))
+    if not formulas:
+        raise SearchError("no composition: give --composition Li3N or --compositions FILE.csv")
+    return formulas
 
 
-def _say(result: SearchResult, where: str, generator: str) -> None:
+def _check_separations(options: SearchOptions, formulas: Sequence[str]) -> None:
+    """Make sure that every pair with a smallest distance occurs in a composition: another one is a mistake."""
+    from gnome_torch.candidates.random_search.options import SearchError, composition_of, pair_of
+
+    elements = [{element.symbol for element in composition_of(formula)} for formula in formulas]
+    for pair in options.separations:
+        if not any(present.issuperset(pair_of(pair)) for present in elements):
+            raise SearchError(f"--separation {pair}: no composition has both elements")
+
+
+def _write(formula: str, task: Task, report: Callable[[int, int], None]) -> bool:
+    """Search the crystals of a composition and write them; whether they are there in the end."""
+    from gnome_torch.candidates.random_search.files import is_written, plan_of, write_search
+    from gnome_torch.candidates.random_search.options import SearchError
+    from gnome_torch.candidates.random_search.search import again, search
+
+    plan = plan_of(formula, task.options, task.generator.name, task.format.value) | {"attempt": task.attempt}
+    stem = formula if task.attempt is None else f"{formula}-{task.attempt:05d}"
+    if is_written(task.out, plan, stem):
+        print(f"{formula}: there already, in {task.out}")
+        return True
+    try:
+        if task.attempt is None:
+            result = search(formula, task.options, task.generator, report)
+        else:
+            result = again(formula, task.attempt, task.options, task.generator)
+    except SearchError as error:
+        print(f"gnome: {error}", file=sys.stderr)
+        return False
+    _say(result, write_search(result, task.out, plan, stem), task)
+    return True
+
+
+def _say(result: SearchResult, paths: Sequence[Path], task: Task) -> None:
+    where = paths[0] if len(paths) == 1 else f"{task.out}/{result.formula}-*.cif"
     rejected = "".join(f"; {reason}: {number}" for reason, number in result.rejected.items())
-    print(f"{where}: {len(result.crystals)} crystals by {generator} in {result.attempts} attempts{rejected}")
+    made, attempts = len(result.crystals), result.attempts
+    print(f"{where}: {made} crystals by {task.generator.name} in {attempts} attempts{rejected}")
+    if task.attempt is None and made < task.options.count:
+        missing = f"{made} of {task.options.count} crystals after {attempts} attempts"
+        print(f"gnome: {result.formula}: {missing}: allow more with --attempts", file=sys.stderr)
 
 
 @contextmanager
@@ -165,6 +212,7 @@ def _range(text: str, option: str) -> tuple[float, float]:
 
 
 def _whole(text: str, option: str) -> tuple[int, int]:
+    """Two whole numbers."""
     from gnome_torch.candidates.random_search.options import SearchError
 
     low, high = _range(text, option)
@@ -173,14 +221,15 @@ def _whole(text: str, option: str) -> tuple[int, int]:
     return int(low), int(high)
 
 
-def _separations(texts: list[str]) -> dict[str, float]:
+def _separations(texts: Sequence[str]) -> dict[str, float]:
+    """Smallest distances by pair, from texts such as O-O=1.3."""
     from gnome_torch.candidates.random_search.options import SearchError
 
-    found = {}
+    separations = {}
     for text in texts:
         pair, _, number = text.partition("=")
         try:
-            found[pair] = float(number)
+            separations[pair] = float(number)
         except ValueError:
             raise SearchError(f"--separation {text}: write a pair and a distance, such as O-O=1.3") from None
-    return found
+    return separations

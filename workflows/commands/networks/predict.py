@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gnome_torch.files import whole_file
-from workflows.commands.networks.training import DEVICE, device_of, members_of
+from workflows.commands.networks.members import DEVICE, device_of, members_of
 
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
     from gnome_torch.data.tables import Examples

@@ -13,8 +13,8 @@ from workflows.commands.networks.members import DEVICE, Members, device_of
 from workflows.commands.networks.training import train_members
 
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
-    from gnome_torch.training.dataset import CompositionSet, TrainingSet
     from gnome_torch.training.config import TrainingConfig
+    from gnome_torch.training.dataset import CompositionSet, TrainingSet
 
 Config = TypeVar("Config")
 
