@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from fireworks import LaunchPad
 
@@ -13,6 +11,7 @@ from workflows.campaign.places import RoundPlaces
 from workflows.campaign.settings import CampaignSettings, parse_settings
 from workflows.relax import Theory, theory
 from workflows.store import Store, StoreError
+from workflows.store.base import Document
 from workflows.store.states import CampaignState
 
 
@@ -81,7 +80,7 @@ class Campaign:
         """Where the files of a round are."""
         return RoundPlaces(self.settings.root, number)
 
-    def theory_of(self, candidate: Mapping[str, Any]) -> Theory:
+    def theory_of(self, candidate: Document) -> Theory:
         """Theory that a candidate is relaxed at: the campaign's or, for a recheck, the other one.
 
         Raises:

@@ -32,6 +32,7 @@ from gnome_torch.records import content_hash
 from workflows.campaign.pipelines import Pipeline, pipelines_of
 from workflows.campaign.settings import CampaignSettings
 from workflows.relax import Theory
+from workflows.store.base import Document
 
 # ---- the steps
 
@@ -144,7 +145,7 @@ def search_workflow(settings: CampaignSettings, number: int, formula: str) -> Wo
     return _workflow(fireworks, title, settings.name, number, "search", key)
 
 
-def candidate_workflow(document: Mapping[str, Any], theory: Theory, rough: Theory | None) -> Workflow:
+def candidate_workflow(document: Document, theory: Theory, rough: Theory | None) -> Workflow:
     """Relax one candidate, roughly first if there is a theory for that, then record it, whatever became of it.
 
     Args:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from datetime import timedelta
-from typing import Any
 
 from workflows.campaign.campaign import Campaign
 from workflows.campaign.holding import add_workflows
@@ -16,6 +15,7 @@ from workflows.campaign.pipelines import STRUCTURAL, pipelines_of
 from workflows.campaign.plan import round_workflow
 from workflows.campaign.stages.rechecks import renew_recheck_hull
 from workflows.store import ENDED, CampaignState, SearchState, now, utc
+from workflows.store.base import Document
 from workflows.store.collections.rounds import is_done
 
 
@@ -39,7 +39,7 @@ def advance(campaign: Campaign) -> None:
     _conclude(campaign)
 
 
-def _all_is_sent(campaign: Campaign, document: dict[str, Any]) -> bool:
+def _all_is_sent(campaign: Campaign, document: Document) -> bool:
     """Whether every pipeline of a round has sent on what it chose; the first data are crystals alone."""
     pipelines = pipelines_of(campaign.settings) if document["number"] else [STRUCTURAL]
     return all(is_done(document, pipeline.sent) for pipeline in pipelines)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from pymatgen.core import Element
 
 from gnome_torch.candidates.chemistry.policy import NOBLE_GASES, RADIOACTIVE, ElementPolicy
@@ -18,7 +18,7 @@ from gnome_torch.candidates.structural.partial import PartialLimits
 from gnome_torch.candidates.structural.proposals import StructuralOptions, known_compositions
 from gnome_torch.candidates.structural.substitution import SubstitutionRules
 from workflows.ground.home import data_home
-from workflows.ground.strict import SettingsError, Strict
+from workflows.ground.strict import SettingsError, Strict, validated
 from workflows.relax.potentials import ForcefieldTheory
 from workflows.relax.registry import TheorySettings
 
@@ -242,9 +242,9 @@ class Screening(Strict):
 
 
 class Recheck(Strict):
-    """A second opinion: stable phases and what they stand against, relaxed again at another theory, on its own hull."""
+    """Stable phases and what they stand against, relaxed again at another theory and placed on its own hull."""
 
-    theory: TheorySettings = Field(description="of the second opinion; another than the campaign's")
+    theory: TheorySettings = Field(description="of the recheck; another than the campaign's")
     distance: float = Field(0.0, ge=0, description="also phases found this near the hull, eV/atom")
 
 
@@ -331,42 +331,11 @@ class CampaignSettings(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> CampaignSettings:
-        refused = sorted(set(self.elements) & self._excluded())
-        if refused:
-            raise ValueError(
-                f"elements {', '.join(refused)} are refused by the policy: "
-                "drop them, or allow them under 'policy' (radioactive, noble_gases, exclude)"
-            )
-        unsupported = sorted(set(self.elements) - self.theory.supported)
-        if unsupported:
-            raise ValueError(
-                f"theory {self.theory.name!r} has no {', '.join(unsupported)}: choose another theory or other elements"
-            )
-        for key, cheap in (
-            ("prerelax", self.prerelax),
-            ("compositional.search.prerelax", self.compositional.search.prerelax),
-            ("recheck.theory", self.recheck.theory if self.recheck else None),
-        ):
-            if cheap is not None and (missing := sorted(set(self.elements) - cheap.supported)):
-                raise ValueError(f"{key}: theory {cheap.name!r} has no {', '.join(missing)}: choose another")
-        for key, cheap in (
-            ("prerelax", self.prerelax),
-            ("compositional.search.prerelax", self.compositional.search.prerelax),
-        ):
-            if cheap is not None and cheap.name.startswith("vasp"):
-                raise ValueError(f"{key}: theory {cheap.name!r} is not cheap: name a potential")
-            if cheap is not None and cheap.keep_steps:
-                raise ValueError(f"{key}.keep_steps: steps are kept of the campaign's own theory alone: leave it out")
-        for pair in self.compositional.search.separations:
-            if not set(pair_of(pair)) <= set(self.elements):
-                raise ValueError(f"compositional.search.separations: {pair}: not two of the campaign's elements")
-        if self.relaxations.per_firework > 1 and not self.theory.at_once:
-            raise ValueError(
-                f"relaxations.per_firework = {self.relaxations.per_firework}: theory {self.theory.name!r} has "
-                "Fireworks of its own for each crystal: leave it at 1"
-            )
-        if self.relaxations.per_firework > 1 and self.prerelax is not None and not self.prerelax.at_once:
-            raise ValueError(f"prerelax: theory {self.prerelax.name!r} needs relaxations.per_firework = 1")
+        self._check_elements_are_allowed()
+        self._check_theories_have_elements()
+        self._check_cheap_theories()
+        self._check_separations()
+        self._check_shared_fireworks()
         if len(set(self.pipelines)) != len(self.pipelines):
             raise ValueError("pipelines: one is named twice")
         if len(self.elements) < 2:
@@ -374,6 +343,52 @@ class CampaignSettings(Strict):
         if self.structural.max_elements < 2:
             raise ValueError("structural.max_elements: a compound has at least two elements")
         return self
+
+    def _check_elements_are_allowed(self) -> None:
+        refused = sorted(set(self.elements) & self._excluded())
+        if refused:
+            raise ValueError(
+                f"elements {', '.join(refused)} are refused by the policy: "
+                "drop them, or allow them under 'policy' (radioactive, noble_gases, exclude)"
+            )
+
+    def _check_theories_have_elements(self) -> None:
+        if missing := sorted(set(self.elements) - self.theory.supported):
+            raise ValueError(
+                f"theory {self.theory.name!r} has no {', '.join(missing)}: choose another theory or other elements"
+            )
+        further = self._cheap_theories() | ({"recheck.theory": self.recheck.theory} if self.recheck else {})
+        for key, theory in further.items():
+            if missing := sorted(set(self.elements) - theory.supported):
+                raise ValueError(f"{key}: theory {theory.name!r} has no {', '.join(missing)}: choose another")
+
+    def _check_cheap_theories(self) -> None:
+        for key, theory in self._cheap_theories().items():
+            if theory.name.startswith("vasp"):
+                raise ValueError(f"{key}: theory {theory.name!r} is not cheap: name a potential")
+            if theory.keep_steps:
+                raise ValueError(f"{key}.keep_steps: steps are kept of the campaign's own theory alone: leave it out")
+
+    def _cheap_theories(self) -> dict[str, TheorySettings]:
+        """The theories that crystals go through before the campaign's own, by their keys."""
+        theories = {"prerelax": self.prerelax, "compositional.search.prerelax": self.compositional.search.prerelax}
+        return {key: theory for key, theory in theories.items() if theory is not None}
+
+    def _check_separations(self) -> None:
+        for pair in self.compositional.search.separations:
+            if not set(pair_of(pair)) <= set(self.elements):
+                raise ValueError(f"compositional.search.separations: {pair}: not two of the campaign's elements")
+
+    def _check_shared_fireworks(self) -> None:
+        if self.relaxations.per_firework == 1:
+            return
+        if not self.theory.at_once:
+            raise ValueError(
+                f"relaxations.per_firework = {self.relaxations.per_firework}: theory {self.theory.name!r} has "
+                "Fireworks of its own for each crystal: leave it at 1"
+            )
+        if self.prerelax is not None and not self.prerelax.at_once:
+            raise ValueError(f"prerelax: theory {self.prerelax.name!r} needs relaxations.per_firework = 1")
 
     def _excluded(self) -> frozenset[str]:
         excluded = frozenset(self.policy.exclude)
@@ -431,30 +446,7 @@ def parse_settings(data: Any, where: str) -> CampaignSettings:
     """
     if not isinstance(data, dict):
         raise SettingsError(f"{where}: no campaign settings in it (a mapping with name, elements, theory, …)")
-    try:
-        return CampaignSettings.model_validate(data)
-    except ValidationError as error:
-        raise SettingsError("\n".join(_line(where, problem) for problem in error.errors())) from None
-
-
-# pydantic's words for what users get wrong most, in ours
-_PLAIN = {
-    "tuple_type": "write a list, such as [Cu, Au]",
-    "string_pattern_mismatch": "letters, digits, '.', '_' and '-' only, at most 64, beginning with a letter or digit",
-}
-
-
-def _line(where: str, problem: Any) -> str:
-    key = ".".join(str(part) for part in problem["loc"]) or "settings"
-    message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "extra_forbidden":
-        return f"{where}: unknown key '{key}': remove it, or check its spelling"
-    if problem["type"] == "missing":
-        return f"{where}: key '{key}' is missing"
-    if problem["type"] == "value_error":
-        return f"{where}: {key}: {message}" if problem["loc"] else f"{where}: {message}"
-    message = _PLAIN.get(problem["type"], message)
-    return f"{where}: {key} = {problem['input']!r}: {message}"
+    return validated(CampaignSettings, data, where)
 
 
 def read_campaign_file(path: Path) -> CampaignSettings:

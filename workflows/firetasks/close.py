@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fireworks import FWAction, explicit_serialize
 
 from workflows.campaign.rounds import advance
 from workflows.campaign.stages.close import close_round
-from workflows.firetasks.task import CampaignTask
+from workflows.firetasks.task import CampaignTask, Spec
 
 
 @explicit_serialize
@@ -20,7 +18,7 @@ class CloseRound(CampaignTask):
         round: number of the round that is over.
     """
 
-    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
+    def run_task(self, fw_spec: Spec) -> FWAction:
         """Close it; where nothing follows, the rest of the next round is dropped."""
         campaign = self.campaign
         closed = close_round(campaign, self.number)

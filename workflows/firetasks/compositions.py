@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fireworks import FWAction, explicit_serialize
 
 from workflows.campaign.rounds import advance
 from workflows.campaign.stages.generate import generate_compositions
 from workflows.campaign.stages.screen import screen_compositions
-from workflows.firetasks.task import CampaignTask
+from workflows.firetasks.task import CampaignTask, Spec
 
 
 @explicit_serialize
@@ -21,7 +19,7 @@ class GenerateCompositions(CampaignTask):
         round: number.
     """
 
-    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
+    def run_task(self, fw_spec: Spec) -> FWAction:
         """Write them."""
         return FWAction(stored_data=generate_compositions(self.campaign, self.number))
 
@@ -35,7 +33,7 @@ class ScreenCompositions(CampaignTask):
         round: number.
     """
 
-    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
+    def run_task(self, fw_spec: Spec) -> FWAction:
         """Choose, once, and send the searches."""
         campaign, number = self.campaign, self.number
         name = f"{campaign.name}: screen {number} compositions, goes on"

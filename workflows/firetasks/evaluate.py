@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fireworks import FWAction, explicit_serialize
 
 from workflows.campaign.pipelines import pipeline_of
 from workflows.campaign.stages.learning import evaluate_ensemble
-from workflows.firetasks.task import CampaignTask
+from workflows.firetasks.task import CampaignTask, Spec
 
 
 @explicit_serialize
@@ -24,7 +22,7 @@ class EvaluateEnsemble(CampaignTask):
 
     optional_params = ("network",)
 
-    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
+    def run_task(self, fw_spec: Spec) -> FWAction:
         """Measure it."""
         pipeline = pipeline_of(self.get("network"))
         return FWAction(stored_data=evaluate_ensemble(self.campaign, pipeline, self.number))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fireworks import FWAction, explicit_serialize
 
 from workflows.campaign.stages.generate import generate_candidates
-from workflows.firetasks.task import CampaignTask
+from workflows.firetasks.task import CampaignTask, Spec
 
 
 @explicit_serialize
@@ -21,6 +19,6 @@ class GenerateCandidates(CampaignTask):
         round: number.
     """
 
-    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
+    def run_task(self, fw_spec: Spec) -> FWAction:
         """Write them."""
         return FWAction(stored_data=generate_candidates(self.campaign, self.number))

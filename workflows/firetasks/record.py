@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fireworks import FWAction, explicit_serialize
 
 from workflows.campaign.rounds import advance
 from workflows.campaign.stages.outcome import Recorder, record_relaxation
-from workflows.firetasks.task import CampaignTask
+from workflows.firetasks.task import CampaignTask, Spec
 
 
 @explicit_serialize
@@ -29,7 +27,7 @@ class RecordRelaxation(CampaignTask):
     required_params = ("campaign", "round", "candidate", "job")
     optional_params = ("restart",)
 
-    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
+    def run_task(self, fw_spec: Spec) -> FWAction:
         """Record it."""
         campaign, key = self.campaign, self["candidate"]
         recorder = Recorder(self.fw_id, self.number, self["job"], self.get("restart", 0))

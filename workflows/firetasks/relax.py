@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from fireworks import FiretaskBase, FWAction, explicit_serialize
 
 from workflows.campaign.plan import run_by_us
+from workflows.firetasks.task import Spec
 from workflows.ground.continuation import seconds_left
 from workflows.ground.site import apply_site
 from workflows.relax.vasp import stop_in_time
@@ -24,7 +24,7 @@ class RunJob(FiretaskBase):
 
     required_params = ("job",)
 
-    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
+    def run_task(self, fw_spec: Spec) -> FWAction:
         """Run the job; what it adds is run by us too."""
         apply_site()  # before atomate2 is imported
         from jobflow.managers.fireworks import JobFiretask

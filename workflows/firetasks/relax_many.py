@@ -8,7 +8,7 @@ from fireworks import FWAction, explicit_serialize
 
 from workflows.campaign.rounds import advance
 from workflows.campaign.stages.relax_many import check_all_ended, relax_candidates
-from workflows.firetasks.task import CampaignTask
+from workflows.firetasks.task import CampaignTask, Spec
 
 
 @explicit_serialize
@@ -23,7 +23,7 @@ class RelaxMany(CampaignTask):
 
     required_params = ("campaign", "round", "candidates")
 
-    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
+    def run_task(self, fw_spec: Spec) -> FWAction:
         """Relax them."""
         campaign, keys = self.campaign, self["candidates"]
 
@@ -43,7 +43,7 @@ class Resume(CampaignTask):
 
     required_params = ("campaign", "round", "candidates")
 
-    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
+    def run_task(self, fw_spec: Spec) -> FWAction:
         """See whether the round is full."""
         campaign = self.campaign
         check_all_ended(campaign, self["candidates"], self.fw_id)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fireworks import FWAction, explicit_serialize
 
 from workflows.campaign.rounds import advance
 from workflows.campaign.stages.screen import screen_candidates
-from workflows.firetasks.task import CampaignTask
+from workflows.firetasks.task import CampaignTask, Spec
 
 
 @explicit_serialize
@@ -20,7 +18,7 @@ class ScreenCandidates(CampaignTask):
         round: number.
     """
 
-    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
+    def run_task(self, fw_spec: Spec) -> FWAction:
         """Choose, once, and send the relaxations."""
         campaign, number = self.campaign, self.number
         name = f"{campaign.name}: screen {number}, goes on"

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fireworks import FWAction, explicit_serialize
 
 from workflows.campaign.rounds import advance
 from workflows.campaign.stages.searches import make_crystals, pre_relax_crystals, record_search
-from workflows.firetasks.task import CampaignTask
+from workflows.firetasks.task import CampaignTask, Spec
 
 
 @explicit_serialize
@@ -23,7 +21,7 @@ class MakeCrystals(CampaignTask):
 
     required_params = ("campaign", "round", "formula")
 
-    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
+    def run_task(self, fw_spec: Spec) -> FWAction:
         """Draw them."""
         return FWAction(stored_data=make_crystals(self.campaign, self.number, self["formula"]))
 
@@ -37,7 +35,7 @@ class PrerelaxCrystals(CampaignTask):
 
     required_params = ("campaign", "round", "formula")
 
-    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
+    def run_task(self, fw_spec: Spec) -> FWAction:
         """Relax them."""
         campaign, number, formula = self.campaign, self.number, self["formula"]
         name = f"{campaign.name}: search {formula}: pre-relax, goes on"
@@ -53,7 +51,7 @@ class RecordSearch(CampaignTask):
 
     required_params = ("campaign", "round", "formula")
 
-    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
+    def run_task(self, fw_spec: Spec) -> FWAction:
         """Record it."""
         campaign, formula = self.campaign, self["formula"]
         state = record_search(campaign, self.number, formula, self.fw_id)

@@ -11,6 +11,9 @@ from workflows.campaign.campaign import Campaign
 from workflows.ground.continuation import Stopped, StopRequested, go_on, stop_signal
 from workflows.store import Store
 
+Spec = dict[str, Any]
+"""What FireWorks hands a task: the spec of its Firework."""
+
 
 class CampaignTask(FiretaskBase):
     """A Firetask of a campaign.
@@ -32,9 +35,7 @@ class CampaignTask(FiretaskBase):
         """Of the round."""
         return int(self["round"])
 
-    def until_stopped(
-        self, fw_spec: dict[str, Any], name: str, work: Callable[[Stopped], Mapping[str, Any]]
-    ) -> FWAction:
+    def until_stopped(self, fw_spec: Spec, name: str, work: Callable[[Stopped], Mapping[str, Any]]) -> FWAction:
         """Do work that takes long; if a signal asks to stop, it goes on in another Firework.
 
         Args:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fireworks import FWAction, explicit_serialize
 
 from workflows.campaign.pipelines import pipeline_of
 from workflows.campaign.stages.learning import train_member
-from workflows.firetasks.task import CampaignTask
+from workflows.firetasks.task import CampaignTask, Spec
 
 
 @explicit_serialize
@@ -29,7 +27,7 @@ class TrainMember(CampaignTask):
     required_params = ("campaign", "round", "member")
     optional_params = ("network",)
 
-    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
+    def run_task(self, fw_spec: Spec) -> FWAction:
         """Train it."""
         campaign, number, member = self.campaign, self.number, self["member"]
         pipeline = pipeline_of(self.get("network"))

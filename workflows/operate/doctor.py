@@ -26,6 +26,7 @@ from workflows.campaign.stages.searches import launch_searches
 from workflows.ground.failures import NOT_RESULTS, PASSING, reason_of
 from workflows.operate.worker import PREFIX, of_a_dead_worker
 from workflows.store import CampaignState, CandidateState, SearchState, Store, StoreError
+from workflows.store.base import Document
 from workflows.store.collections.rounds import is_done
 from workflows.store.launchpad import refresh_stale, rerun_lost
 
@@ -248,7 +249,7 @@ def _examine_campaign(campaign: Campaign) -> list[Finding]:
     return found
 
 
-def _launch_missing(campaign: Campaign, document: dict[str, Any]) -> None:
+def _launch_missing(campaign: Campaign, document: Document) -> None:
     """Add the workflows of a round's crystals and searches that wait for none."""
     store, name, settings, number = campaign.store, campaign.name, campaign.settings, document["number"]
 

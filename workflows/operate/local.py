@@ -134,7 +134,8 @@ def _raise_if_stuck(campaign: Campaign) -> None:
         if firework.spec.get("_category") != "relax" and not firework.spec.get("_result_is_recorded"):
             raise CampaignStuckError(
                 f"'{firework.name}' failed: {reason} (whole traceback: lpad get_fws -i {fw_id} -d all; "
-                f"mend the cause, then: lpad rerun_fws -i {fw_id}, and this command again; logs: {logs_of(campaign.settings.root)})"
+                f"mend the cause, then: lpad rerun_fws -i {fw_id}, and this command again; "
+                f"logs: {logs_of(campaign.settings.root)})"
             )
 
 

@@ -78,6 +78,7 @@ def work(launchpad: LaunchPad, campaign: str, directory: Path, pause_s: float = 
 
 
 def main() -> int:
+    """Run as a program."""
     parser = argparse.ArgumentParser(prog="python -m workflows.operate.worker", description=__doc__)
     parser.add_argument("--campaign", required=True)
     parser.add_argument("--directory", type=Path, required=True, help="where the launch directories go")

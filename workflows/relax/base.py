@@ -1,4 +1,4 @@
-"""What a theory is: a level of theory with its settings, made into relaxations.
+"""What a theory is: how energies are computed, with every setting that changes one, made into relaxations.
 
 A new one is a file beside this one, named in `registry.py`, or in a package of its own (docs/extending.md): its
 settings (a `TheoryBase`) and its `Theory`.
@@ -61,7 +61,7 @@ class TheoryBase(Strict):
 
 
 class Theory(ABC):
-    """A level of theory, ready to make relaxations.
+    """A theory, ready to make relaxations.
 
     Attributes:
         settings: what it was made from.

@@ -33,22 +33,22 @@ class Check:
     found: str
 
 
-def checks(level: Theory, elements: Collection[str]) -> list[Check]:
+def checks(theory: Theory, elements: Collection[str]) -> list[Check]:
     """Whether this machine can run a theory for some elements.
 
     Args:
-        level: the theory.
+        theory: which.
         elements: of the campaign.
     """
-    found = [Check("theory", True, level.id)]
-    if not isinstance(level, VaspRelaxation):
+    found = [Check("theory", True, theory.id)]
+    if not isinstance(theory, VaspRelaxation):
         return found
     try:
         apply_site()
         found.append(Check("site file", True, str(site_file()) if site_file().exists() else "none; environment alone"))
     except SettingsError as error:
         return [*found, Check("site file", False, str(error))]
-    return [*found, _command(), *_potentials(level, sorted(elements))]
+    return [*found, _command(), *_potentials(theory, sorted(elements))]
 
 
 def _command() -> Check:
@@ -64,35 +64,35 @@ def _command() -> Check:
     return Check("VASP", True, command)
 
 
-def _potentials(level: VaspRelaxation, elements: list[str]) -> list[Check]:
+def _potentials(theory: VaspRelaxation, elements: list[str]) -> list[Check]:
     from pymatgen.io.vasp.inputs import PotcarSingle
 
     directory = SETTINGS.get("PMG_VASP_PSP_DIR")
     if not directory:
         return [Check("potentials", False, f"PMG_VASP_PSP_DIR is not set: write vasp.potcars into {site_file()}")]
     found = []
-    symbols = level.symbols(
+    symbols = theory.symbols(
         Structure([[9, 0, 0], [0, 9, 0], [0, 0, 9]], elements, [[0, 0, i / 99] for i in range(len(elements))])
     )
     for element in elements:
         symbol = symbols[element]
         try:
-            potential = PotcarSingle.from_symbol_and_functional(symbol, level.settings.potcars)
+            potential = PotcarSingle.from_symbol_and_functional(symbol, theory.settings.potcars)
             found.append(Check(f"POTCAR of {element}", True, str(potential.keywords["TITEL"])))
         except (OSError, ValueError, KeyError):
-            reason = f"no {symbol} of {level.settings.potcars} in {directory}: unpack that release there"
+            reason = f"no {symbol} of {theory.settings.potcars} in {directory}: unpack that release there"
             found.append(Check(f"POTCAR of {element}", False, reason))
     return found
 
 
-def dry_run(level: Theory, structure: Structure) -> dict[str, Any]:
+def dry_run(theory: Theory, structure: Structure) -> dict[str, Any]:
     """INCAR, KPOINTS and the names of the potentials of a theory's first calculation, as text; empty if it has none."""
-    if not isinstance(level, VaspRelaxation):
+    if not isinstance(theory, VaspRelaxation):
         return {}
-    inputs = level.inputs(structure)
-    potentials = ", ".join(f"{element} {symbol}" for element, symbol in level.symbols(structure).items())
+    inputs = theory.inputs(structure)
+    potentials = ", ".join(f"{element} {symbol}" for element, symbol in theory.symbols(structure).items())
     return {
         "INCAR": str(inputs["INCAR"]).strip(),
         "KPOINTS": str(inputs["KPOINTS"]).strip(),
-        "POTCAR": f"{level.settings.potcars}: {potentials}; {level.electrons(structure):.0f} electrons",
+        "POTCAR": f"{theory.settings.potcars}: {potentials}; {theory.electrons(structure):.0f} electrons",
     }

@@ -34,6 +34,7 @@ class GpawTheory(TheoryBase):
 
     @property
     def supported(self) -> frozenset[str]:
+        """Elements up to bismuth that gpaw-data has a setup for."""
         from pymatgen.core import Element
 
         return frozenset(e.symbol for e in Element if e.Z <= 83) - NO_SETUPS

@@ -51,6 +51,7 @@ class LookupTheory(TheoryBase):
 
     @property
     def supported(self) -> frozenset[str]:
+        """Elements that the table is said to know; where it is not said, all."""
         return frozenset(self.elements) or frozenset(element.symbol for element in Element)
 
 
@@ -77,14 +78,17 @@ class LookupRelaxation(Theory):
         self.settings, self.id, self.scheme, self.content = settings, id, scheme, content
 
     def flow(self, structure: Structure) -> Any:
+        """One job that looks the crystal up."""
         return look_up(structure, self.settings.table, self.settings.by, self.content)
 
     def read(self, output: dict[str, Any]) -> Relaxation:
+        """The result in that job's output."""
         structure = output["structure"]
         structure = structure if isinstance(structure, Structure) else Structure.from_dict(structure)
         return self._relaxation(structure, output["energy"], output.get("initial_energy"))
 
     def relax(self, structure: Structure) -> Relaxation:
+        """Look one crystal up here and now."""
         return self._relaxation(*found(structure, self.settings.table, self.settings.by, self.content))
 
     def _relaxation(self, structure: Structure, energy: float, initial_energy: float | None) -> Relaxation:

@@ -79,6 +79,7 @@ class EmtTheory(TheoryBase):
 
     @property
     def supported(self) -> frozenset[str]:
+        """Elements that the calculator has parameters for."""
         return EMT_ELEMENTS
 
 
@@ -98,6 +99,7 @@ class AseTheory(TheoryBase):
 
     @property
     def supported(self) -> frozenset[str]:
+        """Elements that the calculator has parameters for."""
         return frozenset(self.elements)
 
 
@@ -118,9 +120,11 @@ class AseRelaxation(Theory):
         self.settings, self.id, self.scheme, self._arguments = settings, id, scheme, maker
 
     def flow(self, structure: Structure) -> Any:
+        """atomate2's job for one crystal."""
         return self._maker().make(structure)
 
     def relax(self, structure: Structure) -> Relaxation:
+        """Relax one crystal in the current directory, by the maker's own relaxer."""
         Path(STEPS).unlink(missing_ok=True)  # of the crystal before
         maker = self._maker()
         maker.relax_kwargs = {**maker.relax_kwargs, "final_atoms_object_file": None}
@@ -137,6 +141,7 @@ class AseRelaxation(Theory):
         )
 
     def read(self, output: dict[str, Any]) -> Relaxation:
+        """The result in the job's output."""
         structure = output["structure"]
         if not isinstance(structure, Structure):
             structure = Structure.from_dict(structure)
@@ -151,6 +156,7 @@ class AseRelaxation(Theory):
         )
 
     def steps(self, directory: Path) -> list[Atoms]:
+        """Frames of ASE's trajectory, where it was kept."""
         path = directory / STEPS
         return list(iread(path, index=":", format="traj")) if path.exists() else []
 
@@ -187,6 +193,7 @@ def _largest(forces: Any) -> float:
 
 
 def emt(settings: EmtTheory) -> Theory:
+    """Effective-medium theory, which needs no correction."""
     return AseRelaxation(settings, f"emt-{settings.key()}", CorrectionScheme.NONE, None)
 
 

@@ -96,7 +96,7 @@ class VaspPbeTheory(VaspTheory):
 
 
 class VaspR2scanTheory(VaspTheory):
-    """r2SCAN with the Materials Project's settings: the second opinion on phases found stable."""
+    """r2SCAN with the Materials Project's settings: what phases found stable are rechecked with."""
 
     name: Literal["vasp-r2scan-mp"] = "vasp-r2scan-mp"
     # nor W_sv, which this input set wants
@@ -113,6 +113,7 @@ class VaspRelaxation(Theory):
         self.max_restarts, self.keep_files = settings.max_restarts, settings.keep_files
 
     def flow(self, structure: Structure) -> Any:
+        """Two relaxations and a static run, or what r2SCAN has in their place."""
         return self._makers()[0].make(structure)
 
     def _makers(self) -> tuple[Any, list[Any]]:
@@ -161,6 +162,7 @@ class VaspRelaxation(Theory):
         }
 
     def read(self, output: dict[str, Any]) -> Relaxation:
+        """The result of the static run."""
         structure = output["output"]["structure"]
         if not isinstance(structure, Structure):
             structure = Structure.from_dict(structure)
@@ -187,6 +189,7 @@ class VaspRelaxation(Theory):
         )
 
     def refusal(self, structure: Structure) -> str | None:
+        """Also what is too large: atoms, valence electrons."""
         if (missing := super().refusal(structure)) is not None:
             return missing
         if len(structure) > self.settings.max_atoms:
@@ -212,6 +215,7 @@ class VaspRelaxation(Theory):
         return {element.symbol: str(chosen[element.symbol]) for element in structure.composition}
 
     def last_structure(self, directory: Path) -> Structure | None:
+        """The latest CONTCAR that can be read."""
         for path in sorted(directory.glob("CONTCAR*")):
             text = _read(path)
             if text.strip():
@@ -222,6 +226,7 @@ class VaspRelaxation(Theory):
         return None
 
     def why(self, directory: Path) -> str:
+        """What custodian has mended in a calculation that failed all the same."""
         for path in sorted(directory.glob("custodian.json*")):
             try:
                 runs = json.loads(_read(path))
@@ -234,6 +239,7 @@ class VaspRelaxation(Theory):
         return ""
 
     def remedy(self, failure: str) -> str:
+        """For a missing potential, or a missing command."""
         if "POTCAR" in failure or "PMG_VASP_PSP_DIR" in failure:
             release = self.settings.potcars
             return f"unpack {release} under vasp.potcars of {site_file()}: 'gnome doctor dft' says what is missing"
@@ -242,6 +248,7 @@ class VaspRelaxation(Theory):
         return ""
 
     def steps(self, directory: Path) -> list[Atoms]:
+        """Ionic steps of vasprun.xml, as far as it was written."""
         if isinstance(self.settings, VaspR2scanTheory) and not _is_r2scan(directory):
             return []  # the first relaxation of its flow is one by PBEsol
         for path in sorted(directory.glob("vasprun.xml*")):
@@ -252,16 +259,19 @@ class VaspRelaxation(Theory):
         return []
 
     def discard(self, directory: Path) -> None:
+        """Delete the files that say nothing which the record does not, or can be made again."""
         for name in LARGE:
             for path in directory.glob(f"{name}*"):
                 path.unlink(missing_ok=True)
 
 
 def pbe(settings: VaspPbeTheory) -> Theory:
+    """VASP with PBE(+U), corrected by MP2020."""
     return VaspRelaxation(settings, f"vasp-pbe-mp-{settings.key()}", CorrectionScheme.MP2020)
 
 
 def r2scan(settings: VaspR2scanTheory) -> Theory:
+    """VASP with r2SCAN, which needs no correction."""
     return VaspRelaxation(settings, f"vasp-r2scan-mp-{settings.key()}", CorrectionScheme.NONE)
 
 

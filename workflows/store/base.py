@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection as Some
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, ClassVar, TypeVar
 
@@ -13,7 +13,7 @@ from pymongo.database import Database
 from pymongo.errors import ConfigurationError, OperationFailure, PyMongoError
 
 Key = TypeVar("Key", str, int)
-Document = Mapping[str, Any]
+Document = dict[str, Any]
 """As the database has it; which fields it has is in docs/data_model.md."""
 
 SCHEMA_VERSION = 2

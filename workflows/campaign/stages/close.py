@@ -16,6 +16,7 @@ from workflows.campaign.stages.rechecks import launch_rechecks, renew_recheck_hu
 from workflows.catalogue.hulls import renew
 from workflows.catalogue.novelty import NEAR, judge
 from workflows.store import CampaignState, CandidateState, SearchState
+from workflows.store.base import Document
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def summary(campaign: Campaign, number: int, points: Mapping[str, HullPoint]) ->
     }
 
 
-def _lowest(relaxed: list[dict[str, Any]], points: Mapping[str, HullPoint], going_on: set[str]) -> dict[str, HullPoint]:
+def _lowest(relaxed: list[Document], points: Mapping[str, HullPoint], going_on: set[str]) -> dict[str, HullPoint]:
     """Lowest crystal of each random search, but of those with outstanding relaxations."""
     lowest: dict[str, HullPoint] = {}
     for candidate in relaxed:

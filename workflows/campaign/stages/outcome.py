@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from pymatgen.core import Structure
 
@@ -20,6 +19,7 @@ from workflows.campaign.stages.relaxations import launch_restart
 from workflows.ground.failures import calculations, failure_of_parent
 from workflows.relax import Theory
 from workflows.store import CandidateState, entry_id
+from workflows.store.base import Document
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def record_relaxation(campaign: Campaign, key: str, recorder: Recorder) -> Candi
     return CandidateState(candidates.get(key)["state"])
 
 
-def record(campaign: Campaign, candidate: Mapping[str, Any], ended: Ended) -> None:
+def record(campaign: Campaign, candidate: Document, ended: Ended) -> None:
     """Write down what has become of a candidate; safe to repeat.
 
     Args:
@@ -113,7 +113,7 @@ def record(campaign: Campaign, candidate: Mapping[str, Any], ended: Ended) -> No
 def _fail(
     campaign: Campaign,
     theory: Theory,
-    candidate: Mapping[str, Any],
+    candidate: Document,
     ended: Ended,
     reason: str,
     last: Structure | None,
@@ -131,7 +131,7 @@ def _fail(
 def _add(
     campaign: Campaign,
     theory: Theory,
-    candidate: Mapping[str, Any],
+    candidate: Document,
     ended: Ended,
     relaxation: Relaxation,
     shift: float,
@@ -168,7 +168,7 @@ def _add(
     campaign.store.candidates.end(candidate["_id"], CandidateState.RELAXED, entry=entry.id, directory=ended.directory)
 
 
-def _ended(campaign: Campaign, candidate: Mapping[str, Any], recorder: Recorder) -> Ended:
+def _ended(campaign: Campaign, candidate: Document, recorder: Recorder) -> Ended:
     """What became of a relaxation in Fireworks of its own."""
     theory, job, restart = campaign.theory_of(candidate), recorder.job, recorder.restart
     output = campaign.store.jobs.output(job)
@@ -184,7 +184,7 @@ def _ended(campaign: Campaign, candidate: Mapping[str, Any], recorder: Recorder)
     return Ended(None, reason, where, job, theory.last_structure(Path(where)), restart=restart)
 
 
-def _keep_files(campaign: Campaign, candidate: Mapping[str, Any], recorder: Recorder) -> None:
+def _keep_files(campaign: Campaign, candidate: Document, recorder: Recorder) -> None:
     """Keep what is asked for of the calculations' files."""
     key, theory = candidate["_id"], campaign.theory_of(candidate)
     if not theory.settings.keep_steps and theory.keep_files:

@@ -8,7 +8,6 @@ included. They stand on a hull of their own, count in no round and teach no netw
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 from gnome_torch.stability.hull import STABLE_TOLERANCE
 from workflows.campaign.campaign import Campaign
@@ -35,7 +34,7 @@ def renew_recheck_hull(campaign: Campaign) -> None:
         renew(campaign.store, campaign.recheck_theory.id)
 
 
-def _wanted(campaign: Campaign) -> list[dict[str, Any]]:
+def _wanted(campaign: Campaign) -> list[Document]:
     """Entries to be relaxed again: what the campaign found, and the hull that it stands against."""
     entries, recheck = campaign.store.entries, campaign.settings.recheck
     distance = max(recheck.distance if recheck else 0.0, STABLE_TOLERANCE)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from pymatgen.core import Structure
 
@@ -14,6 +13,7 @@ from workflows.campaign.stages.outcome import Ended, keep_steps, record
 from workflows.ground.continuation import Stopped, StopRequested, never
 from workflows.ground.failures import RelaxationInterruptedError, failure_of_parent, is_a_result
 from workflows.store import CandidateState
+from workflows.store.base import Document
 
 MAX_DEATHS = 5
 """A crystal at which so many workers have ended without a word has failed."""
@@ -54,7 +54,7 @@ def relax_candidates(campaign: Campaign, keys: Sequence[str], stopped: Stopped =
         candidates.leave(key)
 
 
-def _relaxed(campaign: Campaign, candidate: Mapping[str, Any]) -> Ended:
+def _relaxed(campaign: Campaign, candidate: Document) -> Ended:
     """Relax one candidate here and now; a failure is a result.
 
     Raises:

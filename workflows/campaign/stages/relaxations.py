@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from pymatgen.core import Structure
 
@@ -13,6 +12,7 @@ from workflows.campaign.pipelines import STRUCTURAL
 from workflows.campaign.plan import candidate_workflow, chunk_workflow, in_turn
 from workflows.relax import Theory
 from workflows.store import CandidateState, entry_id
+from workflows.store.base import Document
 
 
 def launch_relaxations(campaign: Campaign, number: int, search: str | None = None) -> None:
@@ -58,7 +58,7 @@ def launch_restart(campaign: Campaign, number: int, key: str) -> None:
             add_workflows(campaign, [candidate_workflow(document, campaign.theory_of(document), None)])
 
 
-def not_yet_computed(campaign: Campaign, waiting: Sequence[dict[str, Any]], theory: Theory) -> list[dict[str, Any]]:
+def not_yet_computed(campaign: Campaign, waiting: Sequence[Document], theory: Theory) -> list[Document]:
     """Candidates that are to be computed; the others end here: with an entry that is there, or as not worth it."""
     store, found = campaign.store, []
     ids = {d["_id"]: entry_id(Structure.from_dict(d["structure"]), theory.id) for d in waiting}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from pymatgen.core import Structure
@@ -28,6 +27,7 @@ from workflows.ground.continuation import Stopped, StopRequested, never
 from workflows.ground.failures import failure_of_parent, is_a_result
 from workflows.relax import Theory
 from workflows.store import SearchState
+from workflows.store.base import Document
 
 
 def launch_searches(campaign: Campaign, number: int) -> None:
@@ -172,7 +172,7 @@ def _select(campaign: Campaign, number: int, formula: str, fw_id: int) -> None:
     searches.end(name, formula, SearchState.SEARCHED, counts={**counts, "relaxations": len(candidates)})
 
 
-def _prediction(document: Mapping[str, Any]) -> tuple[Prediction, float]:
+def _prediction(document: Document) -> tuple[Prediction, float]:
     """What was predicted of the composition of a search, and its distance to the hull, eV/atom."""
     fields = dict(document["prediction"])
     distance = float(fields.pop("e_above_hull"))

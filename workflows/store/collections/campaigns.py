@@ -8,7 +8,7 @@ from typing import Any
 from pymongo import ASCENDING
 from pymongo.errors import DuplicateKeyError
 
-from workflows.store.base import Collection, StoreError, now
+from workflows.store.base import Collection, Document, StoreError, now
 from workflows.store.states import CampaignState
 
 
@@ -69,7 +69,7 @@ class Campaigns(Collection):
         except DuplicateKeyError:
             self.check_name_is_free(name)
 
-    def get(self, name: str) -> dict[str, Any]:
+    def get(self, name: str) -> Document:
         """One campaign.
 
         Raises:
@@ -81,7 +81,7 @@ class Campaigns(Collection):
             raise StoreError(f"no campaign '{name}' in database '{self.database.name}' (there are: {names})")
         return dict(found)
 
-    def all(self) -> list[dict[str, Any]]:
+    def all(self) -> list[Document]:
         """All campaigns, the oldest first."""
         return list(self.documents.find({}).sort([("created", ASCENDING), ("_id", ASCENDING)]))
 

@@ -15,7 +15,7 @@ from pymatgen.core import Structure
 from pymongo import ASCENDING, UpdateOne
 
 from gnome_torch.records import Candidate, Prediction
-from workflows.store.base import Collection, StoreError, chunks, now
+from workflows.store.base import Collection, Document, StoreError, chunks, now
 from workflows.store.collections.rounds import round_id
 from workflows.store.states import CandidateState
 
@@ -65,7 +65,7 @@ class Candidates(Collection):
         if operations:
             self.documents.bulk_write(operations, ordered=False)
 
-    def get(self, key: str) -> dict[str, Any]:
+    def get(self, key: str) -> Document:
         """One candidate.
 
         Raises:
@@ -76,20 +76,20 @@ class Candidates(Collection):
             raise StoreError(f"no candidate '{key}' in database '{self.database.name}'")
         return dict(found)
 
-    def of_round(self, campaign: str, number: int, state: CandidateState | None = None) -> list[dict[str, Any]]:
+    def of_round(self, campaign: str, number: int, state: CandidateState | None = None) -> list[Document]:
         """Those of a round, in one state or in all, in the order of their keys."""
-        query: dict[str, Any] = {"campaign": campaign, "round": number}
+        query: Document = {"campaign": campaign, "round": number}
         if state:
             query["state"] = state
         return list(self.documents.find(query).sort("_id", ASCENDING))
 
-    def relaxed(self, campaign: str) -> list[dict[str, Any]]:
+    def relaxed(self, campaign: str) -> list[Document]:
         """What was predicted and has been relaxed, in all rounds: prediction, entry, search; crystals left out."""
         query = {"campaign": campaign, "round": {"$gt": 0}, "state": CandidateState.RELAXED}
         fields = {"round": 1, "formula": 1, "prediction": 1, "entry": 1, "search": 1}
         return sorted(self.documents.find(query, fields), key=lambda document: (document["round"], document["_id"]))
 
-    def waiting(self, campaign: str, number: int, search: str | None) -> list[dict[str, Any]]:
+    def waiting(self, campaign: str, number: int, search: str | None) -> list[Document]:
         """Candidates of a round that have not ended: of the random search of a composition, or (None) of no search."""
         query = {"campaign": campaign, "round": number, "state": CandidateState.SELECTED, "search": search}
         return list(self.documents.find(query).sort("_id", ASCENDING))
@@ -106,7 +106,7 @@ class Candidates(Collection):
             found |= {d["_id"] for d in self.documents.find({"_id": {"$in": some}, "state": state}, {"_id": 1})}
         return sorted(found)
 
-    def begin(self, key: str) -> dict[str, Any]:
+    def begin(self, key: str) -> Document:
         """Note that a worker begins with a candidate, and return its document, `begun` counted."""
         found = self.documents.find_one_and_update({"_id": key}, {"$inc": {"begun": 1}}, return_document=True)
         return dict(found) if found else self.get(key)
@@ -124,7 +124,7 @@ class Candidates(Collection):
             structure: where it goes on.
             fields: reason and directory, kept in `attempts`.
         """
-        before: dict[str, Any] = {"_id": key, "state": {"$in": [CandidateState.SELECTED, CandidateState.FAILED]}}
+        before: Document = {"_id": key, "state": {"$in": [CandidateState.SELECTED, CandidateState.FAILED]}}
         before["restarts"] = restart or {"$in": [None, 0]}
         self.documents.update_one(
             before,
@@ -153,7 +153,7 @@ class Candidates(Collection):
         Counted from the records themselves: a count that is kept beside them goes wrong when a worker dies between
         the two writes, or runs twice.
         """
-        query: dict[str, Any] = {"campaign": campaign, "round": number}
+        query: Document = {"campaign": campaign, "round": number}
         if states is not None:
             query["state"] = {"$in": list(states)}
         return int(self.documents.count_documents(query))
@@ -176,7 +176,7 @@ class Candidates(Collection):
 
     def tally(self, campaign: str) -> dict[int, dict[str, int]]:
         """For each round, how many candidates are in each state."""
-        stages: list[dict[str, Any]] = [
+        stages: list[Document] = [
             {"$match": {"campaign": campaign, "round": {"$ne": None}}},
             {"$group": {"_id": {"round": "$round", "state": "$state"}, "count": {"$sum": 1}}},
         ]
@@ -194,7 +194,7 @@ class Candidates(Collection):
         """Relaxations of a campaign that ended since a moment, rechecks included."""
         return int(self.documents.count_documents({"campaign": campaign, "ended": {"$gte": since}}))
 
-    def latest_failures(self, campaign: str, limit: int) -> list[dict[str, Any]]:
+    def latest_failures(self, campaign: str, limit: int) -> list[Document]:
         """The candidates that failed last, the latest first, crystals left out."""
         query = {"campaign": campaign, "state": CandidateState.FAILED}
         fields = {"formula": 1, "reason": 1, "directory": 1, "ended": 1}

@@ -20,7 +20,7 @@ from gnome_torch.records import Entry, EntryEnergy, HullPoint, Lineage, content_
 from gnome_torch.stability.hull import STABLE_TOLERANCE
 from gnome_torch.stability.novelty import likely_disorder, prototype_of
 from gnome_torch.symmetry import symmetry
-from workflows.store.base import Collection, StoreError, chunks, now, utc
+from workflows.store.base import Collection, Document, StoreError, chunks, now, utc
 
 COMMON = ("O", "F", "S", "N", "Cl", "H", "C", "P")
 """Elements that most compounds hold: the last ones to be looked for."""
@@ -183,9 +183,9 @@ class Entries(Collection):
         ]
         return sorted(found, key=lambda entry: entry.id)
 
-    def theories(self) -> list[dict[str, Any]]:
+    def theories(self) -> list[Document]:
         """Theories that have entries: `theory`, `source`, `count`; entries of campaigns have the source "campaigns"."""
-        stages: list[dict[str, Any]] = [
+        stages: list[Document] = [
             {"$match": {"replaced_by": None}},
             {"$group": {"_id": {"theory": "$theory", "source": "$outside.source"}, "count": {"$sum": 1}}},
         ]
@@ -265,7 +265,7 @@ class Entries(Collection):
                 continue
             of_hull = old if stands else {"hull_date": moment, "hull_entries": hull_size}
             stability = {**of_hull, **place, "e_above_hull_uncorrected": without, "written": moment}
-            change: dict[str, Any] = {"stability": stability, "doubtful": None, "changed": now()}
+            change: Document = {"stability": stability, "doubtful": None, "changed": now()}
             if old.get("e_above_hull", 1.0) <= STABLE_TOLERANCE < point.e_above_hull:
                 change["displaced"] = {"until": moment, "by": sorted(point.decomposition)}
             # true of a missing date too; the embedded server would look through all entries for an $or
@@ -287,7 +287,7 @@ class Entries(Collection):
         elements: Some[str] = (),
         chemsys: Some[str] = (),
         since: datetime | None = None,
-    ) -> list[dict[str, Any]]:
+    ) -> list[Document]:
         """Compounds that campaigns have on or near the hull, the most stable first; crystals left out.
 
         Args:
@@ -298,7 +298,7 @@ class Entries(Collection):
             since: that were written since then.
         """
         wanted = set(elements)
-        found: dict[str, dict[str, Any]] = {}
+        found: dict[str, Document] = {}
         for query in self.phases_queries(campaign, max_e_above_hull, elements, chemsys):
             found |= {
                 document["_id"]: document
@@ -321,14 +321,14 @@ class Entries(Collection):
 
     def phases_queries(
         self, campaign: str | None, max_e_above_hull: float, elements: Some[str] = (), chemsys: Some[str] = ()
-    ) -> list[dict[str, Any]]:
+    ) -> list[Document]:
         """The queries of `phases`, for the same arguments: only what one index serves, the one that leads to the least.
 
         The rest is looked at here: a condition beside the index makes the embedded server choose another one. So does
         a list of campaigns, each of which is asked for by itself; without them, all that was imported and lies near
         the hull would be read.
         """
-        near: dict[str, Any] = {"stability.e_above_hull": {"$lte": max_e_above_hull}}
+        near: Document = {"stability.e_above_hull": {"$lte": max_e_above_hull}}
         if chemsys:
             return [{"chemsys": "-".join(sorted(chemsys))}]
         if elements:
@@ -341,7 +341,7 @@ class Entries(Collection):
         )
         return [{"campaigns": name, **near} for name in names]
 
-    def documents_of(self, keys: Some[str], fields: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
+    def documents_of(self, keys: Some[str], fields: Sequence[str] = ()) -> dict[str, Document]:
         """Documents of entries by key, without their crystals; what there is none of is left out.
 
         Args:
@@ -349,7 +349,7 @@ class Entries(Collection):
             fields: only these; empty for all.
         """
         shown = dict.fromkeys(fields, 1) or {"structure": 0, "initial": 0}
-        found: dict[str, dict[str, Any]] = {}
+        found: dict[str, Document] = {}
         for some in chunks(keys):
             for document in self.documents.find({"_id": {"$in": some}}, shown):
                 found[document["_id"]] = dict(document)
@@ -392,14 +392,14 @@ class Entries(Collection):
         for _, _, other in older:
             yield from self.structures([other]).items()
 
-    def on_hull(self, theory: str, elements: Some[str], tolerance: float) -> list[dict[str, Any]]:
+    def on_hull(self, theory: str, elements: Some[str], tolerance: float) -> list[Document]:
         """Entries of a theory on its hull within some elements, crystals included where they are known."""
         query = {**within(theory, elements), "stability.e_above_hull": {"$lte": tolerance}}
         return sorted(self.documents.find(query, {"initial": 0}), key=lambda document: document["_id"])
 
-    def found_by(self, campaign: str, theory: str, distance: float) -> list[dict[str, Any]]:
+    def found_by(self, campaign: str, theory: str, distance: float) -> list[Document]:
         """Compounds that a campaign proposed itself, within a distance of the hull, eV/atom; crystals included."""
-        query: dict[str, Any] = {"campaigns": campaign, "stability.e_above_hull": {"$lte": distance}, "theory": theory}
+        query: Document = {"campaigns": campaign, "stability.e_above_hull": {"$lte": distance}, "theory": theory}
         query |= {"lineage.round": {"$gt": 0}, "nelements": {"$gte": 2}}
         return sorted(self.documents.find(query, {"initial": 0}), key=lambda document: document["_id"])
 
@@ -408,7 +408,7 @@ class Entries(Collection):
         change = {f"novelty.{name}": value for name, value in fields.items()}
         self.documents.update_one({"_id": key}, {"$set": {**change, "changed": now()}})
 
-    def get(self, key: str) -> dict[str, Any] | None:
+    def get(self, key: str) -> Document | None:
         """Document of one entry, without its crystal; None when there is none."""
         found = self.documents.find_one({"_id": key}, {"structure": 0, "initial": 0})
         return dict(found) if found else None
@@ -419,7 +419,7 @@ def entry_id(structure: Structure, theory: str) -> str:
     return content_hash({"input": structure_key(structure), "theory": theory})
 
 
-def within(theory: str, elements: Some[str]) -> dict[str, Any]:
+def within(theory: str, elements: Some[str]) -> Document:
     """Query for the entries in force of one theory that hold no element outside the set.
 
     A few elements have few chemical systems, which an index finds; for many, every entry of the theory is looked at.
@@ -431,7 +431,7 @@ def within(theory: str, elements: Some[str]) -> dict[str, Any]:
     return {**in_force, "elements": {"$not": {"$elemMatch": {"$nin": sorted(elements)}}}}
 
 
-def _of_crystal(structure: Structure) -> dict[str, Any]:
+def _of_crystal(structure: Structure) -> Document:
     """Fields of an entry that follow from its crystal."""
     group = symmetry(structure, SPACE_GROUP_TOLERANCE)
     return {
@@ -446,7 +446,7 @@ def _of_crystal(structure: Structure) -> dict[str, Any]:
     }
 
 
-def _of_composition(composition: Composition) -> dict[str, Any]:
+def _of_composition(composition: Composition) -> Document:
     return {
         "formula": composition.reduced_formula,
         "chemsys": composition.chemical_system,
@@ -470,7 +470,7 @@ def _whole(number: float) -> float:
     return int(number) if number == int(number) else number
 
 
-def _of_energy(energy: float, correction: float, nsites: float, theory: str) -> dict[str, Any]:
+def _of_energy(energy: float, correction: float, nsites: float, theory: str) -> Document:
     """Fields of an entry that hold its energy, eV per cell and eV/atom."""
     return {
         "energy": energy,
@@ -480,7 +480,7 @@ def _of_energy(energy: float, correction: float, nsites: float, theory: str) -> 
     }
 
 
-def _outside_document(record: OutsideEntry, source: str, version: str) -> dict[str, Any]:
+def _outside_document(record: OutsideEntry, source: str, version: str) -> Document:
     if record.structure is not None:
         fields = _of_crystal(record.structure)
     else:  # one formula unit takes the place of the cell

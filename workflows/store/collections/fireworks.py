@@ -7,7 +7,7 @@ from typing import Any
 
 from pymongo import ASCENDING, UpdateOne
 
-from workflows.store.base import Collection, chunks
+from workflows.store.base import Collection, Document, chunks
 
 CHUNK = 100  # workflows looked at together
 OVER = ("COMPLETED", "DEFUSED", "ARCHIVED")
@@ -27,7 +27,7 @@ class Fireworks(Collection):
         """Create the index that keeps a workflow from being added twice (`launchpad.add_once`); safe to repeat."""
         self.workflows.create_index([("metadata.gnome_key", ASCENDING)])
 
-    def unfinished_workflows(self, campaign: str) -> list[dict[str, Any]]:
+    def unfinished_workflows(self, campaign: str) -> list[Document]:
         """Workflows of a campaign that have not ended: `nodes` and `fw_states`.
 
         Those that FireWorks calls defused too: of these, single Fireworks may have been put back.
@@ -35,7 +35,7 @@ class Fireworks(Collection):
         query = {"metadata.campaign": campaign, "state": {"$nin": ["COMPLETED", "ARCHIVED"]}}
         return list(self.workflows.find(query, {"nodes": 1, "fw_states": 1}))
 
-    def launches(self, campaign: str, number: int | None = None) -> list[dict[str, Any]]:
+    def launches(self, campaign: str, number: int | None = None) -> list[Document]:
         """Launches of a campaign's Fireworks, repeated ones too: `category`, `state`, `seconds`, `ended`, `cores`.
 
         `seconds` and `ended` (UTC, as FireWorks writes it) are None for what runs; `cores` of a worker that has not
@@ -47,7 +47,7 @@ class Fireworks(Collection):
         """
         whose = {"metadata.campaign": campaign} | ({} if number is None else {"metadata.round": number})
         nodes = [node for workflow in self.workflows.find(whose, {"nodes": 1}) for node in workflow["nodes"]]
-        found: list[dict[str, Any]] = []
+        found: list[Document] = []
         for some in chunks(nodes):
             fields = {"fw_id": 1, "spec._category": 1}
             fireworks = self.documents.find({"fw_id": {"$in": some}}, fields)
@@ -74,7 +74,7 @@ class Fireworks(Collection):
     def queue(self) -> dict[str, dict[str, int]]:
         """Fireworks of the whole database by category and state, of those that have not ended."""
         states = ["WAITING", "READY", "RESERVED", "RUNNING", "PAUSED", "FIZZLED"]
-        stages: list[dict[str, Any]] = [
+        stages: list[Document] = [
             {"$match": {"state": {"$in": states}}},
             {"$group": {"_id": {"category": "$spec._category", "state": "$state"}, "count": {"$sum": 1}}},
         ]
@@ -94,7 +94,7 @@ class Fireworks(Collection):
         document = self.documents.find_one({"fw_id": fw_id}, {"name": 1})
         return str(document["name"]) if document else ""
 
-    def reserved(self) -> list[tuple[int, dict[str, Any]]]:
+    def reserved(self) -> list[tuple[int, Document]]:
         """Fireworks that wait in a queue, each with its latest launch."""
         found = []
         for firework in list(self.documents.find({"state": "RESERVED"}, {"fw_id": 1, "launches": 1})):
@@ -111,7 +111,7 @@ class Fireworks(Collection):
             found += [d["launches"][-1] for d in self.documents.find(query, {"launches": 1}) if d["launches"]]
         return found
 
-    def latest_launch(self, firework: Mapping[str, Any]) -> dict[str, Any] | None:
+    def latest_launch(self, firework: Mapping[str, Any]) -> Document | None:
         """Document of a Firework's latest launch; None where it has none."""
         launches = firework["launches"]
         return self.database["launches"].find_one({"launch_id": launches[-1]}) if launches else None
@@ -121,7 +121,7 @@ class Fireworks(Collection):
         query = {"state": {"$in": ["RESERVED", "RUNNING"]}, "state_history.reservation_id": {"$exists": True}}
         return self.database["launches"].find_one(query, {"_id": 1}) is not None
 
-    def launches_of_jobs(self, directories: Sequence[str]) -> list[dict[str, Any]]:
+    def launches_of_jobs(self, directories: Sequence[str]) -> list[Document]:
         """Launches of SLURM's jobs in some directories."""
         query = {"launch_dir": {"$in": list(directories)}, "state_history.reservation_id": {"$exists": True}}
         return list(self.database["launches"].find(query))
@@ -136,7 +136,7 @@ class Fireworks(Collection):
         found: list[int] = []
         for start in range(0, len(failed), CHUNK):
             some = sorted(failed[start : start + CHUNK])
-            query: dict[str, Any] = {"nodes": {"$in": some}, "state": {"$ne": "COMPLETED"}}
+            query: Document = {"nodes": {"$in": some}, "state": {"$ne": "COMPLETED"}}
             query["metadata.campaign"] = {"$exists": True, "$nin": list(over)}
             nodes = {node for document in self.workflows.find(query, {"nodes": 1}) for node in document["nodes"]}
             found += [fw_id for fw_id in some if fw_id in nodes]
@@ -179,7 +179,7 @@ class Fireworks(Collection):
         return changed
 
 
-def _launch(document: Mapping[str, Any], category: str) -> dict[str, Any]:
+def _launch(document: Mapping[str, Any], category: str) -> Document:
     return {
         "launch_id": document["launch_id"],
         "category": category,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from workflows.store.base import Collection, now
+from workflows.store.base import Collection, Document, now
 from workflows.store.states import ImportState
 
 
@@ -16,7 +16,7 @@ class Imports(Collection):
 
     name = "imports"
 
-    def open(self, key: str, **fields: Any) -> dict[str, Any]:
+    def open(self, key: str, **fields: Any) -> Document:
         """The record of an import: `state`, `position`, `read`, `new`, `rejected`; begun if there is none."""
         start = {"state": ImportState.RUNNING, "position": None, "read": 0, "new": 0, "rejected": 0, "rejects_bytes": 0}
         self.documents.update_one(

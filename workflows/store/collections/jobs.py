@@ -9,7 +9,7 @@ from typing import Any
 
 from pymongo.database import Database
 
-from workflows.store.base import Collection
+from workflows.store.base import Collection, Document
 
 
 def job_store(database: Database[Any]) -> Any:
@@ -28,7 +28,7 @@ class Jobs(Collection):
 
     name = "jobflow_outputs"
 
-    def output(self, uuid: str) -> dict[str, Any] | None:
+    def output(self, uuid: str) -> Document | None:
         """Output of a jobflow job, None when it has none."""
         store = job_store(self.database)
         store.connect()

@@ -10,7 +10,7 @@ from typing import Any
 
 from pymongo import ASCENDING
 
-from workflows.store.base import Collection, now
+from workflows.store.base import Collection, Document, now
 from workflows.store.collections.rounds import round_id
 
 
@@ -40,6 +40,6 @@ class Models(Collection):
         """Write an ensemble, replacing what an earlier run of the same stage wrote."""
         self.documents.update_one({"_id": key}, {"$set": {**fields, "created": now()}}, upsert=True)
 
-    def get(self, key: str) -> dict[str, Any]:
+    def get(self, key: str) -> Document:
         """One ensemble; empty when it has not been trained."""
         return dict(self.documents.find_one({"_id": key}) or {})

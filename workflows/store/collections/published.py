@@ -14,7 +14,7 @@ from bson.codec_options import CodecOptions
 from pymongo import ASCENDING, ReplaceOne
 from pymongo.errors import BulkWriteError
 
-from workflows.store.base import Collection, Documents, chunks
+from workflows.store.base import Collection, Document, Documents, chunks
 from workflows.store.collections.entries import DUPLICATE_KEY
 
 DIGEST = "digest"
@@ -26,7 +26,7 @@ class Published(Collection):
 
     name = "entries"
 
-    def found_crystals(self, keys: Some[str]) -> list[dict[str, Any]]:
+    def found_crystals(self, keys: Some[str]) -> list[Document]:
         """Entries of campaigns in force, without their crystals; neither rechecks nor doubtful ones."""
         query = {"campaigns": {"$ne": []}, "structure": {"$ne": None}, "replaced_by": None, "doubtful": None}
         fields = {"structure": 0, "initial": 0, "calculation.stress": 0}
@@ -38,7 +38,7 @@ class Published(Collection):
         served = self.collection("structures").find({}, {"_id": 1})
         return {document["_id"] for documents in (found, served) for document in documents}
 
-    def rechecks(self) -> dict[str, dict[str, Any]]:
+    def rechecks(self) -> dict[str, Document]:
         """Where phases stand at the theory of their recheck: entry -> `theory`, `stability`; the latest each."""
         # above the empty string is every key, and an index finds them
         query = {"recheck_of": {"$gt": ""}, "stability": {"$ne": None}}

@@ -11,7 +11,7 @@ from typing import Any
 
 from pymongo import ASCENDING, UpdateOne
 
-from workflows.store.base import Collection, chunks, now
+from workflows.store.base import Collection, Document, chunks, now
 from workflows.store.states import CandidateState
 
 
@@ -59,12 +59,12 @@ class Rechecks(Collection):
         if operations:
             self.documents.bulk_write(operations, ordered=False)
 
-    def of_entries(self, entries: Some[str]) -> dict[str, dict[str, Any]]:
+    def of_entries(self, entries: Some[str]) -> dict[str, Document]:
         """The rechecks of entries, by entry, crystals left out.
 
         Of several, of different campaigns, the latest that has a result.
         """
-        found: dict[str, dict[str, Any]] = {}
+        found: dict[str, Document] = {}
         for some in chunks(entries):
             query = {"recheck_of": {"$in": some}}
             documents = self.documents.find(query, {"structure": 0, "restart_structure": 0, "last_structure": 0})
@@ -88,7 +88,7 @@ class Rechecks(Collection):
         counts = {state: int(self.documents.count_documents({**query, "state": state})) for state in CandidateState}
         return {state: count for state, count in counts.items() if count}
 
-    def waiting(self, campaign: str) -> list[dict[str, Any]]:
+    def waiting(self, campaign: str) -> list[Document]:
         """Those that have not ended."""
         query = {"campaign": campaign, "round": None, "state": CandidateState.SELECTED}
         return list(self.documents.find(query).sort("_id", ASCENDING))

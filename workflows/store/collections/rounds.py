@@ -14,7 +14,7 @@ from uuid import uuid4
 from pymongo import ASCENDING
 
 from workflows.store import lease
-from workflows.store.base import Collection, now
+from workflows.store.base import Collection, Document, now
 
 
 def round_id(campaign: str, number: int) -> str:
@@ -39,11 +39,11 @@ class Rounds(Collection):
             upsert=True,
         )
 
-    def get(self, campaign: str, number: int) -> dict[str, Any]:
+    def get(self, campaign: str, number: int) -> Document:
         """One round; empty when it has not begun."""
         return dict(self.documents.find_one({"_id": round_id(campaign, number)}) or {})
 
-    def all(self, campaign: str) -> list[dict[str, Any]]:
+    def all(self, campaign: str) -> list[Document]:
         """Rounds of a campaign that have begun, in their order."""
         return list(self.documents.find({"campaign": campaign}).sort("number", ASCENDING))
 

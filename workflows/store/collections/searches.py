@@ -13,7 +13,7 @@ from typing import Any
 from pymongo import ASCENDING, UpdateOne
 
 from gnome_torch.records import Prediction
-from workflows.store.base import Collection, StoreError, now
+from workflows.store.base import Collection, Document, StoreError, now
 from workflows.store.states import SearchState
 
 
@@ -67,7 +67,7 @@ class Searches(Collection):
         if operations:
             self.documents.bulk_write(operations, ordered=False)
 
-    def get(self, campaign: str, formula: str) -> dict[str, Any]:
+    def get(self, campaign: str, formula: str) -> Document:
         """One search.
 
         Raises:
@@ -78,16 +78,16 @@ class Searches(Collection):
             raise StoreError(f"no search of '{formula}' in campaign '{campaign}' of database '{self.database.name}'")
         return dict(found)
 
-    def of_round(self, campaign: str, number: int, state: SearchState | None = None) -> list[dict[str, Any]]:
+    def of_round(self, campaign: str, number: int, state: SearchState | None = None) -> list[Document]:
         """Searches of a round, in one state or in all, in the order of their keys."""
-        query: dict[str, Any] = {"campaign": campaign, "round": number}
+        query: Document = {"campaign": campaign, "round": number}
         if state:
             query["state"] = state
         return list(self.documents.find(query).sort("_id", ASCENDING))
 
     def count(self, campaign: str, number: int | None = None, state: SearchState | None = None) -> int:
         """Searches of a round or, without number, of all rounds."""
-        query: dict[str, Any] = {"campaign": campaign}
+        query: Document = {"campaign": campaign}
         if number is not None:
             query["round"] = number
         if state:
