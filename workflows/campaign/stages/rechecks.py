@@ -15,6 +15,7 @@ from workflows.campaign.holding import add_workflows
 from workflows.campaign.plan import candidate_workflow
 from workflows.campaign.stages.relaxations import not_yet_computed
 from workflows.catalogue.hulls import renew
+from workflows.store.base import Document
 
 
 def launch_rechecks(campaign: Campaign, number: int) -> None:
