@@ -1,4 +1,4 @@
-"""Errors on real DFT data: python benchmarks/accuracy.py [composition|structure]
+"""Errors on real DFT data: python benchmarks/accuracy.py [composition|structure].
 
 Needs ../shared/data (or --data DIR); says so and stops if it is not there.
 
@@ -97,7 +97,7 @@ def composition(options: argparse.Namespace, out: Path) -> None:
         energies = member_energies(ensemble, measured, everything, 4096)
         errors = np.abs(energies - measured.targets)
         median = np.abs(np.median(energies, axis=0) - measured.targets).mean()
-        with open(directories[-1] / "epochs.csv", newline="") as file:
+        with (directories[-1] / "epochs.csv").open(newline="") as file:
             last = list(csv.DictReader(file))[-1]
         print(
             f"{member:8}{float(last['seconds']):10.0f}{float(last['train_mae']):10.4f}"
@@ -115,7 +115,7 @@ def composition(options: argparse.Namespace, out: Path) -> None:
 def formulas(path: Path) -> CompositionSet:
     if not path.exists():
         sys.exit(f"{path} is not there: give --data DIR with mp_formation_energy_{{train,val}}.csv")
-    with open(path, newline="") as file:
+    with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     return CompositionSet.build([row["formula"] for row in rows], [float(row["target"]) for row in rows])
 

@@ -13,6 +13,7 @@ import os
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -32,7 +33,7 @@ def crystals(count: int) -> list[Structure]:
     return salts
 
 
-def seconds_each(job_of: Any, structures: list[Structure]) -> float:
+def seconds_each(made_by: Callable[[Structure], Any], structures: list[Structure]) -> float:
     """Mean wall time of a relaxation, seconds; the first one, which pays for the imports, is left out."""
     from jobflow import run_locally
 
@@ -40,7 +41,7 @@ def seconds_each(job_of: Any, structures: list[Structure]) -> float:
     for structure in structures:
         with contextlib.redirect_stdout(io.StringIO()):
             start = time.perf_counter()
-            run_locally(job_of(structure), log=False)
+            run_locally(made_by(structure), log=False)
             times.append(time.perf_counter() - start)
     return sum(times[1:]) / len(times[1:])
 
@@ -61,7 +62,7 @@ def main() -> None:
         force_field_name="SevenNet", relax_kwargs={"fmax": 0.05}, optimizer_kwargs={"optimizer": "FIRE"}
     )
     reference = seconds_each(own.make, structures)
-    ours = seconds_each(level.job, structures)
+    ours = seconds_each(level.flow, structures)
     print(f"relaxations of 2 atoms, {len(structures) - 1} each, one thread")
     print(f"potential loaded for each   {reference:6.2f} s")
     print(f"potential shared            {ours:6.2f} s")

@@ -1,4 +1,4 @@
-"""Structural candidates a second, beside pymatgen's Substitutor on the same parents: python benchmarks/candidates.py
+"""Structural candidates a second, beside pymatgen's Substitutor on the same parents: python benchmarks/candidates.py.
 
 Parents: the crystals of pymatgen's prototype library and, where it is there, the 3,787 perovskites of
 ../shared/data/perovskites_abx3_dft.csv (or --perovskites FILE). One process, one thread. Prints

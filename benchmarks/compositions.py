@@ -1,4 +1,4 @@
-"""Formulas a second from oxidation states, on one core: python benchmarks/compositions.py
+"""Formulas a second from oxidation states, on one core: python benchmarks/compositions.py.
 
 Prints, for growing numbers of elements and for strict and relaxed balancing, the formulas looked at, given, and both a
 second, text of the formula included; and, on a sample, smact's own filter (`smact_filter`), which balances strictly.

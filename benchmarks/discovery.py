@@ -1,4 +1,4 @@
-"""Does the loop discover? Campaigns in closed worlds, where the whole truth is known: python benchmarks/discovery.py
+"""Does the loop discover? Campaigns in closed worlds, where the whole truth is known: python benchmarks/discovery.py.
 
     python benchmarks/discovery.py --short     five metals, the strategies that matter: under 30 minutes on two cores
     python benchmarks/discovery.py --smoke     three metals, two strategies: a minute; what `make test` runs
@@ -25,7 +25,7 @@ import shutil
 import socket
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
@@ -281,7 +281,7 @@ def run(comparison: Comparison, worlds: Path, strategy: str, seed: int, out: Pat
     pad = LaunchPad(host="127.0.0.1", port=port, name=name, strm_lvl="CRITICAL")
     pad.reset("", require_password=False)
     logging.getLogger("jobflow").setLevel(logging.WARNING)  # it says every crystal
-    here = os.getcwd()
+    here = Path.cwd()
     try:
         pad.add_wf(start_workflow(settings))
         rapidfire(pad, m_dir=str(work), strm_lvl="CRITICAL")
@@ -386,8 +386,7 @@ def _line(record: dict[str, Any]) -> str:
 def report(comparison: Comparison, records: list[dict[str, Any]], out: Path) -> str:
     """Tables as Markdown; the plot beside them."""
     by_strategy = {name: [r for r in records if r["strategy"] == name] for name in comparison.strategies}
-    some = records[0]
-    n, phases = some["candidates"], some["phases"]
+    n, phases = records[0]["candidates"], records[0]["phases"]
     lines = [
         f"### {comparison.title}",
         "",
@@ -395,30 +394,50 @@ def report(comparison: Comparison, records: list[dict[str, Any]], out: Path) -> 
         f"{comparison.budget:.0%} relaxed in all; {comparison.members} members of {comparison.hidden}, "
         f"{comparison.epochs} epochs; {comparison.seeds} seeds.",
         "",
-        "| strategy | found after half | found in the end | relaxed | failed | last round, hits | on the hull then | "
-        "error of the last round, meV/atom | s a run |",
-        "|---" * 9 + "|",
+        *_by_strategy(comparison, by_strategy, n, phases),
+        "",
+        "True hits of each round, and the error of its predictions, meV/atom:",
+        "",
+        *_by_round(comparison, by_strategy),
     ]
+    if "random" in by_strategy and "loop" in by_strategy:
+        lines += ["", _against_random(by_strategy, phases)]
+    text = "\n".join(lines) + "\n"
+    write_whole(out / "discovery.md", text)
+    _plot(comparison, by_strategy, out / "discovery.svg")
+    return text
+
+
+def _by_strategy(
+    comparison: Comparison, by_strategy: dict[str, list[dict[str, Any]]], n: int, phases: int
+) -> Iterator[str]:
+    """The lines of the table of what each strategy has found in the end."""
+    yield (
+        "| strategy | found after half | found in the end | relaxed | failed | last round, hits | on the hull then | "
+        "error of the last round, meV/atom | s a run |"
+    )
+    yield "|---" * 9 + "|"
     for name, runs in by_strategy.items():
         last = [r["rounds"][-1] for r in runs]
+        relaxed = [sum(x["relaxed"] for x in r["rounds"]) for r in runs]
+        failed = [sum(x["failed"] for x in r["rounds"]) for r in runs]
         cells = [
             _mean([100 * found_after(r, comparison.budget / 2) / phases for r in runs], " %"),
             _mean([100 * r["found"] / phases for r in runs], " %"),
-            _mean([100 * sum(x["relaxed"] for x in r["rounds"]) / n for r in runs], " %", 1),
-            _mean(
-                [100 * sum(x["failed"] for x in r["rounds"]) / sum(x["relaxed"] for x in r["rounds"]) for r in runs],
-                " %",
-                1,
-            ),
+            _mean([100 * count / n for count in relaxed], " %", 1),
+            _mean([100 * lost / count for lost, count in zip(failed, relaxed, strict=True)], " %", 1),
             _mean([100 * x["hits"] / max(1, x["relaxed"]) for x in last], " %", 1),
             _mean([100 * x["on_the_hull_then"] / max(1, x["relaxed"]) for x in last], " %", 1),
             _mean([1000 * x["prediction_mae"] for x in last if x["prediction_mae"] is not None], ""),
             _mean([r["seconds"] for r in runs], ""),
         ]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    lines += ["", "True hits of each round, and the error of its predictions, meV/atom:", ""]
-    lines += ["| strategy | " + " | ".join(f"{i}" for i in range(comparison.rounds + 1)) + " |"]
-    lines += ["|---" * (comparison.rounds + 2) + "|"]
+        yield f"| {name} | {' | '.join(cells)} |"
+
+
+def _by_round(comparison: Comparison, by_strategy: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
+    """The lines of the table of hits and errors round by round, of the strategies whose runs have all rounds."""
+    yield "| strategy | " + " | ".join(f"{i}" for i in range(comparison.rounds + 1)) + " |"
+    yield "|---" * (comparison.rounds + 2) + "|"
     for name, runs in by_strategy.items():
         if any(len(r["rounds"]) != comparison.rounds + 1 for r in runs):
             continue
@@ -428,13 +447,7 @@ def report(comparison: Comparison, records: list[dict[str, Any]], out: Path) -> 
             hits = 100 * fmean(x["hits"] / max(1, x["relaxed"]) for x in those)
             errors = [1000 * x["prediction_mae"] for x in those if x["prediction_mae"] is not None]
             cells.append(f"{hits:.1f} %" + (f", {fmean(errors):.0f}" if errors else ""))
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    if "random" in by_strategy and "loop" in by_strategy:
-        lines += ["", _against_random(by_strategy, phases)]
-    text = "\n".join(lines) + "\n"
-    write_whole(out / "discovery.md", text)
-    _plot(comparison, by_strategy, out / "discovery.svg")
-    return text
+        yield f"| {name} | {' | '.join(cells)} |"
 
 
 def _against_random(by_strategy: dict[str, list[dict[str, Any]]], phases: int) -> str:
@@ -504,10 +517,10 @@ def main() -> None:
         names = tuple(options.strategies.split(",")) if options.strategies else comparison.strategies or known
         if unknown := [name for name in names if name not in known]:
             raise SystemExit(f"--strategies: there is no {unknown[0]!r}: choose among {', '.join(known)}")
-        comparison = replace(comparison, strategies=names, seeds=options.seeds or comparison.seeds)
-        out = (options.out / comparison.title.replace(", ", "-").replace(" ", "-")).absolute()
-        records = compare(comparison, options.directory, out, options.workers)
-        print(f"\n{report(comparison, records, out)}\n{out / 'discovery.md'}, {out / 'discovery.svg'}")
+        chosen = replace(comparison, strategies=names, seeds=options.seeds or comparison.seeds)
+        out = (options.out / chosen.title.replace(", ", "-").replace(" ", "-")).absolute()
+        records = compare(chosen, options.directory, out, options.workers)
+        print(f"\n{report(chosen, records, out)}\n{out / 'discovery.md'}, {out / 'discovery.svg'}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The hull beside pymatgen's, on the same entries in one run: python benchmarks/hull.py
+"""The hull beside pymatgen's, on the same entries in one run: python benchmarks/hull.py.
 
 Entries: the Materials Project's formation energies in ../shared/data (--entries FILE, columns formula and target);
 elements are at 0. Queries: compositions of the entries' elements, half of them in chemical systems that have no entry.

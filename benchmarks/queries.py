@@ -1,4 +1,4 @@
-"""How long questions about phases take: python benchmarks/queries.py
+"""How long questions about phases take: python benchmarks/queries.py.
 
 100,000 entries on a fresh embedded database, made up: compounds of two to four of twenty elements, five campaigns, one
 entry in a hundred on the hull, the others evenly up to 0.5 eV/atom above it; beside them a third as many imported ones,

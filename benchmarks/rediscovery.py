@@ -1,4 +1,4 @@
-"""Five known compounds searched from nothing but their formulas: python benchmarks/rediscovery.py
+"""Five known compounds searched from nothing but their formulas: python benchmarks/rediscovery.py.
 
 Random crystals as `gnome generate random` makes them, each relaxed with the embedded theory, until the known structure
 is found (pymatgen's StructureMatcher) or a crystal lies at its energy or below; at most 100 a compound. `--all` goes on

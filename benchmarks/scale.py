@@ -1,4 +1,4 @@
-"""What the machinery costs for each relaxation, and how that grows: python benchmarks/scale.py
+"""What the machinery costs for each relaxation, and how that grows: python benchmarks/scale.py.
 
 A round of 1,000, 3,000 and 10,000 selected crystals, each on a fresh embedded database, at theory `lookup`, which
 answers at once from a table of (random) energies: whatever time passes is FireWorks', the database's and ours. Crystals
@@ -146,7 +146,7 @@ def _round(directory: Path, server: EmbeddedDatabase, settings: CampaignSettings
     start = time.perf_counter()
     begin(store, pad, settings)
     adding = time.perf_counter() - start - reading
-    here, place = os.getcwd(), directory / "launches"
+    here, place = Path.cwd(), directory / "launches"
     place.mkdir()
     os.chdir(place)
     times = [time.perf_counter()]

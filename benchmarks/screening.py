@@ -1,4 +1,4 @@
-"""Candidates a second through an ensemble of 10 networks, ours beside the plain formulation:
+"""Candidates a second through an ensemble of 10 networks, ours beside the plain formulation.
 
     python benchmarks/screening.py                  at the reference volume, as campaigns do
     python benchmarks/screening.py --volumes 20     at GNoME's 20 volumes

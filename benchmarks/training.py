@@ -1,4 +1,4 @@
-"""Graphs, training speed and the scaling law: python benchmarks/training.py [graphs|speed|memory|scaling]
+"""Graphs, training speed and the scaling law: python benchmarks/training.py [graphs|speed|memory|scaling].
 
 graphs: crystals a second through three neighbour searches, vesin (ours), matscipy and pymatgen, on the same crystals;
 all must find the same pairs. And how many nodes and edges are left when equivalent atoms are joined.

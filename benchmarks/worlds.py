@@ -276,14 +276,12 @@ def _kept(path: Path) -> Iterator[dict[str, Any]]:
         yield from (json.loads(line) for line in path.read_text().splitlines() if line.endswith("}"))
 
 
-LEVEL: Theory
-"""Of a worker process."""
+_LEVEL: list[Theory] = []  # of a worker process: made once, not for every crystal
 
 
 def _begin(level: dict[str, Any]) -> None:
-    global LEVEL
     warnings.simplefilter("ignore")
-    LEVEL = theory(parse_settings({"name": "w", "elements": ["Cu", "Au"], "theory": level}, "world").theory)
+    _LEVEL[:] = [theory(parse_settings({"name": "w", "elements": ["Cu", "Au"], "theory": level}, "world").theory)]
 
 
 def _relax(crystal: Structure) -> dict[str, Any]:
@@ -296,7 +294,7 @@ def _relax(crystal: Structure) -> dict[str, Any]:
         "failure": None,
     }
     try:
-        result = LEVEL.relax(crystal)
+        result = _LEVEL[0].relax(crystal)
     except Exception as error:  # whatever a calculator stumbles over
         return row | {"failure": f"{type(error).__name__}: {error}"[:200]}
     if (reason := implausible(result)) is not None:

@@ -74,14 +74,17 @@ class CrystalGraph:
 
     @property
     def n_nodes(self) -> int:
+        """Nodes: atoms, or classes of equivalent ones."""
         return len(self.numbers)
 
     @property
     def n_atoms(self) -> int:
+        """Atoms of the cell."""
         return int(self.atoms.sum())
 
     @property
     def n_edges(self) -> int:
+        """Edges, each direction counted."""
         return len(self.distances)
 
     def scaled(self, linear_scale: float, cutoff: float = CUTOFF) -> CrystalGraph:

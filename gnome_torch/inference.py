@@ -63,6 +63,7 @@ class Evaluation:
 
     @property
     def edges(self) -> int:
+        """Edges in one batch."""
         return self.batch_edges or BATCH_EDGES.get(self.kind, BATCH_EDGES["cuda"])
 
     def prepared(self, ensemble: Ensemble) -> Callable[[Batch], np.ndarray]:

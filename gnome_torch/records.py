@@ -80,6 +80,7 @@ class Candidate:
 
     @property
     def reduced_formula(self) -> str:
+        """As pymatgen writes it."""
         return Composition(self.counts).reduced_formula
 
     @property
@@ -205,10 +206,12 @@ class Entry:
 
     @property
     def composition(self) -> Composition:
+        """Of the cell."""
         return self.structure.composition
 
     @property
     def reduced_formula(self) -> str:
+        """As pymatgen writes it."""
         return str(self.structure.composition.reduced_formula)
 
     @property

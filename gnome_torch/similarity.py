@@ -14,9 +14,9 @@ _GRID = np.linspace(0.5, 2.5, 81)
 """Radii, in units of the cube root of the volume per atom, at which neighbours are counted, (81,)."""
 
 _FINGERPRINT_DISTANCE = 0.12
-"""Crystals whose neighbours, in order, lie further apart than this on average (same units) are different. Of 30
-prototypes strained and displaced as far as StructureMatcher still takes them for the same, none was beyond 0.09."""
-
+"""Crystals whose neighbours, in order, lie further apart than this on average (same units) are taken for different. Of
+30 prototypes strained and displaced as far as StructureMatcher still takes them for the same, none was beyond 0.09; but
+a layered crystal at another spacing of its layers can be (MnO2, R-3m: 0.135), and then counts as another one."""
 
 SAME_CELL = 0.1
 """Tolerance with which a cell is made primitive before it is compared, angstrom."""

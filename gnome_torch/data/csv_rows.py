@@ -65,8 +65,8 @@ def _text(raw: BinaryIO) -> io.TextIOWrapper:
 
 
 def _lines(text: io.TextIOWrapper) -> Iterator[tuple[int, list[str], str]]:
-    for line, content in enumerate(text, start=2):
-        content = content.replace("\0", "\ufffd").strip("\r\n")
+    for line, raw in enumerate(text, start=2):
+        content = raw.replace("\0", "\ufffd").strip("\r\n")
         try:
             yield line, next(csv.reader([content], strict=True), []), ""
         except csv.Error as error:

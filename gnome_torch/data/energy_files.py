@@ -33,6 +33,7 @@ from gnome_torch.data.kinds import EnergyKind
 from gnome_torch.data.outside import (
     Batch,
     OutsideRecord,
+    Position,
     SourceError,
     Step,
     crystal_record,
@@ -67,10 +68,16 @@ class EnergyFile:
 
     @property
     def name(self) -> str:
+        """The file's own, whatever its folder."""
         return f"file:{self.path.name}"
 
     @property
-    def identity(self) -> Mapping[str, Any]:
+    def identity(self) -> Mapping[str, object]:
+        """Path, size, time of the last change, and how its energies are read.
+
+        Raises:
+            SourceError: the file is not there.
+        """
         try:
             stat = self.path.stat()
         except OSError as error:
@@ -84,7 +91,12 @@ class EnergyFile:
             "kind": self.kind.value,
         }
 
-    def batches(self, position: Any = None) -> Iterator[Batch]:
+    def batches(self, position: Position | None = None) -> Iterator[Batch]:
+        """The records after a position, which is the number of a record, in CSV of a line.
+
+        Raises:
+            SourceError: the file cannot be read (further).
+        """
         return in_batches(self._steps(int(position or 0)))
 
     def records(self) -> Iterator[OutsideRecord | Reject]:

@@ -14,7 +14,6 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pymatgen.core import Composition
 
@@ -24,6 +23,7 @@ from gnome_torch.data.kinds import EnergyKind
 from gnome_torch.data.outside import (
     Batch,
     OutsideRecord,
+    Position,
     SourceError,
     Step,
     crystal_record,
@@ -55,11 +55,17 @@ class GnomeRelease:
     unchanging = True
 
     @property
-    def identity(self) -> Mapping[str, Any]:
+    def identity(self) -> Mapping[str, object]:
+        """Those of its files."""
         files = [path for path in (self.summary, self.crystals) if path is not None]
         return {"release": [EnergyFile(path).identity for path in files]}
 
-    def batches(self, position: Any = None) -> Iterator[Batch]:
+    def batches(self, position: Position | None = None) -> Iterator[Batch]:
+        """The records after a position, which counts lines of the summary.
+
+        Raises:
+            SourceError: a file cannot be read (further).
+        """
         return in_batches(self._steps(int(position or 0)))
 
     def _steps(self, after: int) -> Iterator[Step]:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pymatgen.core import SETTINGS
 
 from gnome_torch.data.energy_files import entry_record
-from gnome_torch.data.outside import Batch, OutsideRecord, SourceError, one_line
+from gnome_torch.data.outside import Batch, OutsideRecord, Position, SourceError, one_line
 from gnome_torch.data.rejects import Reject
 
 MATERIALS_AT_ONCE = 200
@@ -28,8 +28,9 @@ ThermoType = Literal["GGA_GGA+U", "R2SCAN"]
 
 @dataclass(frozen=True)
 class MaterialsProject:
-    """The entries of one functional. The mixture of both that the Project offers too is not: energies of different
-    theories must not meet.
+    """The entries of one functional.
+
+    The mixture of both that the Project offers too is left out: energies of different theories must not meet.
 
     Attributes:
         elements: chemical systems within these; none for all materials.
@@ -44,15 +45,22 @@ class MaterialsProject:
 
     @property
     def name(self) -> str:
+        """The Project and the functional."""
         return f"materials-project:{self.thermo_type}"
 
     @property
-    def identity(self) -> Mapping[str, Any]:
+    def identity(self) -> Mapping[str, object]:
+        """The question, and the version of the database that answers it."""
         with self._client() as client:
             version = client.db_version
         return {"elements": sorted(self.elements), "thermo_type": self.thermo_type, "version": version}
 
-    def batches(self, position: Any = None) -> Iterator[Batch]:
+    def batches(self, position: Position | None = None) -> Iterator[Batch]:
+        """The entries of the materials after a position, which is a material's name; they come in the order of names.
+
+        Raises:
+            SourceError: the Project cannot be reached, or refuses.
+        """
         with self._client() as client:
             names = self._names(client)
             start = sum(name <= str(position) for name in names) if position is not None else 0

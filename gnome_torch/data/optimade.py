@@ -14,7 +14,7 @@ from typing import Any
 from pymatgen.core import Structure
 
 from gnome_torch.data.kinds import EnergyKind
-from gnome_torch.data.outside import Batch, OutsideRecord, SourceError, crystal_record, one_line
+from gnome_torch.data.outside import Batch, OutsideRecord, Position, SourceError, crystal_record, one_line
 from gnome_torch.data.rejects import Reject
 
 CRYSTAL = (
@@ -60,10 +60,12 @@ class OptimadeSource:
 
     @property
     def name(self) -> str:
+        """The provider's address."""
         return f"optimade:{self.base_url.rstrip('/')}"
 
     @property
-    def identity(self) -> Mapping[str, Any]:
+    def identity(self) -> Mapping[str, object]:
+        """The provider and the question."""
         return {
             "optimade": self.base_url.rstrip("/"),
             "energy": self.energy,
@@ -72,12 +74,17 @@ class OptimadeSource:
             "kind": self.kind.value,
         }
 
-    def batches(self, position: Any = None) -> Iterator[Batch]:
+    def batches(self, position: Position | None = None) -> Iterator[Batch]:
+        """The pages from a position on, which is the address of a page; the first page for None.
+
+        Raises:
+            SourceError: the provider cannot be reached, refuses, or has no such energy.
+        """
         client = self._client()
         if position is None:
             self._check_energy(client)
         # a position is the address of the page that comes next
-        following: str | None = position
+        following = None if position is None else str(position)
         seen = 0
         while True:
             page = self._page(client, following)

@@ -61,16 +61,20 @@ class OutsideRecord:
         return run_type.removesuffix("+U").replace("PBE", "GGA")
 
 
+Position = int | str
+"""Where a source goes on: a JSON value, of whose meaning the source alone knows."""
+
+
 class Step(NamedTuple):
     """One record of a source.
 
     Attributes:
-        position: where the source goes on after it: a JSON value that its `batches` takes.
+        position: where the source goes on after it: what its `batches` takes.
         done: share of the source that has been read; None when its end is not known.
         item: the record, or why it cannot be used.
     """
 
-    position: Any
+    position: Position
     done: float | None
     item: OutsideRecord | Reject
 
@@ -80,7 +84,7 @@ class Batch:
     """Some records of a source, in its order; position and share as of the last of them; what the source warns of."""
 
     items: Sequence[OutsideRecord | Reject]
-    position: Any
+    position: Position | None
     done: float | None
     warnings: tuple[str, ...] = ()
 
@@ -93,7 +97,7 @@ class Source(Protocol):
         """Short, for records and messages."""
 
     @property
-    def identity(self) -> Mapping[str, Any]:
+    def identity(self) -> Mapping[str, object]:
         """What makes two readings the same: JSON values; positions belong to one identity."""
 
     @property
@@ -104,7 +108,7 @@ class Source(Protocol):
     def unchanging(self) -> bool:
         """Whether the same identity means the same records, so that it need not be read twice."""
 
-    def batches(self, position: Any = None) -> Iterator[Batch]:
+    def batches(self, position: Position | None = None) -> Iterator[Batch]:
         """What comes after a position, from the beginning for None.
 
         Raises:

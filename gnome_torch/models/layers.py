@@ -23,6 +23,7 @@ class BetaSwish(nn.Module):
         self.beta = nn.Parameter(torch.ones(features))  # (features,)
 
     def forward(self, x: Tensor) -> Tensor:
+        """The function of every feature, of the shape of `x`."""
         if torch.is_grad_enabled():
             return x * torch.sigmoid(self.beta * x)
         return (self.beta * x).sigmoid_().mul_(x)  # the same in less memory
@@ -56,8 +57,9 @@ class Affine:
         return functional.linear(self.x, weight @ self.weight).add_(self.amount * bias)
 
     def value(self) -> Tensor:
-        """The rows themselves, (rows, width), in the precision of the weights also under autocast: energies are sums
-        of larger terms of both signs.
+        """The rows themselves, (rows, width).
+
+        In the precision of the weights also under autocast: energies are sums of larger terms of both signs.
         """
         with torch.autocast(self.x.device.type, enabled=False):
             rows = functional.linear(self.x.to(self.weight.dtype), self.weight)

@@ -39,15 +39,20 @@ class Computed(Protocol):
     """What has a place on a hull: an `Entry`, or an `EntryEnergy`."""
 
     @property
-    def id(self) -> str: ...
+    def id(self) -> str:
+        """By which it is named in decompositions."""
+
     @property
-    def reduced_formula(self) -> str: ...
+    def reduced_formula(self) -> str:
+        """As pymatgen writes it."""
+
     @property
     def energy_per_atom(self) -> float:
         """Corrected, eV/atom."""
 
     @property
-    def theory(self) -> str: ...
+    def theory(self) -> str:
+        """Level of theory; those of a hull share one."""
 
 
 class MixedTheoryError(ValueError):
@@ -196,7 +201,24 @@ class Hull:
         known = ~np.isnan(self._reference) | (fractions[alone] > 0).any(axis=0)
         _check_references((fractions > 0).any(axis=0) & ~known)
 
-        # of each composition the lowest, the first id of equals
+        new = self._merge(fractions, energies, ids)
+        first = len(self._ids)
+        self._ids.extend(ids[row] for row in new)
+        self._grow(fractions[new])
+        self._energy = np.concatenate([self._energy, energies[new]])
+        self._formation = np.concatenate([self._formation, np.full(len(new), np.nan)])
+        for phase, elements in enumerate(elements_of(fractions[new]), start=first):
+            if elements.bit_count() > 1:
+                self._within.setdefault(elements, []).append(phase)
+            else:
+                self._element[elements.bit_length() - 1] = phase
+        self._settle()
+
+    def _merge(self, fractions: np.ndarray, energies: np.ndarray, ids: Sequence[str]) -> list[int]:
+        """Lower the phases that are there to the new energies; returns the rows whose compositions are new.
+
+        Of each composition the lowest counts, of equals the first id.
+        """
         keys = composition_keys(fractions)
         ranks = np.argsort(np.argsort(np.array(ids, dtype=object), kind="stable"), kind="stable")
         taken: list[int] = []
@@ -216,16 +238,10 @@ class Hull:
                 self._energy[phase] = energies[row]
                 self._ids[phase] = ids[row]
                 self._formation[phase] = np.nan
-        first = len(self._ids)
-        self._ids.extend(ids[row] for row in new)
-        self._grow(fractions[new])
-        self._energy = np.concatenate([self._energy, energies[new]])
-        self._formation = np.concatenate([self._formation, np.full(len(new), np.nan)])
-        for phase, elements in enumerate(elements_of(fractions[new]), start=first):
-            if elements.bit_count() > 1:
-                self._within.setdefault(elements, []).append(phase)
-            else:
-                self._element[elements.bit_length() - 1] = phase
+        return new
+
+    def _settle(self) -> None:
+        """Bring references and formation energies up to date, and forget what was worked out of those that change."""
         there = np.flatnonzero(self._element >= 0)
         references = self._reference.copy()
         references[there] = self._energy[self._element[there]]

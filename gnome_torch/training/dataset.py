@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -233,26 +233,19 @@ class TrainingSet(_FlatSet):
         energies = _checked_energies("crystal", len(ids), targets, ids)
         graphs: list[CrystalGraph] = []
         formulas = []
-        for done, structure in enumerate(structures):
-            if done == len(ids):
-                raise DataSetError(f"more than {done} crystals for {done} energies and ids: give one of each")
-            try:
-                graphs.append(_compact(crystal_graph(structure, cutoff).reduced()))
-            except ValueError as error:
-                raise DataSetError(f"crystal {ids[done]}: {error}; leave it out") from error
+        for structure, graph in _graphs(structures, ids, cutoff):
+            graphs.append(graph)
             formulas.append(structure.composition.element_composition.reduced_formula)
             if progress:
-                progress(done + 1)
+                progress(len(graphs))
         if len(graphs) != len(ids):
             raise DataSetError(f"{len(graphs)} crystals, {len(energies)} energies and {len(ids)} ids: give one of each")
         return cls(
-            numbers=np.concatenate([graph.numbers for graph in graphs]),
-            atoms=np.concatenate([graph.atoms for graph in graphs]),
+            **{
+                name: np.concatenate([getattr(graph, name) for graph in graphs])
+                for name in ("numbers", "atoms", "senders", "receivers", "distances", "pairs")
+            },
             n_nodes=np.array([graph.n_nodes for graph in graphs], dtype=np.int64),
-            senders=np.concatenate([graph.senders for graph in graphs]),
-            receivers=np.concatenate([graph.receivers for graph in graphs]),
-            distances=np.concatenate([graph.distances for graph in graphs]),
-            pairs=np.concatenate([graph.pairs for graph in graphs]),
             n_edges=np.array([graph.n_edges for graph in graphs], dtype=np.int64),
             targets=energies,
             ids=_utf8(ids),
@@ -426,6 +419,24 @@ def _checked_energies(kind: str, count: int, targets: Sequence[float] | np.ndarr
     if refused:
         raise DataSetError(f"energies that are not finite: {_names(refused)}; leave these {kind}s out")
     return energies
+
+
+def _graphs(
+    structures: Iterable[Structure], ids: Sequence[str], cutoff: float
+) -> Iterator[tuple[Structure, CrystalGraph]]:
+    """Each crystal with its graph, one at a time.
+
+    Raises:
+        DataSetError: there are more crystals than ids, or one has no graph.
+    """
+    for place, structure in enumerate(structures):
+        if place == len(ids):
+            raise DataSetError(f"more than {place} crystals for {place} energies and ids: give one of each")
+        try:
+            graph = _compact(crystal_graph(structure, cutoff).reduced())
+        except ValueError as error:
+            raise DataSetError(f"crystal {ids[place]}: {error}; leave it out") from error
+        yield structure, graph
 
 
 def _ragged(starts: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

@@ -178,7 +178,7 @@ def test_learns_and_saves(dataset: TrainingSet, tmp_path: Path) -> None:
     assert metrics["n_train"] + metrics["n_test"] == len(dataset)
     assert load_metrics(tmp_path / "model") == metrics
 
-    with open(tmp_path / "model" / "epochs.csv", newline="") as file:
+    with (tmp_path / "model" / "epochs.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     told = [row["epoch"] for _, _, row in seen if row]
     assert [int(row["epoch"]) for row in rows] == told == list(range(1, 61))
@@ -457,7 +457,7 @@ def test_tensorboard_has_the_table(dataset: TrainingSet, tmp_path: Path) -> None
     train(dataset, SMALL, TrainingConfig(epochs=3), tmp_path / "model")
     events = EventAccumulator(str(tmp_path / "model" / "tensorboard"))
     events.Reload()
-    with open(tmp_path / "model" / "epochs.csv", newline="") as file:
+    with (tmp_path / "model" / "epochs.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     for name in ("train_mae", "test_mae", "learning_rate"):
         shown = [(event.step, event.value) for event in events.Scalars(name)]

@@ -54,6 +54,7 @@ class Buildcell:
 
     @property
     def name(self) -> str:
+        """AIRSS, and the path of its program."""
         return f"airss {self.program}"
 
     def input_of(self, attempt: Attempt) -> str:

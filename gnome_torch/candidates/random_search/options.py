@@ -60,6 +60,14 @@ class SearchOptions:
     compact: bool = True
 
     def __post_init__(self) -> None:
+        self._check_numbers()
+        self._check_ranges()
+        for pair, distance in self.separations.items():
+            pair_of(pair)
+            if not (distance >= 0 and isfinite(distance)):
+                raise SearchError(f"separation {pair} = {distance:g}: must be a distance in angstrom")
+
+    def _check_numbers(self) -> None:
         for name in ("count", "max_sites", "attempts"):
             if getattr(self, name) < 1:
                 raise SearchError(f"{name} = {getattr(self, name)}: must be at least 1")
@@ -68,6 +76,8 @@ class SearchOptions:
         for name in ("slack", "overlap"):
             if not 0 <= getattr(self, name) < 1:
                 raise SearchError(f"{name} = {getattr(self, name):g}: must be from 0 to below 1")
+
+    def _check_ranges(self) -> None:
         for name in ("formula_units", "operations"):
             low, high = getattr(self, name)
             if not 1 <= low <= high:
@@ -81,10 +91,6 @@ class SearchOptions:
         low, high = self.volumes
         if not (0 < low <= high and isfinite(high)):
             raise SearchError(f"volumes = {low:g} to {high:g}: must be positive, the smaller number first")
-        for pair, distance in self.separations.items():
-            pair_of(pair)
-            if not (distance >= 0 and isfinite(distance)):
-                raise SearchError(f"separation {pair} = {distance:g}: must be a distance in angstrom")
 
     def units_for(self, composition: Composition) -> range:
         """Numbers of formula units that fit.

@@ -36,7 +36,8 @@ class CellGenerator(Protocol):
     """What draws cells: `PyxtalCells`, `Buildcell`."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Program and version, or where it is."""
 
     def input_of(self, attempt: Attempt) -> str:
         """The program's input file; empty where it reads none."""

@@ -84,11 +84,12 @@ def test_volumes_of_real_crystals() -> None:
 def test_volumes_of_perovskites_from_other_perovskites(capsys: pytest.CaptureFixture[str]) -> None:
     """Every 40th perovskite of the file from every other one of these: within 15 % for half of the pairs."""
     csv.field_size_limit(10**9)
-    parents = []
     with PEROVSKITES.open() as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for row in list(csv.DictReader(file))[::40]:
-            parents.append(parent_of(row["material_id"], Structure.from_str(row["cif"], fmt="cif")))
+        parents = [
+            parent_of(row["material_id"], Structure.from_str(row["cif"], fmt="cif"))
+            for row in list(csv.DictReader(file))[::40]
+        ]
     errors = []
     for old in parents:
         for new in parents:
