@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from pymatgen.core import Composition
 
-from gnome_torch.candidates.chemistry.radii import chemical_distance, is_anion_former
+from gnome_torch.candidates.chemistry.elements import chemical_distance, is_anion_former
 from gnome_torch.candidates.structural.substitution import METAL_SCALE
 from gnome_torch.data.files import read_formulas
 

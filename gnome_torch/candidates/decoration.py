@@ -10,9 +10,9 @@ import numpy as np
 from ase.data import atomic_numbers, reference_states
 from pymatgen.core import Element, Structure
 
-from gnome_torch.candidates.chemistry.elements import numbers_of
+from gnome_torch.candidates.chemistry.balance import is_charge_balanced
+from gnome_torch.candidates.chemistry.elements import chemical_distance, elemental_volume, numbers_of
 from gnome_torch.candidates.chemistry.policy import ElementPolicy
-from gnome_torch.candidates.chemistry.radii import chemical_distance, elemental_volume, is_charge_balanced
 from gnome_torch.candidates.chemistry.volumes import reference_volume
 from gnome_torch.candidates.parents import pair_distances
 from gnome_torch.candidates.tables.keys import candidate_ids

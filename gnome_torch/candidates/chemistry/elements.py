@@ -1,4 +1,4 @@
-"""Tabulated data of the elements as arrays indexed by atomic number, for work on many compositions at once."""
+"""Tabulated data of the elements, singly, and as arrays indexed by atomic number for work on many compositions at once."""
 
 from __future__ import annotations
 
@@ -88,6 +88,26 @@ def member_table(symbols: Collection[str]) -> np.ndarray:
     table = np.zeros(N_NUMBERS, dtype=bool)
     table[[0, *numbers_of(symbols)]] = True
     return table
+
+
+def is_anion_former(symbol: str) -> bool:
+    """Whether the element is an anion in ordinary compounds: a non-metal with a negative common oxidation state."""
+    return bool(element_table().forms_anions[Element(symbol).Z])
+
+
+def chemical_distance(a: str, b: str) -> float:
+    """Distance of two elements on Pettifor's chemical scale, in steps of his Mendeleev number (about 1 to 103).
+
+    Source: D. G. Pettifor, Solid State Commun. 51, 31 (1984); numbers from pymatgen's element table.
+    """
+    scale = element_table().mendeleev_number
+    return float(abs(scale[Element(a).Z] - scale[Element(b).Z]))
+
+
+@cache
+def elemental_volume(symbol: str) -> float:
+    """Volume of an atom in the solid element, cubic angstrom, from the tabulated molar volume."""
+    return float(element_table().atomic_volume[Element(symbol).Z])
 
 
 def _forms_anions(element: Element) -> bool:

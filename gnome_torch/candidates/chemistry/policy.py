@@ -9,8 +9,8 @@ from functools import cache
 import numpy as np
 from pymatgen.core import Element
 
+from gnome_torch.candidates.chemistry.balance import charge_balanced, merged
 from gnome_torch.candidates.chemistry.elements import member_table, numbers_of
-from gnome_torch.candidates.chemistry.radii import charge_balanced, merged
 
 NOBLE_GASES = frozenset({"He", "Ne", "Ar", "Kr", "Xe", "Rn"})
 RADIOACTIVE = frozenset(

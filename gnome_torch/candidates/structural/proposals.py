@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from pymatgen.core import Composition, Element
 
+from gnome_torch.candidates.chemistry.balance import merged
 from gnome_torch.candidates.chemistry.elements import element_table, member_table
 from gnome_torch.candidates.chemistry.policy import ElementPolicy
-from gnome_torch.candidates.chemistry.radii import merged
 from gnome_torch.candidates.chemistry.volumes import contact, reference_volume
 from gnome_torch.candidates.structural.partial import PartialLimits, partial_choices
 from gnome_torch.candidates.structural.structure_types import StructureType, TypedParent

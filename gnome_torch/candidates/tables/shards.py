@@ -21,8 +21,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pymatgen.core import Composition, Element, Lattice, Structure
 
+from gnome_torch.candidates.chemistry.balance import merged
 from gnome_torch.candidates.chemistry.elements import element_table
-from gnome_torch.candidates.chemistry.radii import merged
 from gnome_torch.candidates.parents import Parent
 from gnome_torch.candidates.tables.keys import candidate_ids, composition_keys
 from gnome_torch.candidates.tables.rows import Rows

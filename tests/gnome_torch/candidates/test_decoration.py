@@ -8,8 +8,8 @@ import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Element, Lattice, Structure
 
+from gnome_torch.candidates.chemistry.balance import is_charge_balanced
 from gnome_torch.candidates.chemistry.policy import NOBLE_GASES, ElementPolicy
-from gnome_torch.candidates.chemistry.radii import is_charge_balanced
 from gnome_torch.candidates.decoration import decorations, elemental_crystals, found_in, own_crystals
 from gnome_torch.candidates.prototypes import prototypes
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Composition, Element
 
-from gnome_torch.candidates.chemistry.elements import element_table
+from gnome_torch.candidates.chemistry.balance import charge_balanced, is_charge_balanced, merged
+from gnome_torch.candidates.chemistry.elements import element_table, is_anion_former
 from gnome_torch.candidates.chemistry.policy import ElementPolicy
-from gnome_torch.candidates.chemistry.radii import charge_balanced, is_anion_former, is_charge_balanced, merged
 from gnome_torch.candidates.structural.proposals import known_compositions
 from gnome_torch.candidates.tables.keys import SiteKeys, composition_keys
 from gnome_torch.candidates.tables.shards import reduced_formulas

@@ -1,31 +1,15 @@
-"""Small chemical facts that every candidate source needs: compositions, charge balance, chemical distance."""
+"""Compositions as arrays: each element once, and whether its oxidation states can balance."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 
 import numpy as np
-from pymatgen.core import Element
 
 from gnome_torch.candidates.chemistry.elements import element_table, numbers_of
 
 # Sums of oxidation states tried at once; memory, not a limit on what can be asked
 _BLOCK = 4_000_000
-
-
-def is_anion_former(symbol: str) -> bool:
-    """Whether the element is an anion in ordinary compounds: a non-metal with a negative common oxidation state."""
-    return bool(element_table().forms_anions[Element(symbol).Z])
-
-
-def chemical_distance(a: str, b: str) -> float:
-    """Distance of two elements on Pettifor's chemical scale, in steps of his Mendeleev number (about 1 to 103).
-
-    Source: D. G. Pettifor, Solid State Commun. 51, 31 (1984); numbers from pymatgen's element table.
-    """
-    scale = element_table().mendeleev_number
-    return float(abs(scale[Element(a).Z] - scale[Element(b).Z]))
 
 
 def merged(numbers: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -83,9 +67,3 @@ def is_charge_balanced(counts: Mapping[str, int]) -> bool:
     """`charge_balanced` for one composition: element symbol -> atoms."""
     numbers = numbers_of(list(counts))[None]
     return bool(charge_balanced(numbers, np.array([list(counts.values())], dtype=np.int64))[0])
-
-
-@cache
-def elemental_volume(symbol: str) -> float:
-    """Volume of an atom in the solid element, cubic angstrom, from the tabulated molar volume."""
-    return float(element_table().atomic_volume[Element(symbol).Z])
