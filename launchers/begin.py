@@ -58,6 +58,7 @@ def whose(launchpad: LaunchPad, fw_id: int, job: str) -> str:
 
 
 def main() -> int:
+    """Status 0 if the job has its Firework, 1 if there is nothing for it to do."""
     parser = argparse.ArgumentParser(prog="python -m launchers.begin", description=__doc__)
     parser.add_argument("-l", dest="launchpad", required=True, help="my_launchpad.yaml")
     parser.add_argument("-w", dest="fworker", required=True, help="my_fworker.yaml")

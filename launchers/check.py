@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,18 @@ class Verdict:
     reason: str
 
 
+# what SLURM says, and the keys of the site file that ask for what it refuses; {} is the category
+KEYS = {
+    "node configuration|node count|requires more": "slurm.{}.cores, tasks, nodes, memory, gpus, gres",
+    "account": "slurm.account, slurm.{}.partition",
+    "partition": "slurm.{}.partition, slurm.partition",
+    "qos": "slurm.{}.qos, slurm.qos",
+    "time limit": "slurm.{}.walltime",
+    "feature": "slurm.{}.constraint",
+    "generic resource|gres": "slurm.{}.gpus, gres",
+}
+
+
 def batch_script(directory: Path, category: Category) -> str:
     """The script of a category's job, as FireWorks fills it in, for a Firework 0 that there never is."""
     adapter = read_adapter(directory, category)
@@ -43,4 +56,14 @@ def verdicts(directory: Path) -> Iterator[Verdict]:
                 ask_slurm(["sbatch", "--test-only", str(script)])
                 yield Verdict(category, "")
             except SlurmError as error:
-                yield Verdict(category, str(error))
+                yield Verdict(category, f"{error}{_remedy(str(error), category)}")
+
+
+def _remedy(reason: str, category: Category) -> str:
+    """Which keys of the site file to look at; empty where SLURM's words do not tell."""
+    for words, keys in KEYS.items():
+        if re.search(words, reason, re.IGNORECASE):
+            # MPI processes of VASP, unless slurm.relax.tasks says otherwise
+            vasp = "vasp.cores, " if category == "relax" and "cores" in keys else ""
+            return f": look at {vasp}{keys.format(category)} in the site file"
+    return ""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from workflows import cli
+from workflows.commands.errors import interruptible
 from workflows.ground.queues import CATEGORIES
 from workflows.ground.strict import SettingsError
 
@@ -29,7 +31,7 @@ def write(
     site: Annotated[Path | None, typer.Option(help="site file; by default the one in force")] = None,
     launchpad: Annotated[Path | None, typer.Option(help="my_launchpad.yaml of the jobs; by default as lpad")] = None,
 ) -> None:
-    """Write FireWorks' files for every kind of work, and ask SLURM whether it would take the jobs. Status 1 if not."""
+    """Write FireWorks' files for every kind of work, and ask SLURM if it would accept the jobs. Status 1 if not."""
     import shutil
 
     from launchers.check import verdicts
@@ -48,18 +50,20 @@ def write(
     for name in files:
         print(f"{'wrote    ' if name in changed else 'unchanged'} {directory / name}")
     if shutil.which("sbatch") is None:
-        print("sbatch is not on this machine: SLURM was not asked whether it would take the jobs")
+        print("sbatch is not on this machine: SLURM was not asked whether it would accept the jobs")
         return
     answers = list(verdicts(directory))
     for answer in answers:
-        print(f"{'REFUSED  ' if answer.reason else 'ok       '} {answer.category}: {answer.reason or 'SLURM takes it'}")
+        print(
+            f"{'REFUSED  ' if answer.reason else 'ok       '} {answer.category}: {answer.reason or 'SLURM accepts it'}"
+        )
     if any(answer.reason for answer in answers):
         raise typer.Exit(1)
 
 
 @app.command("launch", epilog="Example: gnome launchers launch ~/gnome-jobs --once")
 def launch(
-    directory: Annotated[Path, typer.Argument(help="that 'gnome launchers write' wrote")],
+    directory: Annotated[Path, typer.Argument(help="directory that 'gnome launchers write' wrote")],
     category: Annotated[list[str] | None, typer.Option(help=f"only this: {', '.join(CATEGORIES)}")] = None,
     once: Annotated[bool, typer.Option("--once", help="one round, for cron, instead of round after round")] = False,
     every_s: Annotated[float, typer.Option(min=1, help="seconds between rounds")] = 60.0,
@@ -70,39 +74,50 @@ def launch(
     chosen = _categories(category)
     directory = directory.expanduser().resolve()
     pad = launchpad_of(directory)
-    try:
+    with interruptible("stopped; jobs that are submitted go on"):
+        said = False
         while True:
-            well = _round(pad, directory, chosen)
+            done = _round(pad, directory, chosen)
             if once:
-                raise typer.Exit(0 if well else 1)
+                raise typer.Exit(0 if done.well else 1)
+            idle = done.well and not done.submitted
+            if idle and not said:  # once, until there is something again
+                print(f"nothing to submit, next look in {every_s:g} s", flush=True)
+            said = idle
             time.sleep(every_s)
-    except KeyboardInterrupt:
-        print("gnome: stopped; jobs that are submitted go on", file=sys.stderr)
-        raise typer.Exit(130) from None
 
 
-def _round(launchpad: LaunchPad, directory: Path, categories: list[Category]) -> bool:
-    """Every category's turn, and whether all went well; what goes wrong in one does not keep the others from theirs."""
+@dataclass(frozen=True)
+class _Round:
+    """What became of a round: how many jobs were submitted, and whether nothing went wrong."""
+
+    submitted: int
+    well: bool
+
+
+def _round(launchpad: LaunchPad, directory: Path, categories: list[Category]) -> _Round:
+    """Every category's turn; what goes wrong in one does not keep the others from theirs."""
     from launchers.submit import submit
     from workflows.ground.slurm import SlurmError
     from workflows.store import StoreError, check_server
 
-    well = True
+    submitted, well = 0, True
     for category in categories:
         try:
             check_server(launchpad.db)
             for job in submit(launchpad, directory, category):
+                submitted += 1
                 print(f"{job.category}: job {job.job} for Firework {job.fw_id}, {job.name}", flush=True)
         except (SlurmError, StoreError) as error:
             print(f"gnome: {error}", file=sys.stderr, flush=True)
             well = False
-    return well
+    return _Round(submitted, well)
 
 
 def _categories(names: list[str] | None) -> list[Category]:
     unknown = [name for name in names or () if name not in CATEGORIES]
     if unknown:
-        raise SettingsError(f"--category {unknown[0]}: no such kind of work; there are {', '.join(CATEGORIES)}")
+        raise SettingsError(f"--category {unknown[0]}: there is no such kind of work, only {', '.join(CATEGORIES)}")
     return [category for category in CATEGORIES if names is None or category in names]
 
 

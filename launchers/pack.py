@@ -42,7 +42,7 @@ def run(
     Args:
         first: command of the worker that runs the job's own Firework.
         further: command of a worker that runs what is ready, and starts nothing after so many seconds.
-        workers: at most so many at once.
+        workers: how many at once, at most.
         last_start_s: seconds from now until which a worker may start something.
         is_work_ready: whether there is work.
         look_s: seconds between two looks for work.
@@ -50,7 +50,7 @@ def run(
     places: list[Worker | None] = [None] * workers
     stopped = False
 
-    def pass_on(number: int, frame: FrameType | None) -> None:
+    def pass_on(number: int, _: FrameType | None) -> None:
         nonlocal stopped
         stopped = True
         for worker in places:
@@ -102,8 +102,9 @@ def _has_work(launchpad: LaunchPad, fworker: FWorker) -> bool:
 
 
 def main() -> None:
+    """Run the workers of this job."""
     parser = argparse.ArgumentParser(prog="python -m launchers.pack", description=__doc__)
-    parser.add_argument("--workers", type=int, required=True, help="at most so many at once")
+    parser.add_argument("--workers", type=int, required=True, help="how many at once, at most")
     parser.add_argument("--last_start_s", type=int, required=True, help="seconds in which new work may start")
     parser.add_argument("rlaunch", help="FireWorks' rlaunch")
     parser.add_argument("-l", dest="launchpad", required=True, help="my_launchpad.yaml")

@@ -44,7 +44,7 @@ def launchpad_of(directory: Path) -> LaunchPad:
     """The LaunchPad that a directory's files name.
 
     Raises:
-        SettingsError: it is no such directory.
+        SettingsError: it is not such a directory.
         StoreError: the LaunchPad's file cannot be used.
     """
     try:

@@ -6,11 +6,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 from fireworks import FWorker
 
+from launchers import cli
 from launchers.check import batch_script
 from workflows.campaign.plan import STEPS
 from workflows.ground.queues import CATEGORIES, Queue, Slurm, seconds
@@ -127,17 +129,17 @@ WRONG = {
     "slurm: {relax: {constraint: 'a;b'}}": "slurm.relax.constraint: 'a;b' goes into",
     "slurm: {train: {memory: 64 GB}}": "slurm.train.memory: '64 GB' goes into",
     "slurm: {train: {gpus: a 1}}": "slurm.train.gpus: 'a 1' goes into",
-    "slurm: {relax: {walltime: 1 day}}": "slurm.relax.walltime: '1 day' is no walltime: HH:MM:SS",
-    "slurm: {relax: {walltime: '00:00:00'}}": "slurm.relax.walltime: '00:00:00' is no walltime",
-    "slurm: {relax: {walltime: 24:61:00}}": "slurm.relax.walltime: '24:61:00' is no walltime",
+    "slurm: {relax: {walltime: 1 day}}": "slurm.relax.walltime: '1 day' is not a walltime: HH:MM:SS",
+    "slurm: {relax: {walltime: '00:00:00'}}": "slurm.relax.walltime: '00:00:00' is not a walltime",
+    "slurm: {relax: {walltime: 24:61:00}}": "slurm.relax.walltime: '24:61:00' is not a walltime",
     "slurm: {relax: {walltime: '00:02:00'}}": "slurm.relax: walltime 00:02:00 leaves no time to work: warning_s 120",
-    "slurm: {relax: {extra: ['--exclusive']}}": "slurm.relax.extra.0: '--exclusive' is no line for sbatch",
+    "slurm: {relax: {extra: ['--exclusive']}}": "slurm.relax.extra.0: '--exclusive' is not a line for sbatch",
     'slurm: {relax: {extra: ["#SBATCH --a\\nid"]}}': "slurm.relax.extra.0: '#SBATCH --a\\nid' holds a line break",
     'slurm: {shell: ["a\\nb"]}': "slurm.shell.0: 'a\\nb' holds a line break",
     "slurm: {shell: ['echo $$']}": "slurm.shell.0: 'echo $$' holds $$, which FireWorks",
-    "slurm: {jobs: 3}": "slurm.jobs: Extra inputs are not permitted",
-    "slurm: {control: {pack: 0}}": "slurm.control.pack: Input should be greater than or equal to 1",
-    "slurm: {relax: {nodes: many}}": "slurm.relax.nodes: Input should be a valid integer",
+    "slurm: {jobs: 3}": "unknown key 'slurm.jobs'",
+    "slurm: {control: {pack: 0}}": "slurm.control.pack = 0: Input should be greater than or equal to 1",
+    "slurm: {relax: {nodes: many}}": "slurm.relax.nodes = 'many': Input should be a valid integer",
     "slurm: [": "cannot be read: while parsing",
     "slurm: {bin: /opt/my programs}": "'/opt/my programs/rlaunch' goes into batch scripts",
 }
@@ -198,7 +200,7 @@ def test_walltimes() -> None:
     assert seconds("1-02:03:04") == 86400 + 2 * 3600 + 3 * 60 + 4
     assert seconds("00:00:01") == 1
     for wrong in ("60", "1:00", "1-2", "-1:00:00", "24:00:60", "24:00:00\n", ""):
-        with pytest.raises(ValueError, match="is no walltime"):
+        with pytest.raises(ValueError, match="is not a walltime"):
             seconds(wrong)
     assert Queue(walltime="01:00:00", warning_s=0).last_start_s == 3600
 
@@ -242,13 +244,57 @@ def test_extra_lines_come_before_the_first_command(
     )
 
 
+@pytest.mark.parametrize(
+    ("category", "words", "keys"),
+    [
+        ("relax", "Requested node configuration is not available", "vasp.cores, slurm.relax.cores, tasks"),
+        ("train", "Requested node configuration is not available", "slurm.train.cores, tasks"),
+        ("train", "invalid partition specified: gpus", "slurm.train.partition, slurm.partition"),
+        ("relax", "Invalid account or account/partition combination specified", "slurm.account"),
+        ("relax", "Requested time limit is invalid", "slurm.relax.walltime"),
+        ("relax", "slurmctld has a bad day", ""),
+    ],
+)
+def test_a_refusal_names_the_keys_of_the_site_file(
+    category: str, words: str, keys: str, write: Callable[[str], tuple[int, str, str]], tmp_path: Path
+) -> None:
+    (tmp_path / "sbatch").write_text(
+        f"#!/bin/sh\ncase $2 in */{category}.sh) echo 'sbatch: error: {words}' >&2; exit 1;; esac\n"
+    )
+    (tmp_path / "sbatch").chmod(0o755)
+    status, out, _ = write(FIVE_LINES)
+    (refused,) = [line for line in out.splitlines() if line.startswith("REFUSED")]
+    assert status == 1
+    assert f"{category}: sbatch: error: {words}" in refused
+    assert refused.endswith(words) if not keys else f"{words}: look at {keys}" in refused
+
+
+def test_launching_says_that_nothing_is_ready(
+    write: Callable[[str], tuple[int, str, str]], gnome: Gnome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(FIVE_LINES)
+    rounds = iter([0, 0, 1, 0])
+    monkeypatch.setattr(cli, "_round", lambda *_: cli._Round(next(rounds), True))
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "time", SimpleNamespace(sleep=sleep))
+    status, out, err = gnome("launchers", "launch", tmp_path / "jobs")
+    assert (status, err) == (130, "gnome: stopped; jobs that are submitted go on\n")
+    assert out == "nothing to submit, next look in 60 s\n" * 2
+
+
 def test_a_directory_without_files(gnome: Gnome, tmp_path: Path) -> None:
     status, _, err = gnome("launchers", "launch", tmp_path, "--once")
     assert (status, len(err.splitlines())) == (1, 1)
     assert f"{tmp_path}: no files of 'gnome launchers write" in err
     status, _, err = gnome("launchers", "launch", tmp_path, "--category", "relaxx")
     assert status == 1
-    assert "--category relaxx: no such kind of work; there are control, generate" in err
+    assert "--category relaxx: there is no such kind of work, only control, generate" in err
 
 
 def test_no_squeue_is_not_no_jobs(monkeypatch: pytest.MonkeyPatch) -> None:

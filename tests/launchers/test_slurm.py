@@ -21,12 +21,12 @@ pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm"), pytest.mark.t
 def test_slurm_takes_the_jobs_or_says_why_not(jobs: Jobs) -> None:
     status, out, _ = jobs.write()
     assert status == 0
-    assert out.count("SLURM takes it") == 5
+    assert out.count("SLURM accepts it") == 5
     status, out, _ = jobs.write(SITE.replace("partition: gpu", "partition: gpus"))
     assert status == 1
     assert "REFUSED   train: sbatch: " in out
     assert "nvalid partition" in out
-    assert out.count("SLURM takes it") == 4
+    assert out.count("SLURM accepts it") == 4
     assert slurm_jobs() == {}
 
 

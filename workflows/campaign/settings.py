@@ -188,7 +188,7 @@ class Network(Strict):
     batch_size: int = Field(256, ge=1, description="crystals in a step")
     learning_rate: float = Field(5.55e-4, gt=0, description="of Adam at the first step; it falls linearly to 0")
     volume_jitter: float = Field(
-        0.0, ge=0, lt=1, description="also show crystals at volumes this far off, with the energy of their own"
+        0.0, ge=0, lt=1, description="also show crystals at volumes this far off, with their own energy"
     )
     starts: Literal["relaxed", "own", "none"] = Field(
         "relaxed",
@@ -198,7 +198,7 @@ class Network(Strict):
     warm_epochs: int | None = Field(
         None,
         ge=1,
-        description="from the second round on members go on from their weights of the round before, for so many "
+        description="from the second round on members go on from their weights of the round before, for this many "
         "epochs; empty: from scratch",
     )
 
@@ -261,7 +261,9 @@ class Retrain(Strict):
 
     fraction: float = Field(1.0, gt=0, le=1, description="share of a round's relaxations that must have ended")
     after_h: float | None = Field(
-        None, gt=0, description="start it also so long after the round's relaxations were sent, hours, if one has ended"
+        None,
+        gt=0,
+        description="start it also this long after the round's relaxations were sent, hours, if one has ended",
     )
 
 
@@ -288,7 +290,7 @@ class CampaignSettings(Strict):
 
     name: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$",
-        description="of the campaign: letters, digits, '.', '_', '-'; one of a kind in a database",
+        description="of the campaign: letters, digits, '.', '_', '-'; unique in a database",
     )
     elements: tuple[str, ...] = Field(min_length=1, description="that its crystals are made of, two at least")
     theory: TheorySettings = Field(

@@ -21,7 +21,7 @@ def start(directory: DIRECTORY = None, port: PORT = 27017) -> None:
     database = EmbeddedDatabase(directory or default_directory(), port)
     started = database.start()
     status = database.status()
-    word = "started" if started else "is running already"
+    word = "started" if started else "is already running"
     print(f"database {word} on 127.0.0.1:{status.port} (process {status.pid}, data in {status.directory})")
     _prepare_if_ours(status.port)
 

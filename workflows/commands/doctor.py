@@ -13,17 +13,22 @@ app = typer.Typer()
 @app.callback(invoke_without_command=True, epilog="Example, for cron: gnome doctor --quiet")
 def doctor(
     context: typer.Context,
-    settled_s: Annotated[float, typer.Option(min=0, help="what is younger than this is left alone, seconds")] = 60.0,
+    settled_s: Annotated[float, typer.Option(min=0, help="leave alone what is younger than this, seconds")] = 60.0,
     silent_s: Annotated[
-        float, typer.Option(min=0, help="workers outside SLURM are dead after such a silence; ours tell every 120 s")
+        float,
+        typer.Option(
+            min=0, help="a worker outside SLURM that is silent for so long is dead, seconds; ours tell every 120 s"
+        ),
     ] = 14400.0,
-    unnamed_s: Annotated[float, typer.Option(min=0, help="reservations without a job may be so old, seconds")] = 600.0,
+    unnamed_s: Annotated[
+        float, typer.Option(min=0, help="how old a reservation without a job may be, seconds")
+    ] = 600.0,
     quiet: Annotated[bool, typer.Option("--quiet", help="say nothing where nothing is wrong")] = False,
 ) -> None:
     """Find and repair what keeps campaigns from going on; safe to run at any time, from cron too.
 
     Lost runs and reservations (SLURM is asked: what it still has queued or running is left alone), workflows that have
-    not heard of an end, failures that pass, missing workflows. Status 1 if something is left for you.
+    missed an end, failures that pass, missing workflows. Status 1 if something is left for you.
     """
     if context.invoked_subcommand is not None:
         return
@@ -39,12 +44,12 @@ def doctor(
         if not mine:
             print("another doctor is at work")
             return
-        found = examine(store, launchpad, ask, Patience(settled_s, silent_s, unnamed_s), is_gone)
-    for finding in found:
+        findings = examine(store, launchpad, ask, Patience(settled_s, silent_s, unnamed_s), is_gone)
+    for finding in findings:
         print(finding)
-    if not found and not quiet:
+    if not findings and not quiet:
         print("nothing is wrong")
-    if any(not finding.done for finding in found):
+    if any(not finding.done for finding in findings):
         raise typer.Exit(1)
 
 
@@ -60,12 +65,12 @@ def dft(file: Annotated[Path, typer.Argument(help="campaign file")]) -> None:
 
     console = Console(highlight=False, soft_wrap=True)
     settings = read_campaign_file(file)
-    level = theory(settings.theory)
-    found = checks(level, settings.elements)
-    for check in found:
+    vasp = theory(settings.theory)
+    results = checks(vasp, settings.elements)
+    for check in results:
         console.print(f"{'ok     ' if check.good else 'MISSING'}  {check.what}: {check.found}", markup=False)
-    _, structure = max(first_crystals(settings), key=lambda some: len(some[1].composition))
-    for name, text in dry_run(level, structure).items():
+    _, structure = max(first_crystals(settings), key=lambda crystal: len(crystal[1].composition))
+    for name, text in dry_run(vasp, structure).items():
         console.print(f"\n{name} of {structure.formula}\n{text}", markup=False)
-    if not all(check.good for check in found):
+    if not all(check.good for check in results):
         raise typer.Exit(1)

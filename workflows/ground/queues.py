@@ -42,7 +42,7 @@ def _one_line(text: str) -> str:
 
 def _sbatch_line(text: str) -> str:
     if not re.match(r"#SBATCH -\S", text):
-        raise ValueError(f"{text!r} is no line for sbatch: write '#SBATCH --option=value', in quotes")
+        raise ValueError(f"{text!r} is not a line for sbatch: write '#SBATCH --option=value', in quotes")
     return text
 
 
@@ -56,7 +56,7 @@ def seconds(walltime: str) -> int:
     days, hours, minutes, rest = (int(part or 0) for part in found.groups()) if found else (0, 0, 0, 0)
     length = ((days * 24 + hours) * 60 + minutes) * 60 + rest
     if not length:
-        raise ValueError(f"{walltime!r} is no walltime: HH:MM:SS or D-HH:MM:SS, such as 24:00:00")
+        raise ValueError(f"{walltime!r} is not a walltime: HH:MM:SS or D-HH:MM:SS, such as 24:00:00")
     return length
 
 
@@ -84,7 +84,7 @@ class Queue(Strict):
     cores: int = Field(1, ge=1, description="cores of each task")
     memory: Memory | None = Field(None, description="of each node, such as 64G; empty: the partition's default")
     gpus: Gpus | None = Field(None, description="of a job (--gpus), such as 1 or a100:2")
-    gres: Word | None = Field(None, description="of each node (--gres), such as gpu:1, where --gpus is not to be had")
+    gres: Word | None = Field(None, description="of each node (--gres), such as gpu:1, where --gpus is not available")
     qos: Word | None = Field(None, description="quality of service; empty: `slurm.qos`")
     constraint: Constraint | None = Field(None, description="features that a node must have")
     modules: tuple[Word, ...] = Field((), description="loaded before the work, for relax with those of `vasp.modules`")
@@ -139,7 +139,7 @@ class TrainQueue(CoresQueue):
 class Slurm(Strict):
     """How SLURM is asked for nodes."""
 
-    account: Word | None = Field(None, description="that pays")
+    account: Word | None = Field(None, description="account that pays")
     partition: Word | None = Field(None, description="of every kind of work that names none; empty: SLURM's default")
     qos: Word | None = Field(None, description="of every kind of work that names none")
     shell: tuple[Line, ...] = Field((), description="lines that a job runs first: export, module use, conda activate")

@@ -111,20 +111,20 @@ class _LockedStorage:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._storage, name)
 
-    def update_matching(self, db: str, coll: str, filter: dict[str, Any], update: Any, **options: Any) -> Any:
+    def update_matching(self, db: str, coll: str, selector: dict[str, Any], update: Any, **options: Any) -> Any:
         if not options.get("upsert"):
-            filter = _by_id(filter, options, keep_query=_is_positional(update))
-        return self._storage.update_matching(db, coll, filter, update, **options)
+            selector = _by_id(selector, options, keep_query=_is_positional(update))
+        return self._storage.update_matching(db, coll, selector, update, **options)
 
-    def delete_matching(self, db: str, coll: str, filter: dict[str, Any], **options: Any) -> Any:
-        return self._storage.delete_matching(db, coll, _by_id(filter, options, keep_query=False), **options)
+    def delete_matching(self, db: str, coll: str, selector: dict[str, Any], **options: Any) -> Any:
+        return self._storage.delete_matching(db, coll, _by_id(selector, options, keep_query=False), **options)
 
 
-def _by_id(filter: dict[str, Any], options: dict[str, Any], keep_query: bool) -> dict[str, Any]:
+def _by_id(selector: dict[str, Any], options: dict[str, Any], keep_query: bool) -> dict[str, Any]:
     if options.get("collation") is not None:
-        return filter  # under a collation an _id can name several documents
-    (query,) = filter.get("$and", [{}])
-    return {**query, "_id": filter["_id"]} if keep_query else {"_id": filter["_id"]}
+        return selector  # under a collation an _id can name several documents
+    (query,) = selector.get("$and", [{}])
+    return {**query, "_id": selector["_id"]} if keep_query else {"_id": selector["_id"]}
 
 
 def _is_positional(update: Any) -> bool:

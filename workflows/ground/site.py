@@ -20,10 +20,10 @@ import re
 from pathlib import Path
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from workflows.ground.queues import Slurm, Word
-from workflows.ground.strict import SettingsError, Strict
+from workflows.ground.strict import SettingsError, Strict, validated
 
 VARIABLE = "GNOME_SITE"
 COMMAND, GAMMA_COMMAND = "GNOME_VASP_COMMAND", "GNOME_VASP_GAMMA_COMMAND"
@@ -88,15 +88,10 @@ def read_site(path: Path | None = None) -> Site:
             raise SettingsError(f"{VARIABLE}={path}: no such file")
         return Site()
     try:
-        return Site.model_validate(yaml.load(path.read_text(), _Loader) or {})
+        data = yaml.load(path.read_text(), _Loader) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SettingsError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
-    except ValidationError as error:
-        lines = [
-            f"{path}: {'.'.join(map(str, p['loc'])) or 'the file'}: {p['msg'].removeprefix('Value error, ')}"
-            for p in error.errors()
-        ]
-        raise SettingsError("\n".join(lines)) from None
+    return validated(Site, data, str(path))
 
 
 def apply_site() -> None:

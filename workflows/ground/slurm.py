@@ -47,7 +47,7 @@ def slurm_jobs(name: str | None = None) -> dict[str, str]:
     for line in ask_slurm(command).splitlines():
         words = line.split()
         if len(words) != 2:
-            raise SlurmError(f"squeue: a line that is no job and state: {line!r}")
+            raise SlurmError(f"squeue: a line without a job and its state: {line!r}")
         jobs[words[0]] = words[1]
     return jobs
 

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+# pydantic's words for what users get wrong most, in ours
+PLAIN = {
+    "tuple_type": "write a list, such as [Cu, Au]",
+    "string_pattern_mismatch": "letters, digits, '.', '_' and '-' only, at most 64, beginning with a letter or digit",
+}
 
 
 class SettingsError(ValueError):
@@ -13,3 +24,35 @@ class Strict(BaseModel):
     """Frozen, and without keys that it does not know."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Settings = TypeVar("Settings", bound=Strict)
+
+
+def validated(kind: type[Settings], data: object, where: str) -> Settings:
+    """Settings from plain data.
+
+    Args:
+        kind: of the settings.
+        data: as YAML or JSON has it.
+        where: the data are from, such as a file.
+
+    Raises:
+        SettingsError: one line per problem, each with `where`, the key, the value and what is wrong.
+    """
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_line(where, problem) for problem in error.errors())) from None
+
+
+def _line(where: str, problem: ErrorDetails) -> str:
+    key = ".".join(str(part) for part in problem["loc"]) or "settings"
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: unknown key '{key}': remove it, or check its spelling"
+    if problem["type"] == "missing":
+        return f"{where}: key '{key}' is missing"
+    if problem["type"] == "value_error":
+        return f"{where}: {key}: {message}" if problem["loc"] else f"{where}: {message}"
+    return f"{where}: {key} = {problem['input']!r}: {PLAIN.get(problem['type'], message)}"

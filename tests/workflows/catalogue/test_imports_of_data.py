@@ -280,7 +280,7 @@ def test_import_messages(here: Path, gnome: Any) -> None:
     assert status == 0
     assert "1 of 3 records used" in out
     (file,) = here.glob("f.csv.*.rejects.csv")
-    assert f"2 records left out, all in {file.name}" in err
+    assert f"2 records left out: all of them are in {file.name}" in err
     assert rejects_in(file) == ["line 3", "line 4"]
     (here / "empty.csv").write_text("")
     status, _, err = gnome("data", "import", "file", "empty.csv", "--theory", "mp")

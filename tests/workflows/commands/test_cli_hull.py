@@ -143,4 +143,4 @@ def test_the_entries_are_not_written_over(gnome: Gnome, tmp_path: Path) -> None:
     before = known.read_bytes()
     status, _, err = gnome("hull", "--entries", known, "--out", known)
     assert (status, known.read_bytes()) == (1, before)
-    assert "this file is read from" in err
+    assert "this file is an input" in err

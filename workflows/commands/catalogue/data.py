@@ -21,7 +21,10 @@ app.add_typer(imports, name="import")
 THEORY = Annotated[str, typer.Option(help="name of the theory; energies of different theories never share a hull")]
 CORRECTIONS = Annotated[Corrections, typer.Option(help="corrections of total energies; as-given: those of the source")]
 COMPATIBLE = Annotated[
-    bool, typer.Option("--compatible", help="the theory is a campaign's, computed with the very same settings")
+    bool,
+    typer.Option(
+        "--compatible", help="the theory is a campaign's, and the energies were computed with the same settings"
+    ),
 ]
 REJECTS = Annotated[
     Path | None,
@@ -36,7 +39,9 @@ def import_file(
     path: Annotated[Path, typer.Argument(help="CSV, pymatgen JSON (.gz, .bz2 too), extended XYZ, ASE database")],
     theory: THEORY,
     energy: Annotated[str, typer.Option(help="column of a CSV file with the energies, eV/atom")] = "target",
-    per_cell: Annotated[bool, typer.Option("--per-cell", help="they are eV per cell, as the CIF has it")] = False,
+    per_cell: Annotated[
+        bool, typer.Option("--per-cell", help="the energies are eV per cell, as the CIF has it")
+    ] = False,
     kind: Annotated[EnergyKind, typer.Option(help="what the energies of a CSV file are measured from")] = (
         EnergyKind.FORMATION
     ),

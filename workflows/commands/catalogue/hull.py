@@ -44,9 +44,9 @@ def hull(
     from gnome_torch.stability.hull import Hull
 
     if (entries is None) == (theory is None):
-        raise StructureFileError("what is known: give --entries FILE or --theory NAME, one of them")
+        raise StructureFileError("what is known: give either --entries FILE or --theory NAME")
     if out.exists() and any(path is not None and path.exists() and out.samefile(path) for path in (entries, query)):
-        raise StructureFileError(f"--out {out}: this file is read from: choose another name")
+        raise StructureFileError(f"--out {out}: this file is an input: choose another name")
     known = read_energies(entries, target) if entries is not None else _read_theory(theory or "")
     engine = Hull.of_formation_energies(known.formulas, known.energies, known.ids)
     asked, rejects = known, list(known.rejects)
@@ -93,7 +93,7 @@ def _with_known_elements(asked: EnergyTable, engine: Hull, query: Path) -> Energ
     missing = [engine.missing_elements(formula) for formula in asked.formulas]
     rows = [row for row, symbols in enumerate(missing) if not symbols]
     if not rows:
-        raise StructureFileError(f"{query}: the entries have the elements of none of its compounds")
+        raise StructureFileError(f"{query}: the entries lack an element of every compound in it")
     rejects = [
         Reject(str(query), asked.ids[row], asked.formulas[row], f"no entry has {', '.join(symbols)}")
         for row, symbols in enumerate(missing)

@@ -103,7 +103,7 @@ def _say(source: Source, imported: Imported) -> None:
     for warning in imported.warnings:
         print(f"gnome: {source.name} warns: {warning}", file=sys.stderr)
     if imported.rejected:
-        print(f"gnome: {imported.rejected:,} records left out, all in {imported.rejects}", file=sys.stderr)
+        print(f"gnome: {imported.rejected:,} records left out: all of them are in {imported.rejects}", file=sys.stderr)
 
 
 def _place(store: Store, theories: Sequence[str]) -> None:
@@ -117,7 +117,10 @@ def _place(store: Store, theories: Sequence[str]) -> None:
         on_hull = sum(point.e_above_hull <= STABLE_TOLERANCE for point in renewed.points.values())
         print(f"theory {theory}: {len(renewed.points):,} entries placed, {on_hull:,} of them on the hull")
         if renewed.doubtful:
-            print(f"gnome: {len(renewed.doubtful):,} energies that no crystal has are kept out", file=sys.stderr)
+            print(
+                f"gnome: {len(renewed.doubtful):,} energies that no crystal can have are kept off the hull",
+                file=sys.stderr,
+            )
         if renewed.missing:
             print(
                 f"gnome: compounds of {', '.join(renewed.missing)} are not placed: no entry of the pure element; "

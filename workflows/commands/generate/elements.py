@@ -44,7 +44,7 @@ class Elements:
             limits: further fields of the policy.
 
         Raises:
-            GenerationError: what is no element, or elements that contradict each other.
+            GenerationError: something is not an element, or the options contradict each other.
         """
         from gnome_torch.candidates.chemistry.policy import ElementPolicy
         from gnome_torch.candidates.structural.generation import GenerationError
@@ -76,8 +76,8 @@ class Elements:
             raise GenerationError("--elements: name at least one element, such as Li,O")
         if refused := sorted(wanted & left_out):
             raise GenerationError(
-                f"--elements: {', '.join(refused)} refused by the policy: leave out, or allow with --radioactive, "
-                "--noble-gases"
+                f"--elements: {', '.join(refused)} refused by the policy: leave them out, or allow them with "
+                "--radioactive, --noble-gases"
             )
         return wanted
 

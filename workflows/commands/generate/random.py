@@ -47,15 +47,16 @@ MAX_ATOMS = Annotated[int, typer.Option(min=1, help="atoms in the primitive cell
 VOLUMES = Annotated[str, typer.Option(help="volume, from-to, in units of the estimate from atomic radii")]
 OPERATIONS = Annotated[str, typer.Option(help="symmetry operations, from-to: 1 for no symmetry, 48 for cubic")]
 SEPARATION = Annotated[
-    list[str] | None, typer.Option(help="smallest distance of a pair, angstrom, such as O-O=1.3; several times")
+    list[str] | None,
+    typer.Option(help="smallest distance of a pair, angstrom, such as O-O=1.3; can be given several times"),
 ]
 ATTEMPTS = Annotated[int, typer.Option(min=1, help="attempts for each crystal wanted, at most")]
-SEED = Annotated[int, typer.Option(min=0, help="of everything random")]
-ATTEMPT = Annotated[int | None, typer.Option(min=0, help="make the crystal of this attempt again, and no other")]
-SLACK = Annotated[float, typer.Option(help="airss: how far it may give way to separations")]
+SEED = Annotated[int, typer.Option(min=0, help="seed of everything random")]
+ATTEMPT = Annotated[int | None, typer.Option(min=0, help="make the crystal of this attempt again, no other")]
+SLACK = Annotated[float, typer.Option(help="airss: by how much separations may be violated")]
 OVERLAP = Annotated[float, typer.Option(help="airss: remaining overlap that it accepts")]
 COMPACT = Annotated[bool, typer.Option(help="airss: reduce the cell to a compact one")]
-TIME_LIMIT = Annotated[float, typer.Option(min=0.1, help="of one cell by buildcell, seconds")]
+TIME_LIMIT = Annotated[float, typer.Option(min=0.1, help="buildcell may take so long over one cell, seconds")]
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,7 @@ def _whole(text: str, option: str) -> tuple[int, int]:
 
     low, high = _range(text, option)
     if low != int(low) or high != int(high):
-        raise SearchError(f"{option} {text}: whole numbers are wanted")
+        raise SearchError(f"{option} {text}: whole numbers only, such as 1-4")
     return int(low), int(high)
 
 

@@ -47,7 +47,7 @@ PARENTS = Annotated[
 OUT = Annotated[Path, typer.Option(help="directory for the candidates")]
 LIMIT = Annotated[int | None, typer.Option(min=1, help="keep at most this many")]
 ORDER = Annotated[Order, typer.Option(help="which to keep: the most probable, or a random sample")]
-SEED = Annotated[int, typer.Option(min=0, help="of the random sample")]
+SEED = Annotated[int, typer.Option(min=0, help="seed of the random sample")]
 KNOWN = Annotated[
     Path | None, typer.Option(help="CSV of known compositions (column formula), left out like those of the parents")
 ]

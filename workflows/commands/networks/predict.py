@@ -36,8 +36,8 @@ def predict(
 
     ensemble = Ensemble.load(_member_directories(model))
     examples = read_examples(input, target, per_cell)
-    found = [_predicted(ensemble, part, input, device_of(device)) for part in _parts(examples)]
-    energies, spread = (np.concatenate(columns) for columns in zip(*found, strict=True))
+    predicted = [_predicted(ensemble, part, input, device_of(device)) for part in _parts(examples)]
+    energies, spread = (np.concatenate(columns) for columns in zip(*predicted, strict=True))
     formulas = [composition.reduced_formula for composition in examples.compositions]
     _write_predictions(out, examples.ids, formulas, energies, spread)
     print(f"{out}: {len(examples):,} predictions by {len(ensemble)} network{'s' if len(ensemble) > 1 else ''}")
@@ -47,13 +47,13 @@ def predict(
 
 
 def _parts(examples: Examples, size: int = 2048) -> Iterator[Examples]:
-    """Examples some at a time, with a progress bar."""
+    """Examples, so many at a time, with a progress bar."""
     from rich.progress import track
 
     for first in track(range(0, len(examples), size), "predicting", disable=len(examples) <= size):
-        some = slice(first, first + size)
-        structures = None if examples.structures is None else examples.structures[some]
-        yield replace(examples, compositions=examples.compositions[some], structures=structures)
+        part = slice(first, first + size)
+        structures = None if examples.structures is None else examples.structures[part]
+        yield replace(examples, compositions=examples.compositions[part], structures=structures)
 
 
 def _predicted(ensemble: Ensemble, examples: Examples, source: Path, device: str) -> tuple[Any, Any]:
@@ -65,7 +65,7 @@ def _predicted(ensemble: Ensemble, examples: Examples, source: Path, device: str
         if isinstance(ensemble.members[0], CompositionNetwork):
             return predict_compositions(ensemble, examples.compositions, evaluation=Evaluation(device))
         if examples.structures is None:
-            raise DataSetError(f"{source}: formulas, and a network that needs crystals: give a column cif")
+            raise DataSetError(f"{source}: formulas, and a network that needs crystals: give a file with a column cif")
         return predict_structures(ensemble, examples.structures, evaluation=Evaluation(device))
     except ValueError as error:
         raise DataSetError(f"{source}: {error}") from error
@@ -83,7 +83,9 @@ def _member_directories(model: Path) -> list[Path]:
     made = [load_metrics(path) for path in members]
     for path, metrics in zip(members[1:], made[1:], strict=True):
         if _origin(metrics) != _origin(made[0]):
-            raise CheckpointError(f"{path} has learnt from other data or otherwise than {members[0]}: move it away")
+            raise CheckpointError(
+                f"{path} has learnt from other data or with other settings than {members[0]}: move it away"
+            )
     return members
 
 

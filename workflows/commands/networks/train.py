@@ -40,7 +40,7 @@ JITTER = Annotated[
     float, typer.Option(min=0.0, max=0.2, help="also show crystals at volumes this far off, with their own energy")
 ]
 HIDDEN = Annotated[str, typer.Option(help="widths of the layers of every MLP")]
-SEED = Annotated[int, typer.Option(min=0, help="of the first member")]
+SEED = Annotated[int, typer.Option(min=0, help="seed of the first member")]
 OVERWRITE = Annotated[bool, typer.Option("--overwrite", help="replace networks of other data or settings in --out")]
 MINUTES = Annotated[float, typer.Option(min=0.0, help="time between two checkpoints, minutes")]
 
