@@ -21,10 +21,9 @@ import io
 import json
 import shutil
 import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from pymatgen.core import Structure
 from pymatgen.entries.computed_entries import ComputedStructureEntry
@@ -32,32 +31,55 @@ from pymatgen.io.cif import CifWriter
 
 from gnome_torch.files import whole_directory
 from gnome_torch.stability.hull import STABLE_TOLERANCE
+from workflows.catalogue.fields import FIELDS, Field, Kind
+from workflows.catalogue.known import Known
 from workflows.store import NetworkKind, Store, StoreError, model_id
+from workflows.store.base import Document
 
 SUMS = "SHA256SUMS"
-COLUMNS = {
-    "id": "key of the entry: content hash of the crystal that went in and the theory",
-    "formula": "reduced formula",
-    "chemsys": "chemical system",
-    "nsites": "atoms in the cell",
-    "spacegroup": "number, within 0.1 angstrom",
-    "energy": "total energy of the cell, eV, uncorrected",
-    "correction": "added to it before the hull, eV per cell",
-    "formation_energy": "eV/atom",
-    "e_above_hull": "distance to the hull, eV/atom",
-    "e_above_hull_uncorrected": "the same without energy corrections, eV/atom; empty for a theory that has none",
-    "phase_separation_energy": "against the hull without its composition, eV/atom; negative when stable",
-    "decomposition": "stable phases that it would fall apart into, as JSON: key to fraction of atoms",
-    "source": "prototype, element, file, substitution, saps, random, or outside (imported)",
-    "parent": "entry or prototype whose geometry it has",
-    "substitution": "what was replaced in the parent",
-    "round": "round that proposed it; 0 for first data",
-    "predicted_formation_energy": "what the ensemble said that proposed it, eV/atom",
-    "iqr": "inter-quartile range of that, eV/atom",
-    "prototype": "label of its structure type",
-    "new_composition": "not in the first data of the campaign that computed it",
-    "likely_disorder": "pairs of elements that probably share their sites",
+# columns that are not the field of their name
+_OURS = {
+    "id": FIELDS["entry"],
+    "spacegroup": FIELDS["spacegroup_number"],
+    "decomposition": Field(
+        "decomposition",
+        Kind.TEXT,
+        "stable phases that it would fall apart into, as JSON: key to fraction of atoms",
+        lambda known: json.dumps(known.document["stability"]["decomposition"], sort_keys=True),
+    ),
+    # whether it has been imported is nothing that the campaign found out
+    "new_composition": replace(
+        FIELDS["new_composition"],
+        description="whether its composition was not in the first data of the campaign that computed it",
+    ),
 }
+COLUMNS = {
+    name: _OURS.get(name) or FIELDS[name]
+    for name in (
+        "id",
+        "formula",
+        "chemsys",
+        "nsites",
+        "spacegroup",
+        "energy",
+        "correction",
+        "formation_energy",
+        "e_above_hull",
+        "e_above_hull_uncorrected",
+        "phase_separation_energy",
+        "decomposition",
+        "source",
+        "parent",
+        "substitution",
+        "round",
+        "predicted_formation_energy",
+        "iqr",
+        "prototype",
+        "new_composition",
+        "likely_disorder",
+    )
+}
+"""Of `entries.csv`."""
 EPOCH = (1980, 1, 1, 0, 0, 0)  # of files in the zip: the same content gives the same bytes
 
 
@@ -94,7 +116,7 @@ def export(store: Store, name: str, directory: Path, distance: float) -> Exporte
     """
     campaign = store.campaigns.get(name)
     if directory.exists() and any(directory.iterdir()) and not (directory / SUMS).exists():
-        raise StoreError(f"{directory} holds files that are no export of ours: name another directory with --out")
+        raise StoreError(f"{directory} holds files that are not an export of ours: name another directory with --out")
     documents = store.entries.on_hull(campaign["theory"], campaign["settings"]["elements"], distance)
     if not documents:
         raise StoreError(f"campaign '{name}' has no entry within {distance} eV/atom of a hull yet: nothing to export")
@@ -115,36 +137,15 @@ def export(store: Store, name: str, directory: Path, distance: float) -> Exporte
     return done
 
 
-def _write_table(path: Path, documents: list[dict[str, Any]]) -> None:
+def _write_table(path: Path, documents: Sequence[Document]) -> None:
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(COLUMNS), lineterminator="\n")
-        writer.writeheader()
-        for document in documents:
-            writer.writerow(_row(document))
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for known in map(Known, documents):
+            writer.writerow([field.cell(field.read(known)) for field in COLUMNS.values()])
 
 
-def _row(document: Mapping[str, Any]) -> dict[str, Any]:
-    stability, novelty, lineage = document["stability"], document["novelty"], document["lineage"]
-    prediction = document.get("prediction") or {}
-    return {
-        "id": document["_id"],
-        **{key: document[key] for key in ("formula", "chemsys", "nsites", "energy", "correction", "source")},
-        "spacegroup": (document.get("spacegroup") or {}).get("number"),
-        **{key: stability[key] for key in ("formation_energy", "e_above_hull", "phase_separation_energy")},
-        "e_above_hull_uncorrected": stability.get("e_above_hull_uncorrected"),
-        "decomposition": json.dumps(stability["decomposition"], sort_keys=True),
-        "parent": lineage["parent_id"],
-        "substitution": lineage["substitution"],
-        "round": lineage["round"],
-        "predicted_formation_energy": prediction.get("formation_energy"),
-        "iqr": prediction.get("iqr"),
-        "prototype": novelty.get("prototype"),
-        "new_composition": novelty.get("new_composition"),
-        "likely_disorder": " ".join("/".join(pair) for pair in novelty.get("likely_disorder") or ()),
-    }
-
-
-def _write_entries(path: Path, documents: list[dict[str, Any]]) -> None:
+def _write_entries(path: Path, documents: Sequence[Document]) -> None:
     entries = []
     for document in documents:
         calculation = document.get("calculation") or {}
@@ -162,7 +163,7 @@ def _write_entries(path: Path, documents: list[dict[str, Any]]) -> None:
         file.write(json.dumps(entries, sort_keys=True).encode())
 
 
-def _write_structures(directory: Path, documents: list[dict[str, Any]]) -> None:
+def _write_structures(directory: Path, documents: Sequence[Document]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -184,7 +185,7 @@ def _copy_models(store: Store, name: str, directory: Path) -> int:
     for kind in (NetworkKind.STRUCTURE, NetworkKind.COMPOSITION):
         numbers = [document["number"] for document in store.rounds.all(name)]
         trained = (store.models.get(model_id(name, number, kind)) for number in sorted(numbers, reverse=True))
-        model = next((some for some in trained if some), None)
+        model = next((document for document in trained if document), None)
         for place in model["directories"] if model else ():
             if not Path(place).is_dir():
                 raise StoreError(f"campaign '{name}': network {place} is not here: export where its directory is")
@@ -193,8 +194,8 @@ def _copy_models(store: Store, name: str, directory: Path) -> int:
     return count
 
 
-def _readme(campaign: Mapping[str, Any], distance: float, done: Exported) -> str:
-    columns = "\n".join(f"| `{name}` | {meaning} |" for name, meaning in COLUMNS.items())
+def _readme(campaign: Document, distance: float, done: Exported) -> str:
+    columns = "\n".join(f"| `{name}` | {field.meaning} |" for name, field in COLUMNS.items())
     missing = f" ({done.without_crystal} of them without a crystal, in the table alone)" if done.without_crystal else ""
     settings = json.dumps(campaign["settings"]["theory"], sort_keys=True)
     return f"""# {campaign["_id"]}

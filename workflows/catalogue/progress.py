@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from workflows.store import NetworkKind, Store, model_id
+from workflows.store import NetworkKind, SearchState, Store, model_id
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def _search_row(store: Store, campaign: str, document: dict[str, Any]) -> Search
         strict=counts["strict"],
         near_hull=counts.get("near_hull"),
         searched=store.searches.count(campaign, number),
-        failed=store.searches.count(campaign, number, "failed"),
+        failed=store.searches.count(campaign, number, SearchState.FAILED),
         finished=result.get("finished"),
         stable=result.get("stable"),
         hit_rate=result.get("hit_rate"),

@@ -5,22 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
+    from collections.abc import Callable
+
     from rich.console import Console
 
     from workflows.catalogue.phases import PhaseRow
+    from workflows.catalogue.progress import RoundRow
     from workflows.store import Store
 
 
 def console() -> Console:
+    """The terminal, or a log as wide as the widest table."""
     from rich.console import Console
 
     console = Console()
-    if not console.is_terminal:  # a table in a log must not be cut to 80 columns
+    if not console.is_terminal:  # which would be cut to 80 columns
         console.width = 150
     return console
 
 
 def print_funnel(store: Store, name: str, console: Console) -> None:
+    """A campaign round by round, from what was generated to what is stable."""
     from rich.table import Table
 
     from workflows.catalogue.progress import round_rows
@@ -30,7 +35,8 @@ def print_funnel(store: Store, name: str, console: Console) -> None:
         table.add_column(header, justify="right")
     for header in ("predicted vs relaxed", "networks on test set", "networks of the round before"):
         table.add_column(header, justify="right")
-    for row in round_rows(store, name):
+    rows = round_rows(store, name)
+    for row in rows:
         table.add_row(
             str(row.number),
             _number(row.generated),
@@ -44,35 +50,33 @@ def print_funnel(store: Store, name: str, console: Console) -> None:
             _milli(row.network_mae_before),
         )
     console.print(table)
-    if any(row.searches for row in round_rows(store, name)):
-        _print_searches(store, name, console)
+    if any(row.searches for row in rows):
+        _print_searches(rows, name, console)
 
 
-def _print_searches(store: Store, name: str, console: Console) -> None:
+def _print_searches(rows: list[RoundRow], name: str, console: Console) -> None:
     from rich.table import Table
-
-    from workflows.catalogue.progress import round_rows
 
     table = Table(title=f"Campaign '{name}', compositions and their random searches (errors in meV/atom)")
     for header in ("round", "formulas", "strict", "near hull", "searched", "failed", "on the hull", "hit rate"):
         table.add_column(header, justify="right")
     for header in ("predicted vs lowest", "networks on test set", "networks of the round before"):
         table.add_column(header, justify="right")
-    for row in round_rows(store, name):
-        if (found := row.searches) is None:
+    for row in rows:
+        if (searches := row.searches) is None:
             continue
         table.add_row(
             str(row.number),
-            f"{found.formulas:,}",
-            f"{found.strict:,}",
-            _number(found.near_hull),
-            str(found.searched),
-            str(found.failed),
-            _number(found.stable),
-            _number(found.hit_rate, ".0%"),
-            _milli(found.prediction_mae),
-            _milli(found.network_mae),
-            _milli(found.network_mae_before),
+            f"{searches.formulas:,}",
+            f"{searches.strict:,}",
+            _number(searches.near_hull),
+            str(searches.searched),
+            str(searches.failed),
+            _number(searches.stable),
+            _number(searches.hit_rate, ".0%"),
+            _milli(searches.prediction_mae),
+            _milli(searches.network_mae),
+            _milli(searches.network_mae_before),
         )
     console.print(table)
 
@@ -86,64 +90,45 @@ def _milli(energy: float | None) -> str:
     return "-" if energy is None else f"{1000 * energy:.0f}"
 
 
+# headers of the table of phases, and what stands under them
+PHASES: tuple[tuple[str, Callable[[PhaseRow], str]], ...] = (
+    ("formula", lambda row: row.formula),
+    ("space group", lambda row: f"{row.spacegroup} ({row.spacegroup_number})"),
+    ("eV above hull", lambda row: f"{row.e_above_hull:.3f}"),
+    ("separation, eV/atom", lambda row: f"{row.phase_separation_energy:.3f}"),
+    ("new?", lambda row: "new" if row.new else "known"),
+    ("round", lambda row: str(row.round)),
+    ("parent", lambda row: row.lineage[0]),
+    ("how", lambda row: " | ".join(row.lineage[1:])),
+    ("notes", lambda row: "; ".join(_notes(row))),
+)
+
+
 def print_phases(rows: list[PhaseRow], console: Console) -> None:
+    """Phases, those of new compositions in bold; several theories are named first."""
     from rich.table import Table
 
     table = Table(title="Stable phases ('new': a composition neither in the campaign's first data nor imported)")
     theories = sorted({row.theory for row in rows})
     if len(theories) > 1:
         console.print(f"phases of {len(theories)} theories, each against its own hull: {', '.join(theories)}")
-    for header in (
-        "formula",
-        "space group",
-        "eV above hull",
-        "separation, eV/atom",
-        "new?",
-        "round",
-        "parent",
-        "how",
-        "notes",
-    ):
+    for header, _ in PHASES:
         table.add_column(header, justify="right" if "eV" in header else "left", overflow="fold")
     for row in rows:
-        table.add_row(
-            row.formula,
-            f"{row.spacegroup} ({row.spacegroup_number})",
-            f"{row.e_above_hull:.3f}",
-            f"{row.phase_separation_energy:.3f}",
-            "new" if row.new else "known",
-            str(row.round),
-            row.lineage[0],
-            " | ".join(row.lineage[1:]),
-            "; ".join(_notes(row)),
-            style="bold" if row.new else None,
-        )
+        table.add_row(*(text(row) for _, text in PHASES), style="bold" if row.new else None)
     console.print(table if rows else "no stable compound yet")
 
 
 def _notes(row: PhaseRow) -> list[str]:
     """What to know before believing in a phase."""
-    from workflows.catalogue.phases import correction_note
+    from workflows.catalogue.phases.doubts import doubts, recheck_note
 
     notes = []
-    if row.duplicate_of:
-        notes.append(f"same crystal as {row.duplicate_of}")
     if row.new_prototype:
         notes.append("new prototype")
     elif row.analogue and row.new:
         notes.append(f"like {row.analogue}")
-    if row.likely_disorder:
-        notes.append(f"probably disordered: {', '.join(row.likely_disorder)}")
-    if row.unusual_elements:
-        notes.append(f"holds {', '.join(row.unusual_elements)}")
-    if note := correction_note(row):
-        notes.append(note)
-    notes += row.warnings
-    if row.displaced:
-        notes.append(f"was on the hull until {row.displaced}, falls apart into {' + '.join(row.decomposition)}")
-    if row.recheck_e_above_hull is not None:
-        lacking = f", which lacks {', '.join(row.recheck_missing)}" if row.recheck_missing else ""
-        notes.append(f"{row.recheck_e_above_hull:.3f} eV/atom above the hull of {row.recheck}{lacking}")
-    elif row.recheck:
-        notes.append(f"second opinion: {row.recheck}")
+    notes += doubts(row)
+    if note := recheck_note(row):
+        notes.append(f"recheck: {note}")
     return notes

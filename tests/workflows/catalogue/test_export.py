@@ -102,7 +102,7 @@ def test_what_cannot_be_exported(connected: Store, launchpad: LaunchPad, tmp_pat
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("mine")
     err = gnome("export", "emt", "--out", tmp_path / "mine")[2]
-    assert "holds files that are no export of ours" in err
+    assert "holds files that are not an export of ours" in err
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "mine"
 
 

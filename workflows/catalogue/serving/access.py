@@ -8,6 +8,7 @@ import ipaddress
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,34 @@ Application = Callable[
 
 class ServeError(RuntimeError):
     """Nothing can be served; one line that says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a server listens, and for whom.
+
+    Attributes:
+        host: address of this machine.
+        port: 0 for any that is free.
+        password_file: its first line is the password; None for none, on this machine's own address only.
+    """
+
+    host: str
+    port: int
+    password_file: Path | None = None
+
+    def password(self) -> str | None:
+        """What clients must know; None for nothing.
+
+        Raises:
+            ServeError: the file cannot be used.
+        """
+        return None if self.password_file is None else read_password(self.password_file)
+
+    def url(self, port: int) -> str:
+        """Of the server that listens here, at the port that it was given."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{port}"
 
 
 def is_loopback(host: str) -> bool:
@@ -48,12 +77,13 @@ def read_password(path: Path) -> str:
     return lines[0].strip()
 
 
-def listen(host: str, port: int, password: str | None) -> socket.socket:
+def listen(address: Address, password: str | None) -> socket.socket:
     """A socket that listens.
 
     Raises:
         ServeError: others could reach it without a password, or the address cannot be had.
     """
+    host, port = address.host, address.port
     if password is None and not is_loopback(host):
         raise ServeError(f"--host {host}: other machines reach it, so it needs a password: --password-file FILE")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -82,6 +112,7 @@ class PasswordGate:
         receive: Callable[[], Awaitable[Message]],
         send: Callable[[Message], Awaitable[None]],
     ) -> None:
+        """Pass a request on, or refuse it."""
         if scope["type"] == "lifespan" or self._knows(dict(scope.get("headers") or ())):
             await self.application(scope, receive, send)
             return

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workflows.catalogue.serving.access import PasswordGate, ServeError
-from workflows.catalogue.serving.fields import FIELDS, PREFIX
+from workflows.catalogue.serving.fields import PREFIX, PROPERTIES
 
 if TYPE_CHECKING:
     from workflows.store import Store
@@ -87,7 +87,7 @@ def _configuration(database: str, campaign: str | None) -> Any:
             "name": "gnome-torch",
             "description": f"Phases that gnome-torch has found: {what} of database {database}",
         },
-        provider_fields={"structures": [field.definition() for field in FIELDS]},
+        provider_fields={"structures": [served.definition() for served in PROPERTIES]},
         implementation={"name": "gnome-torch", "version": version("gnome-torch")},
         page_limit=PAGE_LIMIT,
         page_limit_max=PAGE_LIMIT_MAX,

@@ -134,6 +134,11 @@ class PublishedCollection(EntryCollection):
         return _Matches(generation, sorted(document["_id"] for document in found))
 
     def handle_query_params(self, params: Any) -> dict[str, Any]:
+        """A question as criteria for the database.
+
+        Raises:
+            BadRequest: it asks for a page in two ways.
+        """
         criteria: dict[str, Any] = super().handle_query_params(params)
         if "page_above" in criteria and "sort" in criteria:
             raise BadRequest(detail="page_above goes with the order of the ids: with sort, use page_offset")
@@ -141,6 +146,7 @@ class PublishedCollection(EntryCollection):
         return criteria
 
     def get_next_query_params(self, params: EntryListingQueryParams, results: Any) -> dict[str, list[str]]:
+        """What the address of the next page asks for."""
         if params.page_number is not None:
             return {"page_number": [str(max(params.page_number, 1) + 1)]}
         if params.sort or params.page_offset or not results:

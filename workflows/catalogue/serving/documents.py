@@ -11,11 +11,13 @@ from typing import Any
 from pymatgen.core import Structure
 
 from gnome_torch.records import content_hash
-from workflows.catalogue.serving.fields import FIELDS, Found
+from workflows.catalogue.known import NOT_ASKED, Known, Recheck
+from workflows.catalogue.serving.fields import PROPERTIES
 from workflows.catalogue.serving.references import PAPERS, paper_document, papers_of
 from workflows.store import Store, now
-from workflows.store.base import chunks
+from workflows.store.base import Document, chunks
 
+AT_ONCE = 200  # entries: a query for all keeps the embedded server from answering others, and fills its memory
 VERSION = 1  # of what this module writes: a change of it writes everything anew
 STANDARD_INDEXED = (
     "nelements",
@@ -55,7 +57,7 @@ class Refreshed:
 
 def prepare(store: Store) -> None:
     """Write what does not depend on the entries, and create the indexes; safe to repeat."""
-    store.published.prepare([*STANDARD_INDEXED, *(field.key for field in FIELDS if field.indexed)])
+    store.published.prepare([*STANDARD_INDEXED, *(served.key for served in PROPERTIES if served.indexed)])
     links = {str(link["id"]): link for link in LINKS}
     _update(store, "links", links, links, lambda keys: [dict(links[key]) for key in keys])
     _update(store, "references", PAPERS, PAPERS, lambda keys: [paper_document(key) for key in keys])
@@ -65,6 +67,7 @@ def refresh(
     store: Store,
     since: datetime | None = None,
     tell: Callable[[int, float], None] = lambda written, looked_at: None,
+    at_once: int = AT_ONCE,
 ) -> Refreshed:
     """Bring the structures up to what the entries say; repeated, it changes nothing.
 
@@ -73,20 +76,22 @@ def refresh(
         since: look only at what may have changed since then; None for everything.
         tell: called, again and again, with how many structures have been written or withdrawn, and which part of the
             entries has been looked at, from 0 to 1.
+        at_once: entries of a look at the database.
     """
-    second = store.published.rechecks()
+    rechecks = _rechecks(store)
     imported: dict[str, bool] = {}  # composition -> whether it is
     changed = 0
     state: dict[str, str] = {}
     keys = store.published.found_or_published() if since is None else store.published.touched(since)
-    # a query for all entries keeps the embedded server from answering others, and fills its memory
-    for part in chunks(keys):
+    for part in chunks(keys, at_once):
         tell(changed, len(state) / len(keys))
         entries = store.published.found_crystals(part)
         new = {entry["formula"] for entry in entries} - imported.keys()
         imported |= dict.fromkeys(new, False) | dict.fromkeys(store.entries.known_outside(new), True)
         properties = {
-            entry["_id"]: _properties(Found(entry, imported[entry["formula"]], second.get(entry["_id"])))
+            entry["_id"]: _properties(
+                Known(entry, imported[entry["formula"]], recheck=rechecks.get(entry["_id"], NOT_ASKED))
+            )
             for entry in entries
         }
         changed += _update(store, "structures", part, properties, partial(_structures, store, properties))
@@ -94,9 +99,15 @@ def refresh(
     return Refreshed(changed, content_hash(state))
 
 
-def _structures(
-    store: Store, properties: Mapping[str, Mapping[str, Any]], keys: Collection[str]
-) -> list[dict[str, Any]]:
+def _rechecks(store: Store) -> dict[str, Recheck]:
+    """Where phases stand at the theory of their recheck, by entry; only those that are placed there."""
+    return {
+        key: Recheck(document["theory"], float(document["stability"]["e_above_hull"]))
+        for key, document in store.published.rechecks().items()
+    }
+
+
+def _structures(store: Store, properties: Mapping[str, Document], keys: Collection[str]) -> list[dict[str, Any]]:
     """Documents of entries: their crystals, and what else they have."""
     return [
         {**crystal_properties(crystal), **properties[key], "id": key, "immutable_id": key, "type": "structures"}
@@ -108,22 +119,22 @@ def crystal_properties(crystal: Structure) -> dict[str, Any]:
     """OPTIMADE's own properties of an ordered crystal."""
     from optimade.adapters.structures.pymatgen import from_pymatgen
 
-    found = from_pymatgen(crystal).model_dump(mode="json", exclude_none=True)
-    found["species"].sort(key=lambda species: species["name"])
-    return dict(found)
+    properties = from_pymatgen(crystal).model_dump(mode="json", exclude_none=True)
+    properties["species"].sort(key=lambda species: species["name"])
+    return dict(properties)
 
 
-def _properties(found: Found) -> dict[str, Any]:
+def _properties(known: Known) -> dict[str, Any]:
     """What a document has beside its crystal, which never changes."""
-    cited = [{"type": "references", "id": paper} for paper in papers_of(found.entry)]
+    cited = [{"type": "references", "id": paper} for paper in papers_of(known.document)]
     return {
-        "space_group_it_number": found.entry["spacegroup"]["number"],
-        **{field.key: field.value(found) for field in FIELDS},
+        "space_group_it_number": known.document["spacegroup"]["number"],
+        **{served.key: served.value(known) for served in PROPERTIES},
         "relationships": {"references": {"data": cited}},
     }
 
 
-def _digests(wanted: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+def _digests(wanted: Mapping[str, Document]) -> dict[str, str]:
     return {key: content_hash({"version": VERSION, "content": content}) for key, content in wanted.items()}
 
 
@@ -131,7 +142,7 @@ def _update(
     store: Store,
     kind: str,
     keys: Collection[str],
-    wanted: Mapping[str, Mapping[str, Any]],
+    wanted: Mapping[str, Document],
     documents: Callable[[list[str]], list[dict[str, Any]]],
 ) -> int:
     """Write the documents of a kind that are new or changed, and withdraw those that are no longer wanted.

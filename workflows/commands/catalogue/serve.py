@@ -24,11 +24,14 @@ def serve(
 
     Any OPTIMADE client can ask: pymatgen's OptimadeRester, `optimade-get`, `gnome data import optimade`.
     """
+    from workflows.catalogue.serving.access import Address
+    from workflows.catalogue.serving.running import Pace
     from workflows.catalogue.serving.running import serve as run
     from workflows.store.connection import open_database
 
     _, store = open_database()
+    address = Address(host, port, password_file)
     try:
-        run(store, campaign, host, port, password_file, report, refresh_s, lambda line: print(line, flush=True))
+        run(store, campaign, address, report, Pace(refresh_s), lambda line: print(line, flush=True))
     except KeyboardInterrupt:
         raise typer.Exit(130) from None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from datetime import datetime
 from enum import StrEnum
@@ -16,10 +14,12 @@ from workflows.commands.tables import console, print_phases
 from workflows.ground.strict import SettingsError
 
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
-    from workflows.catalogue.phases import New, PhaseRow
+    from workflows.catalogue.phases import New
 
 
 class PhaseFormat(StrEnum):
+    """How phases are printed, or written."""
+
     TABLE = "table"
     CSV = "csv"
     JSON = "json"
@@ -28,6 +28,8 @@ class PhaseFormat(StrEnum):
 
 
 class NewKind(StrEnum):
+    """What is to be new about them."""
+
     ALL = "all"
     COMPOSITION = "composition"
     PROTOTYPE = "prototype"
@@ -53,7 +55,7 @@ def stable(
     """Stable compounds, the most stable first."""
     from datetime import UTC
 
-    from workflows.catalogue.phases import PhaseQuery, phases, write_crystals
+    from workflows.catalogue.phases import PhaseQuery, csv_of, phases, write_crystals
     from workflows.store.connection import open_database
 
     query = PhaseQuery(
@@ -78,7 +80,7 @@ def stable(
     if format is PhaseFormat.JSON:
         print(json.dumps([row.as_dict() for row in rows], indent=2))
     elif format is PhaseFormat.CSV:
-        print(_csv(rows), end="")
+        print(csv_of(rows), end="")
     elif format is PhaseFormat.TABLE:
         print_phases(rows, console())
     else:
@@ -89,33 +91,12 @@ def _symbols(option: str, text: str | None, separator: str) -> tuple[str, ...]:
     """Elements of an option; empty where it was not given.
 
     Raises:
-        SettingsError: one of them is no element.
+        SettingsError: one of them is not an element.
     """
     from pymatgen.core import Element
 
-    symbols = tuple(some.strip() for some in text.split(separator)) if text is not None else ()
+    symbols = tuple(symbol.strip() for symbol in text.split(separator)) if text is not None else ()
     for symbol in symbols:
         if not Element.is_valid_symbol(symbol):
             raise SettingsError(f"{option} {text}: {symbol!r} is not an element: write Li{separator}O")
     return symbols
-
-
-def _csv(rows: list[PhaseRow]) -> str:
-    from dataclasses import fields
-
-    from workflows.catalogue.phases import PhaseRow
-
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, [field.name for field in fields(PhaseRow)], lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        texts = {
-            "lineage": " | ".join(row.lineage),
-            "likely_disorder": " ".join(row.likely_disorder),
-            "unusual_elements": " ".join(row.unusual_elements),
-            "warnings": "; ".join(row.warnings),
-            "recheck_missing": " ".join(row.recheck_missing),
-            "decomposition": " + ".join(row.decomposition),
-        }
-        writer.writerow({**row.as_dict(), **texts})
-    return buffer.getvalue()

@@ -1,0 +1,85 @@
+"""What is known of an entry: its own document, and what others say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from workflows.store.base import Document
+
+
+@dataclass(frozen=True)
+class Recheck:
+    """What came of relaxing a phase again at another theory.
+
+    Attributes:
+        outcome: the other theory, once the phase is placed on its hull; before, in words, what keeps it from there;
+            empty where it was not asked for.
+        e_above_hull: distance to the hull of the other theory, eV/atom; None until it is placed there.
+        missing: competing phases that are not on that hull.
+    """
+
+    outcome: str = ""
+    e_above_hull: float | None = None
+    missing: tuple[str, ...] = ()
+
+    @property
+    def theory(self) -> str | None:
+        """The other theory; None until the phase is placed on its hull."""
+        return None if self.e_above_hull is None else self.outcome
+
+
+NOT_ASKED = Recheck()
+
+
+@dataclass(frozen=True)
+class Known:
+    """An entry, and what is known of it from elsewhere.
+
+    Attributes:
+        document: of the entry, without its crystal.
+        imported: whether its composition has been imported, at whatever theory.
+        first: compositions of the first data of the campaign asked for; None for that of the campaign that computed it.
+        recheck: at another theory.
+        others: documents of the entries that it names, and of their ancestors, by key.
+    """
+
+    document: Document
+    imported: bool = False
+    first: Collection[str] | None = None
+    recheck: Recheck = NOT_ASKED
+    others: Mapping[str, Document] = field(default_factory=dict)
+
+    @property
+    def is_new_composition(self) -> bool:
+        """Whether nobody had its composition before."""
+        if self.first is None:
+            new = bool(self.document["novelty"].get("new_composition"))
+        else:
+            new = self.document["formula"] not in self.first
+        return new and not self.imported
+
+    def formula_of(self, key: str) -> str:
+        """Formula of another entry; its key where the entry is not known."""
+        other = self.others.get(key)
+        return other["formula"] if other else key
+
+    def name_of(self, key: str | None) -> str | None:
+        """A known crystal as people know it: its formula, and its name where it comes from."""
+        other = self.others.get(key) if key else None
+        if not other:
+            return key
+        name = (other["outside"] or {}).get("key") or other["lineage"]["parent_id"] or key
+        return f"{other['formula']} ({name})"
+
+    def ancestry(self) -> tuple[str, ...]:
+        """Steps from the first known crystal to this one: the crystal, then each substitution."""
+        steps: list[str] = []
+        lineage = self.document["lineage"]
+        while True:
+            steps.append(lineage["substitution"] or "as it is")
+            parent = lineage["parent_id"] or ("random search" if lineage["source"] == "random" else "")
+            other = self.others.get(parent)
+            if not other:
+                return (parent, *reversed(steps))
+            lineage = other["lineage"]
