@@ -33,7 +33,7 @@ class Crystal:
 
 def crystal_of(structure: Structure) -> Crystal:
     """The drawing of a crystal."""
-    from ase.data import covalent_radii
+    from ase.data import atomic_numbers, covalent_radii
 
     elements, fractions = [], []
     for site in structure:
@@ -43,7 +43,7 @@ def crystal_of(structure: Structure) -> Crystal:
     matrix = structure.lattice.matrix
     middle = matrix.sum(axis=0) / 2
     positions = np.array(fractions) @ matrix - middle
-    radii = covalent_radii[[_number(symbol) for symbol in elements]]
+    radii = covalent_radii[[atomic_numbers[symbol] for symbol in elements]]
     return Crystal(
         elements=tuple(elements),
         positions=tuple(_vector(position) for position in positions),
@@ -53,31 +53,13 @@ def crystal_of(structure: Structure) -> Crystal:
     )
 
 
-def colours(symbols: set[str]) -> dict[str, tuple[str, float]]:
-    """Jmol's colour of each element as CSS, and its covalent radius, angstrom."""
-    from ase.data import covalent_radii
-    from ase.data.colors import jmol_colors
-
-    found = {}
-    for symbol in sorted(symbols):
-        red, green, blue = (round(255 * part) for part in jmol_colors[_number(symbol)])
-        found[symbol] = (f"rgb({red},{green},{blue})", round(float(covalent_radii[_number(symbol)]), 2))
-    return found
-
-
-def _number(symbol: str) -> int:
-    from pymatgen.core import Element
-
-    return Element(symbol).Z
-
-
 def _images(fraction: np.ndarray, on_faces: bool) -> list[np.ndarray]:
     """The site, and its images on the opposite faces, edges and corners of the cell."""
-    found = [np.where(fraction > 1 - FACE, fraction - 1, fraction)]
+    images = [np.where(fraction > 1 - FACE, fraction - 1, fraction)]
     for axis in range(3):
-        if on_faces and found[0][axis] < FACE:
-            found += [image + np.eye(3)[axis] for image in found]
-    return found
+        if on_faces and images[0][axis] < FACE:
+            images += [image + np.eye(3)[axis] for image in images]
+    return images
 
 
 def _bonds(positions: np.ndarray, radii: np.ndarray) -> tuple[tuple[int, int], ...]:

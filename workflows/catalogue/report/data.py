@@ -1,21 +1,16 @@
-"""A campaign as its report shows it, read from the store; nothing is written."""
+"""A campaign as its report shows it."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from gnome_torch.stability.hull import STABLE_TOLERANCE
-from workflows.catalogue.hulls import hull_entries
-from workflows.catalogue.phases import PhaseRow, phase_rows
-from workflows.catalogue.progress import RoundRow, round_rows
-from workflows.catalogue.report.crystals import Crystal, crystal_of
-from workflows.store import NetworkKind, Store, model_id
-
-MAX_SYSTEMS = 12  # diagrams of a page
+from workflows.catalogue.phases import PhaseRow
+from workflows.catalogue.progress import RoundRow
+from workflows.catalogue.report.crystals import Crystal
+from workflows.store import NetworkKind
 
 
 @dataclass(frozen=True)
@@ -90,6 +85,7 @@ class System:
 
     @property
     def name(self) -> str:
+        """Its elements, joined."""
         return "-".join(self.elements)
 
 
@@ -126,7 +122,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Failure:
-    """Something that failed, and why; second opinions are of no round."""
+    """Something that failed, and why; rechecks are of no round."""
 
     round: int | None
     formula: str
@@ -143,7 +139,7 @@ class Report:
         state: running, paused, finished, failed or stopped.
         reason: of the end.
         elements: of the campaign.
-        theory: level of theory.
+        theory: how it computes energies.
         begun: when the campaign was created.
         last: end of the latest launch; None before the first has ended.
         max_e_above_hull: of the phases, eV/atom.
@@ -151,12 +147,12 @@ class Report:
         points: predictions beside results.
         networks: ensembles, by kind and round.
         phases: as `phase_rows` orders them.
-        systems: binary and ternary systems with finds, most finds first, at most `MAX_SYSTEMS`.
+        systems: binary and ternary systems with finds, most finds first, not too many.
         systems_left_out: systems with finds that have no diagram: more elements, or too many systems.
         element_counts: finds that hold each element.
         costs: by category.
-        rechecks: second opinions in each state: "selected" (not ended), "relaxed", "failed".
-        failures: relaxations, searches and second opinions.
+        rechecks: relaxations at another theory in each state: "selected" (not ended), "relaxed", "failed".
+        failures: of relaxations, searches and rechecks.
     """
 
     campaign: str
@@ -193,156 +189,10 @@ class Report:
 
     @property
     def finds(self) -> tuple[Phase, ...]:
+        """Its discoveries."""
         return tuple(phase for phase in self.phases if is_find(phase.row))
 
 
 def is_find(row: PhaseRow) -> bool:
     """Whether a phase is a discovery: stable, and of a new composition."""
     return row.new and row.e_above_hull <= STABLE_TOLERANCE
-
-
-def read_report(store: Store, campaign: str, max_e_above_hull: float = STABLE_TOLERANCE) -> Report:
-    """Read a campaign, at whatever stage it is.
-
-    Args:
-        store: the database.
-        campaign: name.
-        max_e_above_hull: of the phases that are listed, eV/atom.
-
-    Raises:
-        StoreError: no such campaign.
-    """
-    document = store.campaigns.get(campaign)
-    rounds = tuple(round_rows(store, campaign))
-    rows = phase_rows(store, campaign, max_e_above_hull)
-    structures = store.entries.structures([row.entry for row in rows])
-    finds = [row for row in rows if is_find(row)]
-    systems, left_out = _systems(store, document["theory"], finds)
-    launches = store.fireworks.launches(campaign)
-    return Report(
-        campaign=campaign,
-        state=document["state"],
-        reason=document["reason"],
-        elements=tuple(document["settings"]["elements"]),
-        theory=document["theory"],
-        begun=document["created"],
-        last=max((launch["ended"] for launch in launches if launch["ended"]), default=None),
-        max_e_above_hull=max_e_above_hull,
-        rounds=rounds,
-        points=_points(store, campaign, [row.number for row in rounds]),
-        networks=_networks(store, campaign, [row.number for row in rounds]),
-        phases=tuple(Phase(row, crystal_of(structures[row.entry])) for row in rows),
-        systems=systems,
-        systems_left_out=left_out,
-        element_counts=_element_counts(finds),
-        costs=_costs(launches),
-        rechecks=store.rechecks.tally(campaign),
-        failures=_failures(store, campaign, [row.number for row in rounds]),
-    )
-
-
-def _points(store: Store, campaign: str, rounds: Sequence[int]) -> tuple[Point, ...]:
-    candidates = store.candidates.relaxed(campaign)
-    documents = store.entries.documents_of({candidate["entry"] for candidate in candidates})
-    energies = {
-        key: float(document["stability"]["formation_energy"])
-        for key, document in documents.items()
-        if document["stability"]
-    }
-    points = []
-    lowest: dict[str, float] = {}
-    for candidate in candidates:
-        if (energy := energies.get(candidate["entry"])) is None:
-            continue  # not placed on a hull yet
-        if (formula := candidate.get("search")) is not None:
-            lowest[formula] = min(energy, lowest.get(formula, energy))
-        elif candidate["prediction"]:
-            points.append(_point(candidate, NetworkKind.STRUCTURE, energy))
-    for number in rounds:
-        for search in store.searches.of_round(campaign, number):
-            if search["formula"] in lowest:
-                points.append(_point(search, NetworkKind.COMPOSITION, lowest[search["formula"]]))
-    return tuple(points)
-
-
-def _point(document: Mapping[str, Any], network: NetworkKind, relaxed: float) -> Point:
-    prediction = document["prediction"]
-    return Point(
-        document["formula"], document["round"], network, prediction["formation_energy"], relaxed, prediction["iqr"]
-    )
-
-
-def _networks(store: Store, campaign: str, rounds: Sequence[int]) -> tuple[Network, ...]:
-    networks = []
-    for network in (NetworkKind.STRUCTURE, NetworkKind.COMPOSITION):
-        for number in rounds:
-            if model := store.models.get(model_id(campaign, number, network)):
-                bins = (model.get("calibration") or {}).get("bins", ())
-                networks.append(
-                    Network(
-                        number,
-                        network,
-                        model["n_train"],
-                        model["test_mae"],
-                        tuple(Bin(some["iqr"], some["mae"]) for some in bins),
-                    )
-                )
-    return tuple(networks)
-
-
-def _systems(store: Store, theory: str, finds: Sequence[PhaseRow]) -> tuple[tuple[System, ...], tuple[str, ...]]:
-    """Systems to draw, and the names of those with finds that are not drawn."""
-    counts = Counter(_elements_of(row) for row in finds)
-    order = sorted(counts, key=lambda elements: (-counts[elements], len(elements), elements))
-    drawn = [elements for elements in order if len(elements) <= 3][:MAX_SYSTEMS]
-    found = {row.entry for row in finds}
-    systems = []
-    for elements in drawn:
-        entries = [
-            HullEntry(entry.reduced_formula, entry.energy_per_atom, entry.id in found)
-            for entry in hull_entries(store, theory, elements)
-        ]
-        systems.append(System(elements, tuple(entries)))
-    return tuple(systems), tuple("-".join(elements) for elements in order if elements not in drawn)
-
-
-def _elements_of(row: PhaseRow) -> tuple[str, ...]:
-    from pymatgen.core import Composition
-
-    return tuple(sorted(element.symbol for element in Composition(row.formula)))
-
-
-def _element_counts(finds: Sequence[PhaseRow]) -> dict[str, int]:
-    counts = Counter(symbol for row in finds for symbol in _elements_of(row))
-    return dict(sorted(counts.items()))
-
-
-def _costs(launches: Sequence[Mapping[str, Any]]) -> tuple[Cost, ...]:
-    costs = []
-    for category in sorted({launch["category"] for launch in launches}):
-        some = [launch for launch in launches if launch["category"] == category]
-        ended = [launch for launch in some if launch["seconds"] is not None]
-        costs.append(
-            Cost(
-                category,
-                launches=len(some),
-                running=sum(launch["state"] in ("RUNNING", "RESERVED") for launch in some),
-                fizzled=sum(launch["state"] == "FIZZLED" for launch in some),
-                seconds=sum(launch["seconds"] for launch in ended),
-                core_seconds=sum(launch["seconds"] * (launch["cores"] or 0) for launch in ended),
-                without_cores=sum(launch["cores"] is None for launch in ended),
-            )
-        )
-    return tuple(costs)
-
-
-def _failures(store: Store, campaign: str, rounds: Sequence[int]) -> tuple[Failure, ...]:
-    failures = []
-    for number in rounds:
-        for candidate in store.candidates.of_round(campaign, number, "failed"):
-            failures.append(Failure(number, candidate["formula"], "relaxation", candidate["reason"]))
-        for search in store.searches.of_round(campaign, number, "failed"):
-            failures.append(Failure(number, search["formula"], "search", search["reason"]))
-    for formula, reason in store.rechecks.failed(campaign):
-        failures.append(Failure(None, formula, "second opinion", reason))
-    return tuple(failures)

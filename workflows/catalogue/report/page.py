@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Any
 
 from gnome_torch.files import write_whole
 from gnome_torch.stability.hull import STABLE_TOLERANCE
-from workflows.catalogue.phases import PhaseRow, correction_note
-from workflows.catalogue.report.crystals import colours
-from workflows.catalogue.report.data import Cost, Report
-from workflows.catalogue.report.plots import Plot, plots
+from workflows.catalogue.phases.doubts import doubts, recheck_note
+from workflows.catalogue.report.colours import looks
+from workflows.catalogue.report.data import Report
+from workflows.catalogue.report.plots import plots
+from workflows.catalogue.report.plots.style import Plot
+from workflows.catalogue.report.texts import PHASES, RECHECK, core_hours, count, headlines, hours, milli, share
 
 PACKAGE = "workflows.catalogue.report"
 LIST = ".figures"
@@ -21,9 +24,7 @@ LIST = ".figures"
 
 
 def write_report(report: Report, directory: Path) -> Path:
-    """Write `index.html`, and the figures into `plots`; each file appears when it is complete.
-
-    Figures that an earlier report wrote and this one has not are removed; nothing else is.
+    """Write `index.html`, and the figures into `plots`.
 
     Args:
         report: what was read.
@@ -33,6 +34,14 @@ def write_report(report: Report, directory: Path) -> Path:
         The page.
     """
     figures = plots(report)
+    return write_page(render(report, figures), figures, directory)
+
+
+def write_page(text: str, figures: Sequence[Plot], directory: Path) -> Path:
+    """Write a page and its figures; each file appears when it is complete.
+
+    Figures that an earlier report wrote and this one has not are removed; nothing else is.
+    """
     content = {f"{figure.name}.svg": figure.svg for figure in figures}
     content |= {f"{figure.name}.png": figure.png for figure in figures}
     folder = directory / "plots"
@@ -43,7 +52,7 @@ def write_report(report: Report, directory: Path) -> Path:
     for name, figure_file in content.items():
         write_whole(folder / name, figure_file)
     page = directory / "index.html"
-    write_whole(page, render(report, figures))
+    write_whole(page, text)
     for name in earlier - content.keys():
         (folder / name).unlink(missing_ok=True)
     write_whole(folder / LIST, "\n".join(sorted(content)))
@@ -59,7 +68,7 @@ def _ours(folder: Path) -> set[str]:
     return {name for name in names if name and Path(name).name == name}
 
 
-def render(report: Report, figures: list[Plot]) -> str:
+def render(report: Report, figures: Sequence[Plot]) -> str:
     """The page as text."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
@@ -71,78 +80,32 @@ def render(report: Report, figures: list[Plot]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"count": _count, "milli": _milli, "share": _share, "hours": _hours}
-    environment.filters["core_hours"] = _core_hours
+    environment.filters |= {"count": count, "milli": milli, "share": share, "hours": hours, "core_hours": core_hours}
     environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "separators": (",", ":")}
     # files of this package, no data: they go in as they are
     parts = {name: Markup(_read(name)) for name in ("style.css", "table.js", "viewer.js")}
+    rechecked = bool(report.rechecks) or any(phase.row.recheck for phase in report.phases)
     return environment.get_template("page.html").render(
         report=report,
-        headlines=_headlines(report),
+        headlines=headlines(report),
         figures=[(figure, _inline(figure)) for figure in figures if not figure.name.startswith("hull-")],
         hulls=[(figure, _inline(figure)) for figure in figures if figure.name.startswith("hull-")],
         stable_tolerance=STABLE_TOLERANCE,
+        columns=[*PHASES, RECHECK] if rechecked else PHASES,
         doubts=doubts,
-        second_opinion=second_opinion,
-        opinions=bool(report.rechecks) or any(second_opinion(phase.row) for phase in report.phases),
+        recheck_note=recheck_note,
         drawings=_drawings(report),
         style=parts["style.css"],
         scripts=[parts["table.js"], parts["viewer.js"]],
     )
 
 
-def doubts(row: PhaseRow) -> list[str]:
-    """What casts doubt on a phase."""
-    found = list(row.warnings)
-    if row.duplicate_of:
-        found.append(f"same crystal as {row.duplicate_of}")
-    if row.likely_disorder:
-        found.append(f"probably disordered: {', '.join(row.likely_disorder)}")
-    if row.unusual_elements:
-        found.append(f"holds {', '.join(row.unusual_elements)}")
-    if note := correction_note(row):
-        found.append(note)
-    if row.displaced:
-        found.append(f"was on the hull until {row.displaced}")
-    return found
-
-
-def second_opinion(row: PhaseRow) -> str:
-    """What another theory says of a phase; empty where it was not asked."""
-    if row.recheck_e_above_hull is None:
-        return row.recheck
-    lacking = f", which lacks {', '.join(row.recheck_missing)}" if row.recheck_missing else ""
-    return f"{row.recheck_e_above_hull:.3f} eV/atom above the hull of {row.recheck}{lacking}"
-
-
-def _headlines(report: Report) -> list[tuple[str, str]]:
-    """Numbers at the top of the page, with what they count."""
-    later = [row for row in report.rounds if row.number > 0]
-    searched = [row.searches for row in later if row.searches]
-    generated = sum(row.generated or 0 for row in later)
-    errors = [network.test_mae for network in report.networks if network.test_mae is not None]
-    unclosed = any(row.stable is None for row in later)
-    failed = sum(row.failed for row in report.rounds)
-    rates = [row.hit_rate for row in later if row.hit_rate is not None]
-    numbers = [
-        (_count(len(report.finds)), "new stable compounds"),
-        (_count(len(later)), "rounds of search, one not closed" if unclosed else "rounds of search"),
-        (_count(generated), "candidates generated"),
-        (_count(sum(row.relaxed for row in report.rounds)), f"crystals relaxed, {_count(failed)} more failed"),
-        (_share(rates[-1] if rates else None), "hit rate, last closed round"),
-        (_milli(errors[-1] if errors else None), "meV/atom, latest test error"),
-        (_core_hours(report.cost), "core-hours"),
-    ]
-    if searched:
-        numbers.insert(3, (_count(sum(some.searched for some in searched)), "compositions searched"))
-    return numbers
-
-
 def _drawings(report: Report) -> dict[str, Any]:
     """What the viewer needs: crystals by entry, and the look of the elements."""
     crystals = {phase.row.entry: asdict(phase.crystal) for phase in report.phases}
     symbols = {symbol for phase in report.phases for symbol in phase.crystal.elements}
-    return {"crystals": crystals, "elements": colours(symbols)}
+    elements = {symbol: (look.css, look.radius) for symbol, look in looks(symbols).items()}
+    return {"crystals": crystals, "elements": elements}
 
 
 def _inline(figure: Plot) -> str:
@@ -151,32 +114,3 @@ def _inline(figure: Plot) -> str:
 
 def _read(name: str) -> str:
     return (files(PACKAGE) / name).read_text(encoding="utf-8")
-
-
-def _count(value: int | None) -> str:
-    return "–" if value is None else f"{value:,}"
-
-
-def _milli(energy: float | None) -> str:
-    """An energy in eV as meV."""
-    return "–" if energy is None else f"{1000 * energy:.0f}"
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.0%}"
-
-
-def _hours(seconds: float) -> str:
-    whole = round(seconds)
-    if whole < 60:
-        return f"{seconds:.1f} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02} min" if whole >= 3600 else f"{whole // 60} min {whole % 60:02} s"
-
-
-def _core_hours(cost: Cost) -> str:
-    """Of the launches whose cores are known; a dash where of none that has ended."""
-    hours = cost.core_seconds / 3600
-    if not hours:
-        return "–"
-    known = f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"
-    return f"≥ {known}" if cost.without_cores else known

@@ -16,17 +16,19 @@ def report(
 ) -> None:
     """Write a campaign as one HTML page that opens anywhere, with its figures as SVG and PNG files beside it."""
     os.environ.setdefault("MPLBACKEND", "agg")  # no window, whatever desktop this runs on
-    from workflows.catalogue.report.data import read_report
+    from workflows.catalogue.report.reading import read_report
     from workflows.catalogue.report.page import write_report
+    from workflows.catalogue.report.texts import plural
     from workflows.ground.strict import SettingsError
     from workflows.store.connection import open_database
 
     _, store = open_database()
     store.campaigns.get(name)
     store.entries.check_any(name)
-    found = read_report(store, name, max_ehull)
+    content = read_report(store, name, max_ehull)
     try:
-        page = write_report(found, out)
+        page = write_report(content, out)
     except ImportError as error:
         raise SettingsError(f"{error.name} is not installed: pip install 'gnome-torch[report]'") from None
-    print(f"{page}: {len(found.phases)} phases, {len(found.finds)} new stable compounds")
+    phases, finds = len(content.phases), len(content.finds)
+    print(f"{page}: {phases} {plural(phases, 'phase')}, {finds} new stable {plural(finds, 'compound')}")

@@ -1,83 +1,36 @@
-"""`gnome report`: the page of a real campaign, read as a file and looked at in a browser."""
+"""`gnome report`: the page of a campaign at whatever stage, read as a file and looked at in a browser."""
 
 from __future__ import annotations
 
-import io
 import json
 import re
-import shutil
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browsers import is_blank, opened
 from campaigns import run_all, small_campaign
-from fireworks import Firework, FWorker, LaunchPad, Workflow
-from fireworks.core.rocket_launcher import launch_rocket
+from commands import Gnome
+from fireworks import LaunchPad
 from reports import (
     THEORY,
     close,
-    formation_energy,
     formulas,
     select,
     write_campaign,
     write_launches,
-    write_networks,
     write_relaxed,
     write_searches,
 )
-from tasks import End
 
 from gnome_torch.files import PARTIALS
 from workflows.catalogue.hulls import renew
 from workflows.catalogue.phases import phase_rows
-from workflows.catalogue.report import page, plots
-from workflows.catalogue.report.data import Bin, HullEntry, Network, Point, Report, System, read_report
-from workflows.catalogue.report.page import render, write_report
+from workflows.catalogue.report.page import render, write_page, write_report
+from workflows.catalogue.report.plots.style import SMALLEST, Plot
+from workflows.catalogue.report.reading import read_report
 from workflows.store import Store
-
-Gnome = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def gnome(gnome: Gnome, launchpad: LaunchPad, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gnome:
-    """The command against the test's own database."""
-    monkeypatch.setenv("GNOME_MONGODB_URI", f"mongodb://{launchpad.host}:{launchpad.port}/")
-    monkeypatch.setenv("GNOME_MONGODB_NAME", launchpad.name)
-    monkeypatch.setenv("GNOME_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("MPLBACKEND", "agg")
-    return gnome
-
-
-@pytest.fixture
-def browser() -> Iterator[Any]:
-    """Debian's chromium, driven by Playwright."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="wants Playwright: pip install playwright")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("wants a browser: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        some = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield some
-        some.close()
-
-
-def opened(browser: Any, path: Path, **options: Any) -> tuple[Any, list[str]]:
-    """A page in the browser, and what goes wrong on it."""
-    page = browser.new_page(viewport={"width": 1280, "height": 900}, **options)
-    problems: list[str] = []
-    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.goto(path.as_uri())
-    return page, problems
-
-
-def is_blank(png: bytes) -> bool:
-    from PIL import Image
-
-    colours = Image.open(io.BytesIO(png)).convert("RGB").getcolors(maxcolors=1 << 24)
-    return colours is None or len(colours) < 20
 
 
 def test_a_campaign_with_finds(gnome: Gnome, launchpad: LaunchPad, browser: Any, tmp_path: Path) -> None:
@@ -147,32 +100,19 @@ def test_an_empty_campaign_says_so(gnome: Gnome, launchpad: LaunchPad, tmp_path:
     assert not list((tmp_path / "out" / "plots").glob("[!.]*"))
 
 
-def test_a_report_takes_the_place_of_the_one_before(
-    launchpad: LaunchPad, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_report_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
     """Its figures go, a user's files stay, and one that is cut off leaves nothing behind for good."""
-    store = Store(launchpad.db)
-    store.campaigns.create("c", {"elements": ["Cu", "Au"]}, "emt", "none", str(tmp_path), "uid")
-    report, folder = read_report(store, "c", 5e-5), tmp_path / "out" / "plots"
+    folder = tmp_path / "plots"
 
-    def some(*names: str) -> None:
-        figures = [page.Plot(name, "t", "c", b"<svg/>", b"png") for name in names]
-        monkeypatch.setattr(page, "plots", lambda _: figures)
+    def write(*names: str, png: Any = b"png") -> None:
+        write_page("<html>", [Plot(name, "t", "c", b"<svg/>", png) for name in names], tmp_path)
 
-    def files() -> set[str]:
-        return {path.name for path in folder.glob("[!.]*")}
-
-    some("hull-a", "hull-b")
-    write_report(report, tmp_path / "out")
+    write("hull-a", "hull-b")
     (folder / "mine.png").write_bytes(b"mine")
-    some("hull-b", "hull-c")
-    monkeypatch.setattr(page, "render", lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        write_report(report, tmp_path / "out")
-    monkeypatch.undo()
-    some("hull-d")
-    write_report(report, tmp_path / "out")
-    assert files() == {"hull-d.svg", "hull-d.png", "mine.png"}
+    with pytest.raises(TypeError):
+        write("hull-b", "hull-c", png=None)
+    write("hull-d")
+    assert {path.name for path in folder.glob("[!.]*")} == {"hull-d.svg", "hull-d.png", "mine.png"}
 
 
 def test_unknown_campaign(gnome: Gnome, tmp_path: Path) -> None:
@@ -181,16 +121,6 @@ def test_unknown_campaign(gnome: Gnome, tmp_path: Path) -> None:
     assert err.startswith("gnome: no campaign 'nope'")
     assert err.count("\n") == 1
     assert not (tmp_path / "out").exists()
-
-
-# ---- campaigns at all stages, in the browser
-
-
-@pytest.fixture
-def store(launchpad: LaunchPad) -> Store:
-    store = Store(launchpad.db)
-    store.prepare()
-    return store
 
 
 def test_a_campaign_in_its_first_round(store: Store, browser: Any, tmp_path: Path) -> None:
@@ -209,9 +139,9 @@ def test_a_campaign_in_its_first_round(store: Store, browser: Any, tmp_path: Pat
     assert {path.stem for path in (tmp_path / "out" / "plots").glob("*.svg")} == {"funnel"}
     assert view.locator("#rounds tbody th").all_inner_texts() == ["0 first data", "1 not closed"]
     texts = view.inner_text("main")
-    assert "rounds of search, one not closed" in texts
+    assert "round of search, one not closed" in texts
     assert "No new stable compound yet." in texts
-    assert "second opinion" not in texts.lower()
+    assert "recheck" not in texts.lower()
     costs = view.locator("#costs tbody tr").all_inner_texts()
     assert [row.split("\t") for row in costs] == [
         ["relax", "–", "12.0 s", "1", "0", "0"],
@@ -220,7 +150,7 @@ def test_a_campaign_in_its_first_round(store: Store, browser: Any, tmp_path: Pat
     assert problems == []
 
 
-def test_finds_in_both_pipelines_failures_and_second_opinions(store: Store, browser: Any, tmp_path: Path) -> None:
+def test_finds_in_both_pipelines_failures_and_rechecks(store: Store, browser: Any, tmp_path: Path) -> None:
     """Every section of the page, by day and by night, and on a phone."""
     write_campaign(store, "c", ["Li", "Mg", "O"], [6, 3, 3], state="running")
     write_searches(store, "c", 2, [f for f in formulas(["Li", "Mg", "O"], 4) if "4" in f][:2])
@@ -242,7 +172,7 @@ def test_finds_in_both_pipelines_failures_and_second_opinions(store: Store, brow
     view.click("summary")
     assert view.locator(".failures li").all_inner_texts() == [
         "round 2, relaxation of Li4O3: forces of 9 eV/angstrom",
-        f"second opinion of {report.finds[0].row.formula}: the second code gave up",
+        f"recheck of {report.finds[0].row.formula}: the second code gave up",
     ]
     ground, ink = (view.evaluate(f"getComputedStyle(document.body).{what}") for what in ("backgroundColor", "color"))
     view.emulate_media(color_scheme="light")
@@ -256,7 +186,7 @@ def test_finds_in_both_pipelines_failures_and_second_opinions(store: Store, brow
     # the smallest text of any figure, at the size that the phone shows it in
     shares = view.eval_on_selector_all("figure img", "all => all.map(some => some.clientWidth / some.naturalWidth)")
     assert len(shares) == len(names)
-    assert min(shares) * plots.SMALLEST * 4 / 3 > 8
+    assert min(shares) * SMALLEST * 4 / 3 > 8
     assert problems == []
 
 
@@ -293,108 +223,3 @@ def test_a_thousand_phases(store: Store, browser: Any, tmp_path: Path) -> None:
     assert canvas["y"] - row["y"] < 700
     assert view.locator("#facts article:visible h3").inner_text().split()[0] == view.inner_text("tr.chosen th")
     assert problems == []
-
-
-# ---- cost
-
-
-def test_core_hours(store: Store, launchpad: LaunchPad, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of launches whose workers have said their cores; FireWorks remembers the worker of each."""
-    store.campaigns.create("c", {"elements": ["Li"]}, THEORY, "none", str(tmp_path), "uid")
-    monkeypatch.chdir(tmp_path)
-    work = Firework([End(well=True)], spec={"_category": "relax"})
-    launchpad.add_wf(Workflow([work], metadata={"campaign": "c"}))
-    launch_rocket(launchpad, FWorker(env={"cores": 2.5}), strm_lvl="ERROR")
-    (launch,) = store.fireworks.launches("c")
-    assert launch["cores"] == 2.5
-
-    store.campaigns.create("d", {"elements": ["Li"]}, THEORY, "none", str(tmp_path), "uid")
-    hour = 3600.0
-    with_cores = [("relax", hour, {"cores": 16}), ("relax", None, {"cores": 16}), ("train", hour / 2, {"cores": 4})]
-    write_launches(store, "d", [*with_cores, ("relax", hour, {"cores": "four"})])  # in a worker's file of a user
-    report = read_report(store, "d")
-    relax, train = report.costs
-    assert (relax.category, relax.seconds, relax.core_seconds, relax.without_cores) == ("relax", 2 * hour, 16 * hour, 1)
-    assert (train.core_seconds, train.without_cores) == (2 * hour, 0)
-    assert (report.cost.launches, report.cost.core_seconds) == (4, 18 * hour)
-    html = render(report, [])
-    # beside numbers that hold for some of the launches alone
-    for cell in ("<td>≥ 16</td>", "<td>2</td>", "<td>≥ 18</td>", "<dd>≥ 18</dd>", "1 of these launches"):
-        assert cell in html
-
-
-# ---- figures
-
-
-def system(*elements: str, largest: int = 3) -> System:
-    """All compositions there are, from the same made-up energies."""
-    compounds = [f for f in formulas(elements, largest) if set(re.findall("[A-Z][a-z]?", f)) <= set(elements)]
-    entries = [HullEntry(formula, formation_energy(formula), formula not in elements) for formula in compounds]
-    return System(elements, (*(HullEntry(element, 0.0, False) for element in elements), *entries))
-
-
-def test_the_axis_of_a_binary_hull_names_the_element_that_grows_along_it() -> None:
-    """pymatgen orders by electronegativity, systems are ordered by the alphabet."""
-    for elements in (("F", "Li"), ("Li", "O")):
-        (ax,) = plots._hull(system(*elements)).axes
-        ends = {text.xy[0]: text.get_text() for text in ax.texts}
-        right = re.match("[A-Z][a-z]?", ends[1.0])
-        assert right is not None
-        assert ends[0.0] == "Li"
-        assert ax.get_xlabel() == f"fraction of {right[0]}"
-
-
-@pytest.mark.parametrize("elements", [("Al", "F", "Mg"), ("Na", "Zr", "O")])
-def test_labels_of_a_hull_cover_neither_each_other_nor_a_mark(elements: tuple[str, ...]) -> None:
-    figure = plots._hull(system(*elements))
-    (ax,) = figure.axes
-    figure.draw_without_rendering()
-    boxes = [text.get_window_extent() for text in ax.texts]
-    assert len(boxes) > 20
-    for number, box in enumerate(boxes):
-        assert not [other for other in boxes[:number] if box.overlaps(other)]
-        assert not [text for text in ax.texts if box.contains(*ax.transData.transform(text.xy))]
-
-
-def drawn_legends() -> dict[str, Any]:
-    """Figures with a legend, of few data and of more than the legend has lines."""
-    bins = tuple(Bin(0.01 * k, 0.02 * k) for k in range(1, 5))
-    networks = [Network(n, kind, 20 * n, 0.09 / n, bins) for kind in ("structure", "composition") for n in (1, 2, 3)]
-    points = [Point("LiO", 1, kind, x, x + 0.1, 0.05) for kind in ("structure", "composition") for x in (-1.0, -0.9, 0)]
-    return {"networks": tuple(networks), "points": tuple(points)}
-
-
-def test_legends_stand_above_their_diagrams(store: Store, tmp_path: Path) -> None:
-    """Nothing that is drawn can be under them; they are no wider than the figure either."""
-    store.campaigns.create("c", {"elements": ["Li", "O"]}, THEORY, "none", str(tmp_path), "uid")
-    for number in (1, 2):
-        store.rounds.open("c", number)
-        write_networks(store, "c", number, 40 * number, 0.1)
-    everything = drawn_legends()
-    for made in (everything, {name: some[:2] for name, some in everything.items()}):
-        report: Report = replace(read_report(store, "c"), **made)
-        for figure in (
-            plots._learning(report.networks),
-            plots._parity(report.points),
-            plots._calibration(report),
-            plots._errors(report),
-        ):
-            figure.draw_without_rendering()
-            (ax,) = figure.axes
-            legend = ax.get_legend().get_window_extent()
-            assert legend.y0 >= ax.bbox.y1
-            assert legend.width <= figure.bbox.width
-            assert ax.bbox.width > figure.bbox.width / 2
-
-
-def test_many_rounds_and_points_stay_small(store: Store, tmp_path: Path) -> None:
-    store.campaigns.create("c", {"elements": ["Li", "O"]}, THEORY, "none", str(tmp_path), "uid")
-    for number in range(1, 21):
-        store.rounds.open("c", number)
-        store.rounds.update("c", number, counts={"generated": 10 * number})
-        store.rounds.close("c", number, {"stable": 1, "hit_rate": 0.5, "prediction_mae": 0.1})
-    points = [Point("LiO", 1, "structure", -0.001 * n, -0.0011 * n, 0.05) for n in range(2000)]
-    report = replace(read_report(store, "c"), points=tuple(points))
-    found = {plot.name: plot for plot in plots.plots(report)}
-    assert "the latest 6 of 20 funnels" in found["funnel"].description
-    assert max(len(plot.svg) for plot in found.values()) < 150_000
