@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
 from campaigns import run_all, small_campaign
 from fireworks import LaunchPad
 from pages import ROOT
+
+from workflows.campaign import plan
 
 PACKAGES = ("gnome_torch", "workflows", "launchers")
 MESSAGES = re.findall(r"^\| `(.+?)` \|", (ROOT / "docs" / "faq.md").read_text(), re.MULTILINE)
@@ -41,6 +44,22 @@ def test_there_are_messages() -> None:
 @pytest.mark.parametrize("message", MESSAGES)
 def test_messages_are_in_the_code(message: str, texts: list[str]) -> None:
     assert any(message in text for text in texts)
+
+
+def test_the_graph_of_the_loop_is_the_plans() -> None:
+    """The page shows what the plan says of itself."""
+    page = (ROOT / "docs" / "campaign.md").read_text()
+    (graph,) = re.findall(r"^```text\n(start .+?)^```", page, re.MULTILINE | re.DOTALL)
+    assert textwrap.indent(graph.rstrip(), "    ") in (plan.__doc__ or "")
+    assert len(graph.splitlines()) > 8
+
+
+def test_the_tree_fits_on_a_screen() -> None:
+    page = (ROOT / "README.md").read_text()
+    (tree,) = re.findall(r"^```text\n(gnome_torch/.+?)^```", page, re.MULTILINE | re.DOTALL)
+    assert len(tree.splitlines()) <= 25
+    rooms = {p.name for p in (ROOT / "workflows").iterdir() if (p / "__init__.py").exists()}
+    assert all(f"  {room}/" in tree or f" {room}/" in tree for room in rooms)
 
 
 def test_a_campaign_writes_the_fields(launchpad: LaunchPad, tmp_path: Path) -> None:

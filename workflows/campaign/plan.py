@@ -1,19 +1,18 @@
 """The plan: every Workflow and Firework of the loop, as data. Nothing else makes one.
 
     start ──> for each first crystal:  relax ──> record
-                                                   │
-                   the record that sees the round full adds, once:
-                                                   │
-    close ─┬─> train, one for each member ──> evaluate ─┐
-           └─> generate ────────────────────────────────┴─> screen ──> for each chosen crystal:  relax ──> record
-           │
-           └─> train compositions ──> evaluate ─┐
-           └─> generate compositions ───────────┴─> screen ──> for each chosen formula:
-                                                                  make crystals ──> pre-relax ──> record
-                                                                  which adds, for its lowest:  relax ──> record
-           (close also adds, for each stable phase, at the theory of `recheck`:  relax ──> record)
+                                                   │ the record that sees the round full adds, once:
+                                                   v
+    close ─┬─> train, one for each member ──> evaluate ─┬─> screen ──> for each chosen crystal:  relax ──> record
+           ├─> generate ────────────────────────────────┘     │
+           │                                                  v  (so that no composition is chosen twice)
+           ├─> train compositions ──> evaluate ─┬─> screen compositions ──> for each chosen formula:
+           ├─> generate compositions ───────────┘                             make crystals ──> pre-relax ──> record
+           │                                                                  ──> for its lowest:  relax ──> record
+           └─> for each stable phase, and what it stands against, at the theory of `recheck`:  relax ──> record
 
-    Where a theory is cheap, `relax many ──> resume` takes the place of `relax ──> record` for many crystals at once.
+Where a theory is cheap, `relax many ──> resume` takes the place of `relax ──> record` for many crystals at once. The last
+close of a campaign adds no more than its rechecks.
 
 A step names its Firetask as the database stores it, so that planning loads no stage; the worker does. A task that stops
 before its walltime goes on in a Firework that repeats it (`workflows.ground.continuation`).
