@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pymatgen.core import Composition, Element, Structure
@@ -244,7 +244,7 @@ def atomic_numbers(structure: Structure) -> np.ndarray:
     """Atomic number of each site, (n_atoms,).
 
     Raises:
-        ValueError: for a site shared by several species, or a species that is no element.
+        ValueError: for a site shared by several species, or a species that is not an element.
     """
     if not structure.is_ordered:
         raise ValueError(f"{structure.formula} is disordered: the networks need one element on each site")
@@ -315,7 +315,7 @@ def batch_arrays(
 
     pointer = np.concatenate([[0], np.cumsum(n_nodes)]).astype(np.int64)
     first_node = np.repeat(pointer[:-1], n_edges)
-    tensors: dict[str, Any] = {
+    tensors = {
         "numbers": torch.from_numpy(numbers.astype(np.int64)),  # (n_nodes,)
         "edge_index": torch.from_numpy(np.stack([senders + first_node, receivers + first_node])),  # (2, n_edges)
         "distances": torch.from_numpy(distances.astype(np.float32)),  # (n_edges,) angstrom
@@ -331,7 +331,7 @@ def composition_nodes(composition: Composition) -> tuple[np.ndarray, np.ndarray]
     """Elements of a composition, in ascending order: atomic numbers and fractions of the atoms, each (n_elements,).
 
     Raises:
-        ValueError: it is empty, or has something that is no element from hydrogen to plutonium.
+        ValueError: it is empty, or has something that is not an element from hydrogen to plutonium.
     """
     amounts = {getattr(species, "Z", 0): amount for species, amount in composition.element_composition.items()}
     if not amounts or not all(1 <= z <= N_ELEMENTS for z in amounts):
@@ -355,7 +355,7 @@ def batch_compositions(numbers: np.ndarray, fractions: np.ndarray, n_elements: n
     counts = torch.from_numpy(n_elements.astype(np.int64))
     pointer = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
     graph = torch.arange(len(counts)).repeat_interleave(counts)  # (n_nodes,)
-    tensors: dict[str, Any] = {
+    tensors = {
         "numbers": torch.from_numpy(numbers.astype(np.int64)),  # (n_nodes,)
         "fractions": torch.from_numpy(fractions.astype(np.float32)),  # (n_nodes,)
         "edge_index": pairs_within(pointer, graph),  # (2, n_edges)

@@ -15,7 +15,7 @@ import numpy as np
 from pymatgen.core import Composition, Structure
 
 
-def content_hash(content: Mapping[str, Any]) -> str:
+def content_hash(content: Mapping[str, object]) -> str:
     """Key of a record: the first 24 hex digits of the SHA-256 of its canonical JSON."""
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:24]
@@ -181,7 +181,7 @@ class Relaxation:
     steps: int | None = None
     initial_energy: float | None = None
     parameters: Mapping[str, Any] | None = None
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -180,7 +180,7 @@ class Predictor:
     """
 
     predict: Predict
-    identity: Mapping[str, Any]
+    identity: Mapping[str, object]
     cascade: Cascade | None = None
 
 
@@ -346,7 +346,7 @@ def _holds(path: Path, part: _Part) -> bool:
     return bool(done.equals(part.read(["id"])["id"]))
 
 
-def _start(candidates: Path, directory: Path, identity: Mapping[str, Any]) -> None:
+def _start(candidates: Path, directory: Path, identity: Mapping[str, object]) -> None:
     """Throw away what an earlier run of another identity has left."""
     shard_paths(candidates)  # finished?
     proposed = hashlib.sha256((candidates / SUMMARY).read_bytes()).hexdigest()[:24]

@@ -7,15 +7,19 @@ import gzip
 import json
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pymatgen.core import Composition, Element, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 from pymatgen.io.cif import CifFile, CifParser
 
+if TYPE_CHECKING:
+    from ase import Atoms
+
+Source = TypeVar("Source")
 ASE_SUFFIXES = {".xyz", ".extxyz", ".traj", ".db"}
 NAME_COLUMNS = ("material_id", "id", "name", "structure_id")
 
@@ -107,7 +111,7 @@ def _read(path: Path) -> Iterator[Crystal]:
         data = json.loads(text)
         for index, item in enumerate(data if isinstance(data, list) else [data], start=1):
             name = str(item.get("entry_id") or index)
-            yield _guarded(f"{stem}:{name}", lambda item=item: _whole(Structure.from_dict(item.get("structure", item))))
+            yield _guarded(f"{stem}:{name}", _of_json, item)
     elif suffixes and suffixes[-1] == ".csv":
         yield from _read_csv(path, stem)
     elif suffixes and suffixes[-1] in ASE_SUFFIXES:
@@ -115,7 +119,7 @@ def _read(path: Path) -> Iterator[Crystal]:
 
         for index, atoms in enumerate(read(path, index=":"), start=1):
             if atoms.cell.rank == 3:
-                yield _guarded(f"{stem}:{index}", lambda atoms=atoms: _whole(AseAtomsAdaptor.get_structure(atoms)))
+                yield _guarded(f"{stem}:{index}", _of_atoms, atoms)
             else:
                 yield Crystal(f"{stem}:{index}", None, "it has no cell")
     elif {".cif", ".mcif"} & set(suffixes[-2:]):
@@ -124,7 +128,7 @@ def _read(path: Path) -> Iterator[Crystal]:
         for name, block in blocks.items():
             if any(key.startswith(("_cell_", "_atom_site")) for key in block.data):  # others hold no crystal
                 label = stem if len(blocks) == 1 else f"{stem}:{name}"
-                yield _guarded(label, lambda block=block: crystal_of_cif(str(block)))
+                yield _guarded(label, lambda block: crystal_of_cif(str(block)), block)
     else:
         structure, n_sites = _whole(Structure.from_file(path))
         yield Crystal(stem if path.suffix != ".vasp" else path.stem, structure, cell_sites=n_sites)
@@ -140,7 +144,7 @@ def _read_csv(path: Path, stem: str) -> Iterator[Crystal]:
         named = next((name for name in NAME_COLUMNS if name in (rows.fieldnames or ())), None)
         for index, row in enumerate(rows, start=1):
             name = f"{stem}:{row[named] if named else index}"
-            yield _guarded(name, lambda row=row: crystal_of_cif(row[column]))
+            yield _guarded(name, crystal_of_cif, row[column])
 
 
 def crystal_of_cif(text: str) -> tuple[Structure, int]:
@@ -157,12 +161,21 @@ def _whole(structure: Structure) -> tuple[Structure, int]:
     return structure, len(structure)
 
 
-def _guarded(name: str, read: Any) -> Crystal:
-    """A crystal, or the reason why it cannot be read."""
+def _of_json(item: Mapping[str, Any]) -> tuple[Structure, int]:
+    """The crystal of an entry of pymatgen, or of a crystal by itself."""
+    return _whole(Structure.from_dict(item.get("structure", item)))
+
+
+def _of_atoms(atoms: Atoms) -> tuple[Structure, int]:
+    return _whole(AseAtomsAdaptor.get_structure(atoms))
+
+
+def _guarded(name: str, read: Callable[[Source], tuple[Structure, int]], source: Source) -> Crystal:
+    """A crystal, or the reason why it cannot be read from a source."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            structure, n_sites = read()
+            structure, n_sites = read(source)
             return Crystal(name, structure, cell_sites=n_sites)
     except Exception as error:  # a broken block raises whatever the parser stumbles over
         return Crystal(name, None, f"cannot be read: {_one_line(error)}")
@@ -212,5 +225,5 @@ def _formula(text: str) -> str:
     composition = Composition(text)
     unknown = [str(species) for species in composition if not isinstance(species, Element)]
     if unknown or not composition:
-        raise ValueError(f"{', '.join(unknown) or 'nothing'} is no element")
+        raise ValueError(f"{', '.join(unknown) or 'nothing'} is not an element")
     return composition.reduced_formula

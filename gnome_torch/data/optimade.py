@@ -173,13 +173,13 @@ class OptimadeSource:
             return Reject(self.name, key, "", one_line(error))
 
 
-def _refused(errors: Sequence[Any]) -> bool:
+def _refused(errors: Sequence[object]) -> bool:
     """Whether asking again is of no use: the question is wrong."""
     return any(f"RuntimeError: {status} " in str(error) for error in errors for status in (400, 401, 403, 404, 422))
 
 
-def _value(attributes: Mapping[str, Any], path: str) -> float:
-    value: Any = attributes
+def _value(attributes: Mapping[str, object], path: str) -> float:
+    value: object = attributes
     for part in path.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -15,7 +15,11 @@ from torch.func import functional_call, stack_module_state, vmap
 from gnome_torch.models.checkpoint import CheckpointError, load_model
 
 if TYPE_CHECKING:
-    from torch_geometric.data import Data
+    import numpy as np
+    from torch_geometric.data import Batch, Data
+
+_Stacked = tuple[dict[str, Tensor], dict[str, Tensor]]
+"""Parameters and buffers of all members, each (n_members, ...)."""
 
 
 class Ensemble(nn.Module):
@@ -34,8 +38,8 @@ class Ensemble(nn.Module):
             if type(member) is not type(members[0]) or member.config != members[0].config:
                 raise ValueError(f"members of different shapes: {members[0].config} and {member.config}")
         self.members = nn.ModuleList(members)
-        self._stacked: tuple[nn.Module, Any] | None = None
-        self.prepared: dict[Hashable, Callable[[Any], Any]] = {}  # how it is evaluated, kept by `inference`
+        self._stacked: tuple[nn.Module, _Stacked] | None = None
+        self.prepared: dict[Hashable, Callable[[Batch], np.ndarray]] = {}  # how it is evaluated, kept by `inference`
         self.batch_edges: dict[Hashable, int] = {}  # what has turned out to fit into a GPU's memory
         self.eval()
 
@@ -92,7 +96,7 @@ class Ensemble(nn.Module):
             return torch.stack([member(batch) for member in self.members])
         skeleton, (parameters, buffers) = self._stacked
 
-        def one(parameters: Any, buffers: Any) -> Tensor:
+        def one(parameters: dict[str, Tensor], buffers: dict[str, Tensor]) -> Tensor:
             return functional_call(skeleton, (parameters, buffers), (batch,))
 
         return vmap(one)(parameters, buffers)

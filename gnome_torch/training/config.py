@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
 
@@ -71,6 +70,6 @@ class TrainingConfig:
         rising = min(1.0, (step + 1) / (self.warm_up * n_steps)) if self.warm_up else 1.0
         return self.learning_rate * rising * (1 - step / n_steps)
 
-    def without_machine(self) -> dict[str, Any]:
+    def without_machine(self) -> dict[str, object]:
         """What matters for the result: all but the device."""
         return {name: value for name, value in asdict(self).items() if name != "device"}

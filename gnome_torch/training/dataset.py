@@ -287,7 +287,7 @@ class TrainingSet(_FlatSet):
         distances = data["distances"][edges] * torch.from_numpy(lengths).to(device)[edge_graph]
         kept = (distances <= cutoff + CUTOFF_TOLERANCE).nonzero().squeeze(1)
         edges, first_node = edges[kept], pointer[edge_graph[kept]]
-        tensors: dict[str, Any] = {
+        tensors = {
             "numbers": data["numbers"][nodes].long(),
             "edge_index": torch.stack([data["senders"][edges] + first_node, data["receivers"][edges] + first_node]),
             "distances": distances[kept].float(),
@@ -344,7 +344,9 @@ class CompositionSet(_FlatSet):
                 composition = Composition(text)
                 nodes = composition_nodes(composition)
             except (ValueError, KeyError) as error:
-                raise DataSetError(f"composition {name}: {text!r} is no formula for the networks ({error})") from error
+                raise DataSetError(
+                    f"composition {name}: {text!r} is not a formula for the networks ({error})"
+                ) from error
             numbers.append(nodes[0])
             fractions.append(nodes[1])
             reduced.append(composition.reduced_formula)
@@ -377,7 +379,7 @@ class CompositionSet(_FlatSet):
         n_elements = data["n_elements"][chosen]
         nodes, graph = _ragged(self._first(device, "n_elements")[chosen], n_elements)
         pointer = torch.cat([n_elements.new_zeros(1), n_elements.cumsum(0)])
-        tensors: dict[str, Any] = {
+        tensors = {
             "numbers": data["numbers"][nodes].long(),
             "fractions": data["fractions"][nodes].float(),
             "edge_index": pairs_within(pointer, graph),

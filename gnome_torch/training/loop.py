@@ -270,7 +270,7 @@ def _parts(dataset: TrainingSet | CompositionSet, config: TrainingConfig) -> tup
 
 def _identity(
     dataset: TrainingSet | CompositionSet, model_config: NetworkConfig, config: TrainingConfig
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """What must be the same for a training to go on."""
     return {"data": dataset.data_hash, "model": asdict(model_config), "training": config.without_machine()}
 

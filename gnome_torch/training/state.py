@@ -108,11 +108,11 @@ def _fits(network: nn.Module, tensors: Mapping[str, Tensor]) -> bool:
     return shapes == {name: value.shape for name, value in tensors.items()}
 
 
-def read_identity(directory: Path) -> Mapping[str, Any] | None:
+def read_identity(directory: Path) -> Mapping[str, object] | None:
     """Of which training a directory holds a checkpoint; None if there is none that can be read."""
     try:
         with safe_open(directory / CHECKPOINT, framework="pt") as file:
-            identity: Mapping[str, Any] = _content(file)["identity"]
+            identity: Mapping[str, object] = _content(file)["identity"]
             return identity
     except (OSError, SafetensorError, ValueError, KeyError):
         return None

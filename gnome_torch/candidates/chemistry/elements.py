@@ -1,4 +1,4 @@
-"""Tabulated data of the elements, singly, and as arrays indexed by atomic number for work on many compositions at once."""
+"""Tabulated data of the elements, singly, and as arrays indexed by atomic number for many compositions at once."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from gnome_torch.candidates.tables.shards import SUMMARY, reduced_formulas, writ
 SCHEMA = pa.schema([("id", pa.string()), ("formula", pa.string()), ("strict", pa.bool_())])
 
 
-def write_compositions(blocks: Iterable[Compositions], directory: Path, **more: Any) -> dict[str, Any]:
+def write_compositions(blocks: Iterable[Compositions], directory: Path, **more: object) -> dict[str, Any]:
     """Write compositions, in place of those that were there; returns the summary.
 
     Args:

@@ -126,7 +126,7 @@ def read_crystals(path: Path) -> list[RandomCrystal]:
     return crystals
 
 
-def _described(crystal: RandomCrystal) -> dict[str, Any]:
+def _described(crystal: RandomCrystal) -> dict[str, object]:
     return {
         "attempt": crystal.attempt,
         "units": crystal.units,

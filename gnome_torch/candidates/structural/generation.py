@@ -188,7 +188,7 @@ def _identity(work: Plan, request: Request) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """Sets and tuples of sets in an order that is always the same."""
     if isinstance(value, frozenset):
         return sorted(value)

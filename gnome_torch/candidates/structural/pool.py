@@ -86,7 +86,7 @@ def _possible(pool: Path, request: Request, counts: Counter[str], refused: Count
         yield kept.set_column(place, "round", pa.array(np.full(kept.num_rows, request.round_number, np.int32)))
 
 
-def source_of(name: str) -> Callable[[Iterable[Parent], Path, int], Any]:
+def source_of(name: str) -> Callable[[Iterable[Parent], Path, int], object]:
     """What another package registers to propose candidates: it writes a directory of them.
 
     Args:
@@ -100,7 +100,7 @@ def source_of(name: str) -> Callable[[Iterable[Parent], Path, int], Any]:
         names = ", ".join(sorted(repr(entry.name) for entry in registered(SOURCES))) or "none is installed"
         raise PluginError(f"{name!r}: there is no candidate source of this name: {names}")
     if not callable(found):
-        raise PluginError(f"{SOURCES}: {name!r} is no function of parents, a directory and the round's number")
+        raise PluginError(f"{SOURCES}: {name!r} is not a function of parents, a directory and the round's number")
     return found
 
 

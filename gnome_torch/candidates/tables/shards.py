@@ -217,7 +217,7 @@ def remove_candidates(directory: Path) -> None:
             path.unlink()
 
 
-def finish(directory: Path, parents: pa.Table, summary: dict[str, Any]) -> None:
+def finish(directory: Path, parents: pa.Table, summary: Mapping[str, object]) -> None:
     """Write the parents and, last, the summary.
 
     Args:
@@ -235,7 +235,7 @@ def write_table(table: pa.Table, path: Path) -> None:
         pq.write_table(table, partial, compression="zstd")
 
 
-def write_json(content: dict[str, Any], path: Path) -> None:
+def write_json(content: Mapping[str, object], path: Path) -> None:
     """Write a JSON file; it appears under its name when it is complete."""
     write_whole(path, json.dumps(content, indent=2) + "\n")
 
