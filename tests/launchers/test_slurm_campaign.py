@@ -20,7 +20,8 @@ from submitted import Jobs
 from workflows.campaign.plan import start_workflow
 from workflows.ground.queues import CATEGORIES
 from workflows.ground.slurm import is_gone, slurm_jobs
-from workflows.operate.doctor import Patience, examine
+from workflows.operate.doctor import examine
+from workflows.operate.lost import Patience
 from workflows.store import Store
 
 pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm"), pytest.mark.timeout(600)]

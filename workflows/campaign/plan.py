@@ -11,8 +11,8 @@
            │                                                                  ──> for its lowest:  relax ──> record
            └─> for each stable phase, and what it stands against, at the theory of `recheck`:  relax ──> record
 
-Where a theory is cheap, `relax many ──> resume` takes the place of `relax ──> record` for many crystals at once. The last
-close of a campaign adds no more than its rechecks.
+Where a theory is cheap, `relax many ──> resume` takes the place of `relax ──> record` for many crystals at once. After
+the last round the close adds no more than its rechecks.
 
 A step names its Firetask as the database stores it, so that planning loads no stage; the worker does. A task that stops
 before its walltime goes on in a Firework that repeats it (`workflows.ground.continuation`).

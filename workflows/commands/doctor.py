@@ -35,7 +35,8 @@ def doctor(
     import shutil
 
     from workflows.ground.slurm import is_gone, slurm_jobs
-    from workflows.operate.doctor import Patience, examine
+    from workflows.operate.doctor import examine
+    from workflows.operate.lost import Patience
     from workflows.store.connection import open_database
 
     launchpad, store = open_database()

@@ -20,7 +20,7 @@ SHOWN = 5  # errors
 
 
 @dataclass(frozen=True)
-class Failure:
+class FailedRelaxation:
     """A relaxation that failed.
 
     Attributes:
@@ -60,7 +60,7 @@ class Snapshot:
     rate_per_h: float
     waiting: int
     hit_rate: float | None
-    failures: tuple[Failure, ...]
+    failures: tuple[FailedRelaxation, ...]
 
     @property
     def left(self) -> timedelta | None:
@@ -80,7 +80,7 @@ def snapshot(store: Store, name: str) -> Snapshot:
     trials = sum(result["stable"] / result["hit_rate"] for result in results if result.get("hit_rate"))
     trials += sum(result["relaxed"] for result in results if not result.get("hit_rate"))
     failures = [
-        Failure(d["formula"], d["reason"], d.get("directory") or "", utc(d["ended"]))
+        FailedRelaxation(d["formula"], d["reason"], d.get("directory") or "", utc(d["ended"]))
         for d in store.candidates.latest_failures(name, SHOWN)
     ]
     begun = utc(document["created"])

@@ -25,7 +25,8 @@ from gnome_torch.training.state import CHECKPOINT
 from workflows.campaign.campaign import Campaign
 from workflows.campaign.plan import start_workflow
 from workflows.operate.control import pause, stop
-from workflows.operate.doctor import Finding, Patience, _is_ours, examine
+from workflows.operate.doctor import Finding, examine
+from workflows.operate.lost import Patience, is_ours
 from workflows.store import Store
 from workflows.store.embedded import EmbeddedDatabase
 
@@ -176,7 +177,7 @@ def test_a_job_that_the_list_lacks_is_asked_for(
             raise PermissionError(13, "Permission denied")
 
         patch.setattr(Path, "stat", closed)
-        assert not _is_ours(str(tmp_path))
+        assert not is_ours(str(tmp_path))
     assert launchpad.get_fw_by_id(firework.fw_id).state == "RESERVED"
     assert len(examine(store, launchpad, list, AT_ONCE, is_gone=lambda job: True)) == 1
 
