@@ -170,7 +170,7 @@ class VaspRelaxation(Theory):
         hubbards = (output.get("input") or {}).get("hubbards") or {}
         forces, stress = found.get("forces"), found.get("stress")
         outcar = last["output"].get("outcar") or {}
-        potcars = [some["titel"] for some in (output.get("input") or {}).get("potcar_spec") or []]
+        potcars = [entry["titel"] for entry in (output.get("input") or {}).get("potcar_spec") or []]
         return Relaxation(
             structure=structure,
             energy=float(found["energy"]),
@@ -232,9 +232,9 @@ class VaspRelaxation(Theory):
                 runs = json.loads(_read(path))
             except ValueError:
                 continue
-            corrections = [some for run in runs for some in run.get("corrections", [])]
+            corrections = [entry for run in runs for entry in run.get("corrections", [])]
             return "; ".join(
-                f"{_handler(some)}: {', '.join(map(str, some.get('errors') or ['?']))}" for some in corrections
+                f"{_handler(entry)}: {', '.join(map(str, entry.get('errors') or ['?']))}" for entry in corrections
             )
         return ""
 

@@ -91,11 +91,11 @@ def refresh_stale(launchpad: LaunchPad, patience_s: float = 30.0, among: Mapping
     unfinished = {**(among or {}), "state": {"$nin": ["COMPLETED", "ARCHIVED", "DEFUSED"]}}
     workflows = list(launchpad.workflows.find(unfinished, {"nodes": 1, "fw_states": 1, "links": 1}))
     for start in range(0, len(workflows), CHUNK):
-        some = workflows[start : start + CHUNK]
-        query = {"fw_id": {"$in": [node for workflow in some for node in workflow["nodes"]]}}
+        part = workflows[start : start + CHUNK]
+        query = {"fw_id": {"$in": [node for workflow in part for node in workflow["nodes"]]}}
         fields = {"fw_id": 1, "state": 1, "updated_on": 1, "spec._allow_fizzled_parents": 1}
         found = {firework["fw_id"]: firework for firework in launchpad.fireworks.find(query, fields)}
-        for workflow in some:
+        for workflow in part:
             fireworks = {node: found[node] for node in workflow["nodes"] if node in found}
             refreshed += _refresh_workflow(launchpad, workflow, fireworks, patience_s)
     return refreshed
@@ -113,8 +113,8 @@ def _refresh_workflow(
         if workflow.get("fw_states", {}).get(str(fw_id)) == firework["state"] and not held:
             continue
         _break_stale_lock(launchpad, fw_id)
-        for some in (fw_id, *held):
-            launchpad._refresh_wf(some)
+        for waiting in (fw_id, *held):
+            launchpad._refresh_wf(waiting)
         refreshed.append(fw_id)
     roots = fireworks.keys() - {child for children in workflow["links"].values() for child in children}
     for fw_id in sorted(root for root in roots if fireworks[root]["state"] == "WAITING"):  # after a pause
@@ -156,10 +156,10 @@ def fizzled(launchpad: LaunchPad, campaign: str) -> dict[int, str]:
     failed = [document["fw_id"] for document in launchpad.fireworks.find({"state": "FIZZLED"}, {"fw_id": 1})]
     found: dict[int, str] = {}
     for start in range(0, len(failed), CHUNK):
-        some = set(failed[start : start + CHUNK])
-        query = {"nodes": {"$in": sorted(some)}, "metadata.campaign": campaign, "state": {"$ne": "COMPLETED"}}
+        part = set(failed[start : start + CHUNK])
+        query = {"nodes": {"$in": sorted(part)}, "metadata.campaign": campaign, "state": {"$ne": "COMPLETED"}}
         for workflow in launchpad.workflows.find(query, {"nodes": 1}):
-            found |= {fw_id: reason_of(launchpad, fw_id) for fw_id in sorted(some.intersection(workflow["nodes"]))}
+            found |= {fw_id: reason_of(launchpad, fw_id) for fw_id in sorted(part.intersection(workflow["nodes"]))}
     return found
 
 

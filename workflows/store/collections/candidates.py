@@ -102,8 +102,8 @@ class Candidates(Collection):
     def among(self, keys: Some[str], state: CandidateState) -> list[str]:
         """Those of some candidates that are in a state, in their order."""
         found: set[str] = set()
-        for some in chunks(keys):
-            found |= {d["_id"] for d in self.documents.find({"_id": {"$in": some}, "state": state}, {"_id": 1})}
+        for part in chunks(keys):
+            found |= {d["_id"] for d in self.documents.find({"_id": {"$in": part}, "state": state}, {"_id": 1})}
         return sorted(found)
 
     def begin(self, key: str) -> Document:

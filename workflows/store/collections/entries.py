@@ -112,8 +112,8 @@ class Entries(Collection):
         """
         new = {record.id: record for record in records}
         present: set[str] = set()
-        for some in chunks(new):
-            for document in self.documents.find({"_id": {"$in": some}}, {"replaced_by": 1}):
+        for part in chunks(new):
+            for document in self.documents.find({"_id": {"$in": part}}, {"replaced_by": 1}):
                 present.add(document["_id"])
                 if replaces and document.get("replaced_by"):  # the source has gone back to it
                     self.documents.update_one(
@@ -133,8 +133,8 @@ class Entries(Collection):
     def _retire(self, records: Sequence[OutsideEntry], source: str) -> None:
         """Mark entries of the same keys and other content as replaced: no hull and no training set sees them again."""
         successors = {_record_id(record, source): record.id for record in records}
-        for some in chunks(successors):
-            same = self.documents.find({"outside.record": {"$in": some}}, {"outside.record": 1, "replaced_by": 1})
+        for part in chunks(successors):
+            same = self.documents.find({"outside.record": {"$in": part}}, {"outside.record": 1, "replaced_by": 1})
             for document in list(same):
                 successor = successors[document["outside"]["record"]]
                 if document["_id"] != successor and not document.get("replaced_by"):
@@ -144,8 +144,8 @@ class Entries(Collection):
     def existing(self, keys: Some[str]) -> set[str]:
         """Those of some keys that have been computed before."""
         found: set[str] = set()
-        for some in chunks(keys):
-            found |= {document["_id"] for document in self.documents.find({"_id": {"$in": some}}, {"_id": 1})}
+        for part in chunks(keys):
+            found |= {document["_id"] for document in self.documents.find({"_id": {"$in": part}}, {"_id": 1})}
         return found
 
     def check_any(self, campaign: str) -> None:
@@ -162,9 +162,9 @@ class Entries(Collection):
 
     def share(self, keys: Some[str], campaign: str) -> None:
         """Note the campaign on entries computed before, unless it is there."""
-        for some in chunks(keys):
+        for part in chunks(keys):
             self.documents.update_many(
-                {"_id": {"$in": some}, "campaigns": {"$ne": campaign}},
+                {"_id": {"$in": part}, "campaigns": {"$ne": campaign}},
                 {"$addToSet": {"campaigns": campaign}, "$set": {"changed": now()}},
             )
 
@@ -212,8 +212,8 @@ class Entries(Collection):
             StoreError: an entry is missing.
         """
         found: dict[str, Structure] = {}
-        for some in chunks(keys):
-            for document in self.documents.find({"_id": {"$in": some}}, {"structure": 1}):
+        for part in chunks(keys):
+            for document in self.documents.find({"_id": {"$in": part}}, {"structure": 1}):
                 found[document["_id"]] = Structure.from_dict(document["structure"])
         missing = sorted(set(keys) - found.keys())
         if missing:
@@ -350,8 +350,8 @@ class Entries(Collection):
         """
         shown = dict.fromkeys(fields, 1) or {"structure": 0, "initial": 0}
         found: dict[str, Document] = {}
-        for some in chunks(keys):
-            for document in self.documents.find({"_id": {"$in": some}}, shown):
+        for part in chunks(keys):
+            for document in self.documents.find({"_id": {"$in": part}}, shown):
                 found[document["_id"]] = dict(document)
         return found
 
@@ -371,8 +371,8 @@ class Entries(Collection):
     def known_outside(self, formulas: Some[str]) -> set[str]:
         """Which of some reduced formulas have been imported, at whatever theory."""
         found: set[str] = set()
-        for some in chunks(set(formulas)):
-            query = {"formula": {"$in": some}, "outside": {"$ne": None}, "replaced_by": None}
+        for part in chunks(set(formulas)):
+            query = {"formula": {"$in": part}, "outside": {"$ne": None}, "replaced_by": None}
             found |= {document["formula"] for document in self.documents.find(query, {"formula": 1})}
         return found
 

@@ -48,12 +48,12 @@ class Fireworks(Collection):
         whose = {"metadata.campaign": campaign} | ({} if number is None else {"metadata.round": number})
         nodes = [node for workflow in self.workflows.find(whose, {"nodes": 1}) for node in workflow["nodes"]]
         found: list[Document] = []
-        for some in chunks(nodes):
+        for part in chunks(nodes):
             fields = {"fw_id": 1, "spec._category": 1}
-            fireworks = self.documents.find({"fw_id": {"$in": some}}, fields)
+            fireworks = self.documents.find({"fw_id": {"$in": part}}, fields)
             category = {d["fw_id"]: d["spec"].get("_category") or "other" for d in fireworks}
             fields = {"launch_id": 1, "fw_id": 1, "state": 1, "runtime_secs": 1, "time_end": 1, "fworker.env.cores": 1}
-            launches = self.database["launches"].find({"fw_id": {"$in": some}}, fields)
+            launches = self.database["launches"].find({"fw_id": {"$in": part}}, fields)
             found += [_launch(launch, category.get(launch["fw_id"], "other")) for launch in launches]
         return sorted(found, key=lambda launch: launch["launch_id"])
 
@@ -135,11 +135,11 @@ class Fireworks(Collection):
         failed = [document["fw_id"] for document in self.documents.find({"state": "FIZZLED"}, {"fw_id": 1})]
         found: list[int] = []
         for start in range(0, len(failed), CHUNK):
-            some = sorted(failed[start : start + CHUNK])
-            query: Document = {"nodes": {"$in": some}, "state": {"$ne": "COMPLETED"}}
+            part = sorted(failed[start : start + CHUNK])
+            query: Document = {"nodes": {"$in": part}, "state": {"$ne": "COMPLETED"}}
             query["metadata.campaign"] = {"$exists": True, "$nin": list(over)}
             nodes = {node for document in self.workflows.find(query, {"nodes": 1}) for node in document["nodes"]}
-            found += [fw_id for fw_id in some if fw_id in nodes]
+            found += [fw_id for fw_id in part if fw_id in nodes]
         return found
 
     def set_state(
@@ -164,8 +164,8 @@ class Fireworks(Collection):
         documents = self.unfinished_workflows(campaign) if workflows is None else list(workflows)
         fireworks = self.documents
         for start in range(0, len(documents), CHUNK):
-            some = documents[start : start + CHUNK]
-            owner = {node: document["_id"] for document in some for node in document["nodes"]}
+            part = documents[start : start + CHUNK]
+            owner = {node: document["_id"] for document in part for node in document["nodes"]}
             ids = [d["fw_id"] for d in fireworks.find({"fw_id": {"$in": sorted(owner)}, **which}, {"fw_id": 1})]
             if not ids:
                 continue

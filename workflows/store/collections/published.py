@@ -30,7 +30,7 @@ class Published(Collection):
         """Entries of campaigns in force, without their crystals; neither rechecks nor doubtful ones."""
         query = {"campaigns": {"$ne": []}, "structure": {"$ne": None}, "replaced_by": None, "doubtful": None}
         fields = {"structure": 0, "initial": 0, "calculation.stress": 0}
-        return [d for some in chunks(keys) for d in self.documents.find({"_id": {"$in": some}, **query}, fields)]
+        return [d for part in chunks(keys) for d in self.documents.find({"_id": {"$in": part}, **query}, fields)]
 
     def found_or_published(self) -> set[str]:
         """Keys of all entries of campaigns, and of what is served, whether its entry is there or not."""
@@ -61,8 +61,8 @@ class Published(Collection):
                 keys.add(entry["recheck_of"])
             if entry.get("outside"):
                 formulas.add(entry["formula"])
-        for some in chunks(formulas):
-            same = self.documents.find({"formula": {"$in": some}, "campaigns": {"$ne": []}}, {"_id": 1})
+        for part in chunks(formulas):
+            same = self.documents.find({"formula": {"$in": part}, "campaigns": {"$ne": []}}, {"_id": 1})
             keys |= {entry["_id"] for entry in same}
         return keys
 
@@ -84,7 +84,7 @@ class Published(Collection):
     def digests(self, kind: str, keys: Some[str]) -> dict[str, str]:
         """What documents of a kind were made from, by id."""
         there = self.collection(kind)
-        return {d["_id"]: d[DIGEST] for some in chunks(keys) for d in there.find({"_id": {"$in": some}}, {DIGEST: 1})}
+        return {d["_id"]: d[DIGEST] for part in chunks(keys) for d in there.find({"_id": {"$in": part}}, {DIGEST: 1})}
 
     def write(self, kind: str, documents: Sequence[Mapping[str, Any]], there: Some[str]) -> None:
         """Write documents.
@@ -106,5 +106,5 @@ class Published(Collection):
 
     def withdraw(self, kind: str, ids: Some[str]) -> None:
         """Remove documents."""
-        for some in chunks(ids):
-            self.collection(kind).delete_many({"_id": {"$in": some}})
+        for part in chunks(ids):
+            self.collection(kind).delete_many({"_id": {"$in": part}})

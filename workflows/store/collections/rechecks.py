@@ -65,8 +65,8 @@ class Rechecks(Collection):
         Of several, of different campaigns, the latest that has a result.
         """
         found: dict[str, Document] = {}
-        for some in chunks(entries):
-            query = {"recheck_of": {"$in": some}}
+        for part in chunks(entries):
+            query = {"recheck_of": {"$in": part}}
             documents = self.documents.find(query, {"structure": 0, "restart_structure": 0, "last_structure": 0})
             for document in sorted(documents, key=lambda d: (d["state"] == CandidateState.RELAXED, d["selected"])):
                 found[document["recheck_of"]] = dict(document)
