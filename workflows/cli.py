@@ -18,10 +18,11 @@ from workflows.commands.demo import demo
 from workflows.commands.networks import train
 from workflows.commands.networks.predict import predict
 
-TOUR = """GNoME's discovery loop: generate crystals, filter them with graph networks, relax, hull, retrain, again.
+TOUR = """GNoME's discovery loop: generate crystals, filter them with graph networks,
+relax, hull, retrain, again.
 
-Ten minutes on a laptop: [bold]gnome demo[/bold] does all of the following on an embedded database, with a
-machine-learned potential in the place of DFT.
+Ten minutes on a laptop: [bold]gnome demo[/bold] does all of the following on an embedded
+database, with a machine-learned potential in the place of DFT.
 
   1. A database      [bold]gnome db start[/bold], or name your MongoDB in my_launchpad.yaml
   2. A campaign      [bold]gnome campaign start workflows/examples/quickstart.yaml[/bold]
@@ -30,7 +31,7 @@ machine-learned potential in the place of DFT.
                      or [bold]rlaunch rapidfire[/bold], or [bold]gnome launchers[/bold] on a cluster
   4. Progress        [bold]gnome campaign status quickstart[/bold], [bold]lpad get_wflows[/bold]
   5. New phases      [bold]gnome stable --campaign quickstart[/bold]
-  6. Everything      [bold]gnome report quickstart --out report[/bold], a page to read and to show
+  6. Everything      [bold]gnome report quickstart --out report[/bold], a page to show
 
 Candidates alone, from your crystals: [bold]gnome generate structural --help[/bold]
 What others have computed: [bold]gnome data import --help[/bold]

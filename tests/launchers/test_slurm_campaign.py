@@ -141,7 +141,7 @@ def test_a_training_meets_its_walltime_and_goes_on(jobs: Jobs, launchpad: Launch
     epochs = 20_000
     network = {"members": 1, "hidden": [16, 16], "epochs": epochs, "batch_size": 4, "learning_rate": 0.001}
     launchpad.add_wf(start_workflow(small_campaign(tmp_path / "slurm", network=network)))
-    here, place = os.getcwd(), tmp_path / "launches"
+    here, place = Path.cwd(), tmp_path / "launches"
     place.mkdir()
     os.chdir(place)
     try:  # up to the training in this process

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from workflows.commands.errors import interruptible
 from workflows.commands.tables import console, print_funnel
 
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
@@ -82,7 +82,7 @@ def status(
             terminal.print(f"search failed in round {row['number']}: {search['formula']}: {search['reason']}")
     if again := store.rechecks.tally(name):
         counts = ", ".join(f"{count} {'waiting' if state == 'selected' else state}" for state, count in again.items())
-        terminal.print(f"second opinion: {counts}")
+        terminal.print(f"rechecks: {counts}")
 
 
 def _watch(store: Store, name: str, every_s: float) -> None:
@@ -90,10 +90,8 @@ def _watch(store: Store, name: str, every_s: float) -> None:
 
     from workflows.operate.watch import snapshot, watch
 
-    try:
+    with interruptible(""):
         watch(lambda: snapshot(store, name), console(), every_s, time.sleep)
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
 
 
 @app.command("pause", epilog="Example: gnome campaign pause quickstart")
@@ -104,8 +102,8 @@ def pause(name: NAME) -> None:
     from workflows.store.connection import open_database
 
     launchpad, store = open_database()
-    waiting = pause(Campaign(store, launchpad, name))
-    print(f"campaign '{name}' is paused, {waiting} Fireworks wait: gnome campaign resume {name}")
+    held = pause(Campaign(store, launchpad, name))
+    print(f"campaign '{name}' is paused, {_fireworks(held)} held back: gnome campaign resume {name}")
 
 
 @app.command("resume", epilog="Example: gnome campaign resume quickstart")
@@ -117,7 +115,7 @@ def resume(name: NAME) -> None:
 
     launchpad, store = open_database()
     released = resume(Campaign(store, launchpad, name))
-    print(f"campaign '{name}' goes on, {released} Fireworks had waited")
+    print(f"campaign '{name}' goes on, {_fireworks(released)} had been held back")
 
 
 @app.command("stop", epilog="Example: gnome campaign stop quickstart")
@@ -129,7 +127,7 @@ def stop(name: NAME) -> None:
 
     launchpad, store = open_database()
     dropped = stop(Campaign(store, launchpad, name))
-    print(f"campaign '{name}' is stopped, {dropped} Fireworks were dropped")
+    print(f"campaign '{name}' is stopped, {_fireworks(dropped)} dropped")
 
 
 @app.command("list", epilog="Example: gnome campaign list")
@@ -151,8 +149,9 @@ def run_here(campaign: Campaign, workers: int, console: Console) -> None:
     """Run a campaign to its end; Ctrl-C ends the command with status 130 and everything in order."""
     from workflows.operate.local import run_campaign
 
-    try:
+    with interruptible():
         run_campaign(campaign, workers, console)
-    except KeyboardInterrupt:
-        print("gnome: stopped; the same command goes on from here", file=sys.stderr)
-        raise typer.Exit(130) from None
+
+
+def _fireworks(count: int) -> str:
+    return "1 Firework" if count == 1 else f"{count} Fireworks"

@@ -14,13 +14,17 @@ if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at o
     from workflows.store import Store
 
 
+NO_LIMIT = 100_000
+"""Columns of a log or a pipe, where a table may be as wide as it needs."""
+
+
 def console() -> Console:
     """The terminal, or a log as wide as the widest table."""
     from rich.console import Console
 
     console = Console()
-    if not console.is_terminal:  # which would be cut to 80 columns
-        console.width = 150
+    if not console.is_terminal:
+        console.width = NO_LIMIT
     return console
 
 
@@ -104,19 +108,30 @@ PHASES: tuple[tuple[str, Callable[[PhaseRow], str]], ...] = (
 )
 
 
+WHOLE = ("formula", "how")
+"""Columns whose words are not broken where there is room: formulas, substitutions such as Na+->K+."""
+ROOM = 100
+"""Columns of a terminal from which on there is."""
+
+
 def print_phases(rows: list[PhaseRow], console: Console) -> None:
     """Phases, those of new compositions in bold; several theories are named first."""
     from rich.table import Table
 
+    if not rows:
+        console.print("no stable compound yet")
+        return
     table = Table(title="Stable phases ('new': a composition neither in the campaign's first data nor imported)")
     theories = sorted({row.theory for row in rows})
     if len(theories) > 1:
         console.print(f"phases of {len(theories)} theories, each against its own hull: {', '.join(theories)}")
-    for header, _ in PHASES:
-        table.add_column(header, justify="right" if "eV" in header else "left", overflow="fold")
+    for header, text in PHASES:
+        words = [word for row in rows for word in text(row).split()]
+        width = max(map(len, words)) if header in WHOLE and words and console.width >= ROOM else None
+        table.add_column(header, justify="right" if "eV" in header else "left", overflow="fold", min_width=width)
     for row in rows:
         table.add_row(*(text(row) for _, text in PHASES), style="bold" if row.new else None)
-    console.print(table if rows else "no stable compound yet")
+    console.print(table)
 
 
 def _notes(row: PhaseRow) -> list[str]:

@@ -11,16 +11,14 @@ from fireworks import LaunchPad
 from workflows.campaign.settings import parse_settings
 from workflows.commands import errors
 from workflows.store import Store, StoreError
+from workflows.store.collections.campaigns import Campaigns
 
 Gnome = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def here(launchpad: LaunchPad, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(own_database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory with some files, on the test's own database."""
-    monkeypatch.setenv("GNOME_MONGODB_URI", f"mongodb://{launchpad.host}:{launchpad.port}/")
-    monkeypatch.setenv("GNOME_MONGODB_NAME", launchpad.name)
-    monkeypatch.setenv("GNOME_HOME", str(tmp_path / "home"))
     directory = tmp_path / "here"
     directory.mkdir()
     monkeypatch.chdir(directory)
@@ -150,7 +148,7 @@ def test_mistakes_of_ours_are_a_line_too(gnome: Gnome, here: Path, monkeypatch: 
     def broken(*_: object) -> None:
         raise KeyError("lost\nand found")
 
-    monkeypatch.setattr(Store, "all_campaigns", broken)
+    monkeypatch.setattr(Campaigns, "all", broken)
     status, _, err = gnome("campaign", "list")
     assert status == 1
     assert err.startswith("gnome: unexpected KeyError: ")

@@ -159,7 +159,7 @@ def test_ctrl_c_and_the_same_command_again(tmp_path: Path) -> None:
     """Interrupted as a terminal does it, the command ends with status 130 and no traceback; then it goes on."""
     out = tmp_path / "out"
     command = [
-        os.path.join(os.path.dirname(sys.executable), "gnome"), "generate", "structural", "--parents", "prototypes",
+        str(Path(sys.executable).with_name("gnome")), "generate", "structural", "--parents", "prototypes",
         "--elements", "Li,Mg,Al,Ti,O,F", "--threshold", "1e-5", "--workers", "2", "--out", str(out),
     ]  # fmt: skip
     process = subprocess.Popen(

@@ -16,9 +16,9 @@ def report(
 ) -> None:
     """Write a campaign as one HTML page that opens anywhere, with its figures as SVG and PNG files beside it."""
     os.environ.setdefault("MPLBACKEND", "agg")  # no window, whatever desktop this runs on
-    from workflows.catalogue.report.reading import read_report
     from workflows.catalogue.report.page import write_report
-    from workflows.catalogue.report.texts import plural
+    from workflows.catalogue.report.reading import read_report
+    from workflows.catalogue.words import plural
     from workflows.ground.strict import SettingsError
     from workflows.store.connection import open_database
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from workflows.commands.errors import interruptible
+
 
 def serve(
     campaign: Annotated[str | None, typer.Option(help="only what this campaign has found")] = None,
@@ -31,7 +33,5 @@ def serve(
 
     _, store = open_database()
     address = Address(host, port, password_file)
-    try:
+    with interruptible(""):
         run(store, campaign, address, report, Pace(refresh_s), lambda line: print(line, flush=True))
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
