@@ -1,11 +1,13 @@
-"""How a campaign went, as plain rows: the funnel of its rounds, the networks' errors."""
+"""How a campaign goes, as plain rows: what its rounds are doing, their funnel, the networks' errors."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from workflows.store import NetworkKind, SearchState, Store, model_id
+from workflows.catalogue.words import plural
+from workflows.store import ENDED, CampaignState, CandidateState, NetworkKind, SearchState, Store, model_id
+from workflows.store.base import Document
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def round_rows(store: Store, campaign: str) -> list[RoundRow]:
     return rows
 
 
-def _search_row(store: Store, campaign: str, document: dict[str, Any]) -> SearchRow | None:
+def _search_row(store: Store, campaign: str, document: Document) -> SearchRow | None:
     counts = document.get("counts", {}).get("compositions")
     if counts is None:
         return None
@@ -118,3 +120,87 @@ def _search_row(store: Store, campaign: str, document: dict[str, Any]) -> Search
         network_mae=model.get("test_mae"),
         network_mae_before=model.get("test_mae_before"),
     )
+
+
+@dataclass(frozen=True)
+class RoundProgress:
+    """What a round is doing.
+
+    Attributes:
+        number: round; `RECHECKS` for the rechecks, which are of no round.
+        label: what it is doing, in words.
+        ended: relaxations that have ended.
+        total: relaxations in all; 0 where it is not known yet.
+        note: what else to know.
+    """
+
+    number: int
+    label: str
+    ended: int
+    total: int
+    note: str = ""
+
+
+RECHECKS = -1
+
+
+def status_lines(store: Store, name: str) -> list[RoundProgress]:
+    """What each round is doing that has begun, then the rechecks, then what comes before the next round."""
+    rounds = store.rounds.all(name)
+    tally = store.candidates.tally(name)
+    lines = [_round_progress(store, name, document, tally.get(document["number"], {})) for document in rounds]
+    if rechecks := store.rechecks.tally(name):
+        ended, total = _ended(rechecks), sum(rechecks.values())
+        label = "recheck: relaxing stable phases at another theory"
+        lines.append(RoundProgress(RECHECKS, label, ended, total, _joined(_failed(rechecks))))
+    campaign = store.campaigns.get(name)
+    goes_on = campaign["state"] == CampaignState.RUNNING and not campaign.get("over")
+    if rounds and "closed" in rounds[-1] and goes_on:
+        number = rounds[-1]["number"] + 1
+        stage = "generating" if store.models.get(model_id(name, number)) else "training the networks"
+        lines.append(RoundProgress(number, f"round {number}: {stage}", 0, 0))
+    return lines
+
+
+def _round_progress(store: Store, name: str, document: Document, states: Mapping[str, int]) -> RoundProgress:
+    number, total = document["number"], sum(states.values())
+    searching = store.searches.count(name, number, SearchState.SELECTED)
+    note = _joined(
+        _failed(states),
+        f"{searching} {plural(searching, 'composition')} to search" if searching else "",
+        f"{document['result']['stable']} on the hull" if "result" in document else "",
+    )
+    return RoundProgress(number, f"round {number}: {_stage(document, total, searching)}", _ended(states), total, note)
+
+
+def _stage(document: Document, total: int, searching: int) -> str:
+    """What a round is doing.
+
+    Args:
+        document: of the round.
+        total: relaxations that it has begun.
+        searching: compositions that it has still to search.
+    """
+    if document["number"] == 0:
+        return "relaxing first crystals"
+    if total:
+        return "relaxing candidates"
+    if searching:
+        return "searching crystals"
+    counts = document.get("counts", {})
+    if counts.get("selected") == 0:
+        return "no candidate near the hull"
+    return f"screening {counts.get('generated', '')}".rstrip()
+
+
+def _ended(states: Mapping[str, int]) -> int:
+    return sum(states.get(state, 0) for state in ENDED)
+
+
+def _failed(states: Mapping[str, int]) -> str:
+    count = states.get(CandidateState.FAILED, 0)
+    return f"{count} failed" if count else ""
+
+
+def _joined(*notes: str) -> str:
+    return ", ".join(filter(None, notes))

@@ -17,8 +17,9 @@ from workflows.campaign.campaign import Campaign
 from workflows.campaign.places import launches_of, logs_of
 from workflows.campaign.plan import start_workflow
 from workflows.campaign.settings import parse_settings
+from workflows.catalogue.progress import status_lines
 from workflows.operate.worker import of_a_dead_worker
-from workflows.store import ENDED, CampaignState, Store
+from workflows.store import CampaignState, Store
 from workflows.store.launchpad import add_once, fizzled, refresh_stale, rerun_interrupted, rerun_lost
 
 MAX_RESTARTS = 20
@@ -155,61 +156,24 @@ def _display(console: Console) -> Iterator[Callable[[Store, str], None]]:
         with Live(progress, console=console, refresh_per_second=4):
 
             def show(store: Store, name: str) -> None:
-                for number, label, ended, total, note in status_lines(store, name):
-                    if number not in tasks:
-                        tasks[number] = progress.add_task(label, total=total or None, note=note)
-                    progress.update(tasks[number], description=label, completed=ended, total=total or None, note=note)
+                for line in status_lines(store, name):
+                    if line.number not in tasks:
+                        tasks[line.number] = progress.add_task(line.label, note=line.note)
+                    task, total = tasks[line.number], line.total or None
+                    progress.update(task, description=line.label, completed=line.ended, total=total, note=line.note)
 
             yield show
         return
     last: list[str] = []
 
     def show_lines(store: Store, name: str) -> None:
-        for number, label, ended, total, note in status_lines(store, name):
+        for line in status_lines(store, name):
             # a line for every tenth of a round, and for every new stage
-            step = 10 * ended // total if total else 0
-            line = f"{number}|{label}|{step}|{note}"
-            if line not in last:
-                last.append(line)
-                console.print(f"[{time.strftime('%H:%M:%S')}] {label}: {ended} of {total or '?'} {note}".rstrip())
+            step = 10 * line.ended // line.total if line.total else 0
+            said = f"{line.number}|{line.label}|{step}|{line.note}"
+            if said not in last:
+                last.append(said)
+                text = f"{line.label}: {line.ended} of {line.total or '?'} {line.note}".rstrip()
+                console.print(f"[{time.strftime('%H:%M:%S')}] {text}")
 
     yield show_lines
-
-
-def status_lines(store: Store, name: str) -> list[tuple[int, str, int, int, str]]:
-    """For each round begun: number, what it is doing, relaxations ended, relaxations in all, a note."""
-    lines = []
-    rounds = store.rounds.all(name)
-    tally = store.candidates.tally(name)
-    for document in rounds:
-        number = document["number"]
-        states = tally.get(number, {})
-        total, failed = sum(states.values()), states.get("failed", 0)
-        ended = sum(states.get(state, 0) for state in ENDED)
-        what = "first crystals" if number == 0 else "candidates"
-        label = f"round {number}: relaxing {what}"
-        note = f"{failed} failed" if failed else ""
-        if number and not total:
-            counts = document.get("counts", {})
-            label = f"round {number}: screening {counts.get('generated', '')}".rstrip()
-            if counts.get("selected") == 0:
-                label = f"round {number}: no candidate near the hull"
-        searching = store.searches.count(name, number, "selected")
-        if searching:
-            note = ", ".join(filter(None, [note, f"{searching} compositions to search"]))
-            label = f"round {number}: searching crystals" if not total else label
-        if "result" in document:
-            stable = document["result"]["stable"]
-            note = ", ".join(filter(None, [note, f"{stable} on the hull"]))
-        lines.append((number, label, ended, total, note))
-    latest = rounds[-1] if rounds else None
-    if again := store.rechecks.tally(name):
-        done = sum(again.get(state, 0) for state in ENDED)
-        note = f"{again['failed']} failed" if "failed" in again else ""
-        lines.append((-1, "second opinion: relaxing stable phases again", done, sum(again.values()), note))
-    document = store.campaigns.get(name)
-    if latest and "closed" in latest and document["state"] == "running" and not document.get("over"):
-        trained = store.models.get(f"{name}/{latest['number'] + 1}")
-        label = f"round {latest['number'] + 1}: " + ("generating" if trained else "training the networks")
-        lines.append((latest["number"] + 1, label, 0, 0, ""))
-    return lines

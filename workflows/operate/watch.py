@@ -10,9 +10,9 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 
+from workflows.catalogue.progress import RoundProgress, status_lines
 from workflows.ground.queues import CATEGORIES
-from workflows.operate.local import status_lines
-from workflows.store import Store, now, utc
+from workflows.store import CampaignState, Store, now, utc
 
 WINDOW = timedelta(hours=1)
 """The rate is that of the last hour."""
@@ -44,7 +44,7 @@ class Snapshot:
         name: of the campaign.
         state: running, paused, finished, failed, stopped.
         reason: of its end.
-        rounds: for each round begun: number, what it is doing, relaxations ended, relaxations in all, a note.
+        rounds: what each is doing that has begun.
         queue: Fireworks of the whole database by category and state, of those that have not ended.
         rate_per_h: relaxations that ended in the last hour.
         waiting: relaxations that have not ended.
@@ -55,7 +55,7 @@ class Snapshot:
     name: str
     state: str
     reason: str
-    rounds: tuple[tuple[int, str, int, int, str], ...]
+    rounds: tuple[RoundProgress, ...]
     queue: dict[str, dict[str, int]]
     rate_per_h: float
     waiting: int
@@ -99,27 +99,41 @@ def snapshot(store: Store, name: str) -> Snapshot:
 
 
 def view(some: Snapshot) -> RenderableType:
-    """What is shown of it."""
-    hit = "-" if some.hit_rate is None else f"{some.hit_rate:.0%}"
-    left = "-" if some.left is None else f"about {_words(some.left)}"
+    """What is shown of it; nothing of what is to come once the campaign has ended."""
     head = f"campaign '{some.name}': {some.state} {some.reason}".rstrip()
-    facts = f"{some.rate_per_h:.0f} relaxations an hour, {some.waiting} waiting, {left} left; hit rate {hit}"
-    rounds = Table(box=None, pad_edge=False)
-    for header in ("round", "ended", "of", ""):
-        rounds.add_column(header, justify="left" if not header or header == "round" else "right", overflow="fold")
-    for _, label, ended, total, note in some.rounds:
-        rounds.add_row(label, str(ended), str(total or "?"), note)
-    queue = Table(box=None, pad_edge=False)
-    states = [s for s in ("RUNNING", "RESERVED", "READY", "WAITING", "PAUSED", "FIZZLED") if _any(some, s)]
-    for header in ("queue", *(state.lower() for state in states)):
-        queue.add_column(header, justify="left" if header == "queue" else "right")
-    for category in CATEGORIES:
-        if counts := some.queue.get(category):
-            queue.add_row(category, *(str(counts.get(state, 0)) for state in states))
+    hit = "-" if some.hit_rate is None else f"{some.hit_rate:.0%}"
+    left = "" if some.left is None else f", about {_words(some.left)} left"
+    facts = f"{some.rate_per_h:.0f} relaxations an hour, {some.waiting} waiting{left}; hit rate {hit}"
+    if CampaignState(some.state).has_ended:
+        facts = f"hit rate {hit}"
     lines = [
         f"failed {f.ended:%m-%d %H:%M} {f.formula}: {f.reason} ({f.directory or 'not run'})" for f in some.failures
     ]
-    return Group(head, facts, "", rounds, "", queue, *(["", *lines] if lines else []))
+    parts: list[RenderableType] = [head, facts, "", _round_table(some)]
+    if any(some.queue.values()):
+        parts += ["", _queue_table(some)]
+    return Group(*parts, *(["", *lines] if lines else []))
+
+
+def _round_table(some: Snapshot) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for header in ("round", "ended", "of", ""):
+        table.add_column(header, justify="left" if not header or header == "round" else "right", overflow="fold")
+    for row in some.rounds:
+        table.add_row(row.label, str(row.ended), str(row.total or "?"), row.note)
+    return table
+
+
+def _queue_table(some: Snapshot) -> Table:
+    """Fireworks that have not ended, by category and state."""
+    table = Table(box=None, pad_edge=False)
+    states = [s for s in ("RUNNING", "RESERVED", "READY", "WAITING", "PAUSED", "FIZZLED") if _any(some, s)]
+    for header in ("queue", *(state.lower() for state in states)):
+        table.add_column(header, justify="left" if header == "queue" else "right")
+    for category in CATEGORIES:
+        if counts := some.queue.get(category):
+            table.add_row(category, *(str(counts.get(state, 0)) for state in states))
+    return table
 
 
 def _any(some: Snapshot, state: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,8 @@ def test_from_its_beginning_to_its_end(
     assert some.hit_rate == pytest.approx(result["hit_rate"] or 0.0)
     assert {failure.formula for failure in some.failures} == {"CuAu3"}
     text = shown(some)
+    assert "left" not in text
+    assert "queue" not in shown(replace(some, queue={}))
     assert "CuAu3: RuntimeError: CuAu3 always fails" in text
     assert some.failures[0].directory in text
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from workflows.catalogue.phases import PhaseRow
 from workflows.catalogue.phases.doubts import doubts, recheck_note
 from workflows.catalogue.report.data import Cost, Report
+from workflows.catalogue.words import plural
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,6 @@ def headlines(report: Report) -> list[tuple[str, str]]:
 
 def _headline(number: int, noun: str, rest: str = "") -> tuple[str, str]:
     return count(number), f"{plural(number, noun)}{rest}"
-
-
-def plural(number: int, noun: str) -> str:
-    """A noun as it stands behind a number."""
-    return noun if number == 1 else f"{noun}s"
 
 
 def count(value: int | None) -> str:

@@ -9,7 +9,8 @@ import pytest
 from reports import THEORY, write_campaign
 
 from workflows.catalogue.report.reading import read_report
-from workflows.catalogue.report.texts import headlines, hours, plural
+from workflows.catalogue.report.texts import headlines, hours
+from workflows.catalogue.words import plural
 from workflows.store import Store
 
 

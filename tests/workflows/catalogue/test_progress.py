@@ -1,0 +1,51 @@
+"""What a campaign is doing, in words."""
+
+from __future__ import annotations
+
+import pytest
+from fireworks import LaunchPad
+from reports import THEORY, formulas, select, write_campaign, write_relaxed, write_searches
+
+from workflows.catalogue.progress import RECHECKS, RoundProgress, status_lines
+from workflows.store import CandidateState, Store
+
+
+@pytest.fixture
+def store(launchpad: LaunchPad) -> Store:
+    store = Store(launchpad.db)
+    store.prepare()
+    return store
+
+
+def test_from_the_first_crystals_to_the_next_round(store: Store) -> None:
+    store.campaigns.create("c", {"elements": ["Li", "O"]}, THEORY, "none", "/nowhere", "uid")
+    assert status_lines(store, "c") == []
+    store.rounds.open("c", 0)
+    write_relaxed(store, "c", 0, "Li")
+    select(store, "c", 0, "O", None)
+    assert status_lines(store, "c") == [RoundProgress(0, "round 0: relaxing first crystals", 1, 2)]
+    store.candidates.end("c/O", CandidateState.FAILED, reason="it exploded")
+    store.rounds.close("c", 0, {"stable": 1})
+    first, following = status_lines(store, "c")
+    assert (first.ended, first.total, first.note) == (2, 2, "1 failed, 1 on the hull")
+    assert following == RoundProgress(1, "round 1: training the networks", 0, 0)
+    store.rounds.open("c", 1)
+    store.rounds.update("c", 1, counts={"generated": 1234})
+    assert status_lines(store, "c")[-1].label == "round 1: screening 1234"
+    store.rounds.update("c", 1, counts={"generated": 1234, "selected": 0})
+    assert status_lines(store, "c")[-1].label == "round 1: no candidate near the hull"
+
+
+def test_searches_and_rechecks(store: Store) -> None:
+    entries = write_campaign(store, "c", ["Li", "O"], [2, 2], state="running")
+    wanted = [formula for formula in formulas(["Li", "O"], 4) if "4" in formula][:1]
+    store.rounds.open("c", 2)
+    write_searches(store, "c", 2, wanted)
+    store.database["searches"].update_many({}, {"$set": {"state": "selected"}})
+    assert status_lines(store, "c")[-1].note == "1 composition to search"
+    asked = [{**d, "_id": key, "structure": {}} for key, d in store.entries.documents_of(entries[:2]).items()]
+    store.rechecks.select("c", 1, "second", asked)
+    store.candidates.end(f"c/recheck/{entries[0]}", CandidateState.FAILED, reason="it exploded")
+    assert status_lines(store, "c")[-1] == RoundProgress(
+        RECHECKS, "recheck: relaxing stable phases at another theory", 1, 2, "1 failed"
+    )
