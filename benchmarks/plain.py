@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch_geometric.data import Batch
 
-from gnome_torch.graphs import CUTOFF, batch_graphs, crystal_graph
+from gnome_torch.graphs import CUTOFF, CrystalGraph, batch_graphs, crystal_graph
 from gnome_torch.models.layers import ConcatenatedMLP
 from gnome_torch.models.structure import StructureNetwork
 
@@ -64,7 +64,8 @@ def predict_plainly(
     device: str = "cpu",
 ) -> np.ndarray:
     """Energies of crystals at several volumes, (n_members, n, n_volumes), eV/atom: a graph for each."""
-    waiting, size = [], 0
+    waiting: list[CrystalGraph] = []
+    size = 0
     parts: list[np.ndarray] = []
 
     def evaluate() -> None:
