@@ -46,7 +46,7 @@ HOW = ("first look", "audit", "full")
 """How a prediction was made: by a cascade's first look alone, or in full, for the audit or because it was promising."""
 
 Predict = Callable[[pa.Table], Predictions]
-"""From a table of candidates (`candidates.shards.SCHEMA`)."""
+"""From a table of candidates (`candidates.tables.shards.SCHEMA`)."""
 
 HullEnergies = Callable[[Sequence[str]], np.ndarray]
 """Energy of the hull, eV/atom of formation, (n,), at compositions given by their reduced formulas."""
@@ -284,7 +284,7 @@ def screen(
     """Predict all candidates of a directory, decide, and write both down.
 
     Args:
-        candidates: finished directory of `candidates.shards`.
+        candidates: finished directory of `candidates.tables.shards`.
         directory: where the results go. Predictions that are there already, of the same identity, are kept.
         predictor: what predicts, and in how many steps.
         hull_energies: of the current hull.
