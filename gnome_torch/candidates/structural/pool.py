@@ -1,6 +1,6 @@
 """Candidates from a directory that is there already, in the place of new substitutions.
 
-A pool is made once (`gnome generate structural`, or any program that writes the shards of `candidates.tables.shards`) and
+A pool is made once (`gnome generate structural`, or any program that writes shards as `candidates.tables.shards`) and
 drawn from in every round: a generation too large to repeat, another group's candidates, or a closed world whose every
 answer is known.
 """
