@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import re
 import shlex
 import subprocess
@@ -104,7 +103,7 @@ class Reader:
         lexer.wordchars += "{}:,@+"
         words = list(lexer)
         if words[0] == "gnome" and not any(set(word) <= set("();<>|&") for word in words):
-            return _gnome([os.path.expanduser(word) for word in words])
+            return _gnome([str(Path(word).expanduser()) if word.startswith("~") else word for word in words])
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", command], cwd=self.desk, capture_output=True, text=True, timeout=300
         )

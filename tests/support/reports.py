@@ -26,7 +26,7 @@ def formulas(elements: Sequence[str], largest: int) -> list[str]:
         for system in combinations(elements, size):
             for amounts in product(range(1, largest + 1), repeat=size):
                 if gcd(*amounts) == 1:
-                    found.append(Composition(dict(zip(system, amounts, strict=True))).reduced_formula)
+                    found += [Composition(dict(zip(system, amounts, strict=True))).reduced_formula]
     return [str(formula) for formula in np.random.default_rng(0).permutation(sorted(set(found)))]
 
 
@@ -55,13 +55,14 @@ def write_campaign(
     todo, written = iter(formulas(elements, largest)), []
     for number, count in enumerate(per_round):
         store.rounds.open(name, number)
-        some = [next(todo) for _ in range(count)]
-        for formula in [*elements, *some] if number == 0 else some:
-            written.append(write_relaxed(store, name, number, formula))
+        new = [next(todo) for _ in range(count)]
+        written += [
+            write_relaxed(store, name, number, formula) for formula in ([*elements] if number == 0 else []) + new
+        ]
         renew(store, THEORY)
         close(store, name, number)
     if state != "running":
-        store.campaigns.end(name, state, f"all {len(per_round) - 1} rounds done")
+        store.campaigns.end(name, CampaignState(state), f"all {len(per_round) - 1} rounds done")
     return [key for key in written if key.removeprefix(f"{name}-") not in elements]
 
 

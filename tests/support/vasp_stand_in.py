@@ -106,7 +106,7 @@ def _count() -> int:
     state = os.environ.get("VASP_STAND_IN_STATE")
     if not state:
         return 1
-    with open(state, "a+") as file:
+    with Path(state).open("a+") as file:
         file.write("x")
         return file.tell()
 
