@@ -185,7 +185,7 @@ def predict_compositions(
         Median over the members, eV/atom, (n,), and their inter-quartile range, eV/atom, (n,).
 
     Raises:
-        ValueError: for a composition with something that is no element from hydrogen to plutonium.
+        ValueError: for a composition with something that is not an element from hydrogen to plutonium.
         FloatingPointError: if a member's energies are not finite.
     """
     evaluation = evaluation or Evaluation()

@@ -113,7 +113,7 @@ class GnomeRelease:
         energy = number_of(row[ENERGY] or "")
         try:
             if energy is None:
-                raise ValueError(f"column {ENERGY}: {row[ENERGY]!r} is no energy in eV")
+                raise ValueError(f"column {ENERGY}: {row[ENERGY]!r} is not an energy in eV")
             amounts_of(row[CELL] or "")
             cell = Composition(row[CELL])
             if archive is None:

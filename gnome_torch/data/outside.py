@@ -145,7 +145,7 @@ def crystal_record(
     """The record of an ordered crystal; energy and correction in eV/atom.
 
     Raises:
-        ValueError: it is disordered or empty, holds something that is no element, or the energy is not finite.
+        ValueError: it is disordered or empty, holds something that is not an element, or the energy is not finite.
     """
     if not structure.is_ordered:
         raise ValueError("partly occupied sites")
@@ -156,7 +156,7 @@ def crystal_record(
     plain = structure.copy().remove_oxidation_states()
     strange = sorted({str(site.specie) for site in plain if not isinstance(site.specie, Element)})
     if strange:
-        raise ValueError(f"{strange[0]} is no element")
+        raise ValueError(f"{strange[0]} is not an element")
     return OutsideRecord(key, plain.reduced_formula, plain, energy, kind, correction, parameters)
 
 

@@ -76,7 +76,7 @@ def read_examples(path: str | Path, target: str | None = None, per_cell: bool = 
         except (ValueError, KeyError):
             composition = Composition()
         if not composition or any(isinstance(species, DummySpecies) for species in composition):
-            raise StructureFileError(f"{path}, line {line}: {text!r} in column {column} is no chemical formula")
+            raise StructureFileError(f"{path}, line {line}: {text!r} in column {column} is not a chemical formula")
         ids.append(row[named] if named else text)
         compositions.append(composition)
     return Examples(ids, compositions, None, energies)
@@ -125,6 +125,6 @@ def _targets(path: Path, header: list[str], rows: list[dict[str, str]], target: 
         line, value = bad[0]
         more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
         raise StructureFileError(
-            f"{path}, line {line}: {value!r} in column {target} is no energy{more}: mend or remove these rows"
+            f"{path}, line {line}: {value!r} in column {target} is not an energy{more}: mend or remove these rows"
         )
     return energies

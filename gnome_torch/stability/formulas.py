@@ -19,7 +19,7 @@ _SYMBOLS = {element.Z: element.symbol for element in Element}
 
 
 class FormulaError(ValueError):
-    """A text that is no chemical formula; the message holds it."""
+    """A text that is not a chemical formula; the message holds it."""
 
 
 def fractions_of(formulas: Iterable[str]) -> np.ndarray:
@@ -58,7 +58,7 @@ def amounts_of(formula: str) -> tuple[tuple[int, float], ...]:
     except (ValueError, KeyError, TypeError, AttributeError):
         parts = []
     if not parts or not all(amount > 0 for _, amount in parts):
-        raise FormulaError(f"{formula!r} is no chemical formula of elements")
+        raise FormulaError(f"{formula!r} is not a chemical formula of elements")
     return tuple(parts)
 
 

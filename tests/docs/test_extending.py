@@ -85,7 +85,8 @@ def test_a_saved_model_finds_the_network_of_another_package(pair_network: Module
         ("gnome_torch/candidates/random_search/search.py", "GENERATORS = "),
         ("gnome_torch/models/checkpoint.py", "ARCHITECTURES: dict"),
         ("tests/gnome_torch/test_models.py", "NETWORKS: dict"),
-        ("workflows/firetasks/train.py", "def shape_and_training("),
+        ("workflows/campaign/pipelines.py", "def network_config("),
+        ("workflows/campaign/plan.py", "class Step:"),
     ],
 )
 def test_the_lines_to_change_are_there(file: str, text: str) -> None:

@@ -14,7 +14,7 @@ from pymatgen.core import Composition, Lattice, Structure
 from gnome_torch.records import Candidate, Entry, Lineage, Prediction
 from gnome_torch.stability.hull import STABLE_TOLERANCE
 from workflows.catalogue.hulls import renew
-from workflows.store import CandidateState, NetworkKind, Store, model_id, now
+from workflows.store import CampaignState, CandidateState, NetworkKind, Store, model_id, now
 
 THEORY = "potential-1"
 

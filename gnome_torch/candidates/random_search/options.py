@@ -160,7 +160,7 @@ def composition_of(formula: str) -> Composition:
     except (ValueError, KeyError, AttributeError):
         known = False
     if not known or not composition:
-        raise SearchError(f"{formula!r} is no chemical formula; write Li3N")
+        raise SearchError(f"{formula!r} is not a chemical formula; write Li3N")
     if isotopes := set(re.findall(r"[A-Z][a-z]?", formula)) & {"D", "T"}:
         raise SearchError(
             f"{formula}: {min(isotopes)} is an isotope, which energies do not tell from hydrogen: write H"

@@ -1,4 +1,4 @@
-"""The second opinion: stable phases relaxed again at another theory, on a hull of their own."""
+"""Rechecks: stable phases relaxed again at another theory, on a hull of their own."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_stable_phases_stand_on_a_second_hull(
         assert row.recheck_e_above_hull == twin["stability"]["e_above_hull"]
     status, out, _ = gnome("campaign", "status", "emt")
     assert status == 0
-    assert f"second opinion: {len(rechecks)} relaxed" in out
+    assert f"rechecks: {len(rechecks)} relaxed" in out
     status, out, _ = gnome("stable", "--campaign", "emt", "--format", "json")
     assert second in {row["recheck"] for row in json.loads(out)}
     assert set(stages(launchpad).values()) == {1}
@@ -123,7 +123,7 @@ def test_a_second_opinion_that_fails_is_said(launchpad: LaunchPad, tmp_path: Pat
 def test_a_second_hull_that_lacks_a_phase_is_no_stability(
     launchpad: LaunchPad, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One competitor's second opinion fails: those that stand against it say so."""
+    """The recheck of one competitor fails: those that stand against it say so."""
     from workflows.relax.potentials import AseRelaxation
 
     original = AseRelaxation.read
