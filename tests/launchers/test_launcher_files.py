@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import yaml
 from fireworks import FWorker
 
-from launchers import cli
 from launchers.check import batch_script
-from workflows.campaign.plan import STEPS
-from workflows.ground.queues import CATEGORIES, Queue, Slurm, seconds
-from workflows.ground.site import DatabaseSite, Site, VaspSite, read_site
-from workflows.ground.slurm import SlurmError, slurm_jobs
-from workflows.ground.strict import SettingsError
-from workflows.store import StoreError
-from workflows.store.connection import read_launchpad_file
+from workflows.ground.queues import CATEGORIES
 
 Gnome = Callable[..., tuple[int, str, str]]
 
@@ -179,48 +170,6 @@ def test_the_launchpad_is_a_file(gnome: Gnome, tmp_path: Path, monkeypatch: pyte
     assert str(tmp_path / "lp.yaml") in batch_script(tmp_path / "jobs", "relax")
 
 
-@pytest.mark.parametrize(
-    "text", ["host: h\npassword: hunter2\n", "host: mongodb://me:hunter2@h/\nuri_mode: true\n"], ids=["field", "uri"]
-)
-def test_passwords_are_for_their_owner(text: str, tmp_path: Path) -> None:
-    path = tmp_path / "my_launchpad.yaml"
-    path.write_text(text)
-    for mode in (0o644, 0o640, 0o602):
-        path.chmod(mode)
-        with pytest.raises(StoreError, match=r"holds a password, and others may read it: chmod 600 .*yaml$"):
-            read_launchpad_file(path)
-    path.chmod(0o600)
-    assert read_launchpad_file(path)["host"]
-    path.write_text("host: h\npassword: null\n")
-    path.chmod(0o644)
-    assert read_launchpad_file(path)["host"] == "h"
-
-
-def test_walltimes() -> None:
-    assert seconds("1-02:03:04") == 86400 + 2 * 3600 + 3 * 60 + 4
-    assert seconds("00:00:01") == 1
-    for wrong in ("60", "1:00", "1-2", "-1:00:00", "24:00:60", "24:00:00\n", ""):
-        with pytest.raises(ValueError, match="is not a walltime"):
-            seconds(wrong)
-    assert Queue(walltime="01:00:00", warning_s=0).last_start_s == 3600
-
-
-def test_walltimes_of_yaml_are_not_numbers_to_the_base_of_60(tmp_path: Path) -> None:
-    (tmp_path / "site.yaml").write_text("slurm: {relax: {walltime: 24:00:00, nodes: 2, memory: 64, gpus: 2}}\n")
-    relax = read_site(tmp_path / "site.yaml").slurm.relax
-    assert (relax.walltime, relax.nodes, relax.memory, relax.gpus) == ("24:00:00", 2, "64", "2")
-
-
-def test_a_site_that_is_named_must_be_there(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"none\.yaml: no such file"):
-        read_site(tmp_path / "none.yaml")
-
-
-def test_every_kind_of_work_has_a_queue() -> None:
-    assert {step.category for step in STEPS} == set(CATEGORIES)
-    assert {Slurm().queue(category).pack for category in CATEGORIES} == {1, 2}
-
-
 def test_threads_are_shared_among_packed_workers(write: Callable[[str], tuple[int, str, str]], tmp_path: Path) -> None:
     write("slurm: {relax: {tasks: 4, cores: 8, pack: 2}, train: {cores: 8}}")
     assert "OMP_NUM_THREADS=16\n" in batch_script(tmp_path / "jobs", "relax")
@@ -267,85 +216,3 @@ def test_a_refusal_names_the_keys_of_the_site_file(
     assert status == 1
     assert f"{category}: sbatch: error: {words}" in refused
     assert refused.endswith(words) if not keys else f"{words}: look at {keys}" in refused
-
-
-def test_launching_says_that_nothing_is_ready(
-    write: Callable[[str], tuple[int, str, str]], gnome: Gnome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write(FIVE_LINES)
-    rounds = iter([0, 0, 1, 0])
-    monkeypatch.setattr(cli, "_round", lambda *_: cli._Round(next(rounds), True))
-    slept: list[float] = []
-
-    def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        if len(slept) == 4:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(cli, "time", SimpleNamespace(sleep=sleep))
-    status, out, err = gnome("launchers", "launch", tmp_path / "jobs")
-    assert (status, err) == (130, "gnome: stopped; jobs that are submitted go on\n")
-    assert out == "nothing to submit, next look in 60 s\n" * 2
-
-
-def test_a_directory_without_files(gnome: Gnome, tmp_path: Path) -> None:
-    status, _, err = gnome("launchers", "launch", tmp_path, "--once")
-    assert (status, len(err.splitlines())) == (1, 1)
-    assert f"{tmp_path}: no files of 'gnome launchers write" in err
-    status, _, err = gnome("launchers", "launch", tmp_path, "--category", "relaxx")
-    assert status == 1
-    assert "--category relaxx: there is no such kind of work, only control, generate" in err
-
-
-def test_no_squeue_is_not_no_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "")
-    with pytest.raises(SlurmError, match="squeue: not found"):
-        slurm_jobs()
-
-
-def test_lines_of_squeue_that_are_no_jobs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "squeue").write_text(
-        "#!/bin/sh\necho 12 RUNNING\necho '13_[1-5] PENDING'\ntest -z \"$ANSWER\" || echo $ANSWER\n"
-    )
-    (tmp_path / "squeue").chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert slurm_jobs() == {"12": "RUNNING", "13_[1-5]": "PENDING"}
-    monkeypatch.setenv("ANSWER", "slurm is being serviced")
-    with pytest.raises(SlurmError, match="'slurm is being serviced'"):
-        slurm_jobs()
-
-
-def test_the_other_commands_are_still_there(gnome: Gnome) -> None:
-    assert "campaign" in gnome("--help")[1]
-    loaded = "import sys, launchers.cli; print('torch' in sys.modules, 'fireworks' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False", "False"]
-
-
-def test_an_empty_site_is_a_site() -> None:
-    assert Site().slurm.relax.walltime == "24:00:00"
-
-
-def settings_table() -> str:
-    """The settings as docs/cluster.md shows them."""
-    rows = ["| setting | by default | meaning |", "|---|---|---|"]
-    for prefix, model in {"vasp": VaspSite, "database": DatabaseSite, "slurm": Slurm, "slurm.CATEGORY": Queue}.items():
-        for name, field in model.model_fields.items():
-            default = field.get_default()
-            shown = "" if field.is_required() or default in (None, (), "") else f"`{default}`"
-            if isinstance(default, Queue):
-                own = {key: value for key, value in default.model_dump().items() if value != getattr(Queue(), key)}
-                shown = ", ".join(f"`{key}: {value}`" for key, value in own.items())
-            rows.append(f"| `{prefix}.{name}` | {shown} | {field.description} |")
-    return "\n".join(rows)
-
-
-def test_one_setting_of_a_category_leaves_its_others_alone() -> None:
-    for category in CATEGORIES:
-        one = Site.model_validate({"slurm": {category: {"qos": "fast"}}}).slurm.queue(category)
-        assert one == Slurm().queue(category).model_copy(update={"qos": "fast"})
-
-
-def test_every_setting_is_in_the_documentation() -> None:
-    page = Path(__file__).parents[2] / "docs" / "cluster.md"
-    assert settings_table() in page.read_text(), f"docs/cluster.md should have:\n{settings_table()}"

@@ -13,6 +13,8 @@ from workflows.commands.tables import console, print_funnel, print_phases
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
     from rich.console import Console
 
+    from workflows.campaign.campaign import Campaign
+    from workflows.campaign.settings import CampaignSettings
     from workflows.store import Store
 
 
@@ -23,38 +25,47 @@ def demo(
     """A whole campaign with everything it needs: embedded database, workers, results. Ctrl-C and run again to go on."""
     from importlib.resources import files
 
-    from workflows.campaign.begin import register
     from workflows.campaign.campaign import Campaign
-    from workflows.campaign.plan import start_workflow
-    from workflows.campaign.settings import parse_settings, read_campaign_file
+    from workflows.campaign.settings import read_campaign_file
     from workflows.catalogue.phases import phase_rows
-    from workflows.store import CampaignExistsError, StoreError
     from workflows.store.connection import open_database
-    from workflows.store.launchpad import add_once
 
     terminal = console()
     path = file or Path(str(files("workflows") / "examples" / "quickstart.yaml"))
     settings = read_campaign_file(path)
     _start_database_if_local(terminal)
     launchpad, store = open_database()
-    try:
-        register(store, settings)
-        add_once(launchpad, [start_workflow(settings)])
-        terminal.print(f"campaign '{settings.name}' added: {'-'.join(settings.elements)}, from {path}")
-    except CampaignExistsError:
-        document = store.campaigns.get(settings.name)
-        if parse_settings(document["settings"], f"campaign '{settings.name}'") != settings:
-            raise StoreError(
-                f"campaign '{settings.name}' exists with other settings than {path}: choose another name in the file"
-            ) from None
-        terminal.print(f"campaign '{settings.name}' is there already ({document['state']}): going on with it")
-    run_here(Campaign(store, launchpad, settings.name), workers, terminal)
+    campaign = Campaign(store, launchpad, settings.name)
+    _add_or_go_on(campaign, settings, path, terminal)
+    run_here(campaign, workers, terminal)
     print_funnel(store, settings.name, terminal)
     print_phases(phase_rows(store, settings.name), terminal)
     _write_page(store, settings.name, settings.root / "report", terminal)
     _print_next_steps(settings.name, terminal)
     if store.campaigns.get(settings.name)["state"] == "failed":
         raise typer.Exit(1)
+
+
+def _add_or_go_on(campaign: Campaign, settings: CampaignSettings, path: Path, console: Console) -> None:
+    """Add the campaign of a file, unless the same campaign is there."""
+    from workflows.campaign.begin import register
+    from workflows.campaign.plan import start_workflow
+    from workflows.campaign.settings import parse_settings
+    from workflows.store import CampaignExistsError, StoreError
+    from workflows.store.launchpad import add_once
+
+    name = settings.name
+    try:
+        register(campaign.store, settings)
+        add_once(campaign.launchpad, [start_workflow(settings)])
+        console.print(f"campaign '{name}' added: {'-'.join(settings.elements)}, from {path}")
+    except CampaignExistsError:
+        document = campaign.store.campaigns.get(name)
+        if parse_settings(document["settings"], f"campaign '{name}'") != settings:
+            raise StoreError(
+                f"campaign '{name}' exists with other settings than {path}: choose another name in the file"
+            ) from None
+        console.print(f"campaign '{name}' is there already ({document['state']}): going on with it")
 
 
 def _write_page(store: Store, name: str, directory: Path, console: Console) -> None:

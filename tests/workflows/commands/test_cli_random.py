@@ -54,7 +54,7 @@ def test_one_of_them_made_again_as_cif(gnome: Gnome, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--composition", "Xx2"), "'Xx2' is no chemical formula"),
+        (("--composition", "Xx2"), "'Xx2' is not a chemical formula"),
         ((), "no composition: give --composition Li3N"),
         (("--composition", "MgO", "--volumes", "a-b"), "--volumes a-b: write two numbers"),
         (("--composition", "MgO", "--units", "1.5"), "--units 1.5: whole numbers"),

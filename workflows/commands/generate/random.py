@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -14,9 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from workflows.commands.generate.numbers import between, distances, whole
+from workflows.commands.generate.searches import Format, Task, write_crystals
+
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
     from gnome_torch.candidates.random_search.options import SearchOptions
-    from gnome_torch.candidates.random_search.search import CellGenerator, SearchResult
 
 
 class Generator(StrEnum):
@@ -25,13 +25,6 @@ class Generator(StrEnum):
     AUTO = "auto"
     AIRSS = "airss"
     PYXTAL = "pyxtal"
-
-
-class Format(StrEnum):
-    """What the crystals are written as."""
-
-    EXTXYZ = "extxyz"
-    CIF = "cif"
 
 
 OUT = Annotated[Path, typer.Option(help="directory for the crystals")]
@@ -57,25 +50,6 @@ SLACK = Annotated[float, typer.Option(help="airss: by how much separations may b
 OVERLAP = Annotated[float, typer.Option(help="airss: remaining overlap that it accepts")]
 COMPACT = Annotated[bool, typer.Option(help="airss: reduce the cell to a compact one")]
 TIME_LIMIT = Annotated[float, typer.Option(min=0.1, help="buildcell may take so long over one cell, seconds")]
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is asked for, whatever the composition.
-
-    Attributes:
-        options: how crystals are drawn.
-        generator: who draws them.
-        out: directory of the files.
-        format: of the files.
-        attempt: the one attempt to make again; None: a whole search.
-    """
-
-    options: SearchOptions
-    generator: CellGenerator
-    out: Path
-    format: Format
-    attempt: int | None
 
 
 def generate_random(
@@ -107,11 +81,11 @@ def generate_random(
 
     options = SearchOptions(
         count=count,
-        formula_units=_whole(units, "--units"),
+        formula_units=whole(units, "--units"),
         max_sites=max_atoms,
-        volumes=_range(volumes, "--volumes"),
-        operations=_whole(operations, "--operations"),
-        separations=_separations(separation or []),
+        volumes=between(volumes, "--volumes"),
+        operations=whole(operations, "--operations"),
+        separations=distances(separation or []),
         attempts=attempts,
         seed=seed,
         slack=slack,
@@ -122,7 +96,7 @@ def generate_random(
     _check_separations(options, formulas)
     task = Task(options, generator_of(generator.value, time_limit), out, format, attempt)
     with _progress(len(formulas), options) as report:
-        written = [_write(formula, task, partial(report, formula)) for formula in formulas]
+        written = [write_crystals(formula, task, partial(report, formula)) for formula in formulas]
     if not any(written):
         raise typer.Exit(1)
 
@@ -149,39 +123,6 @@ def _check_separations(options: SearchOptions, formulas: Sequence[str]) -> None:
             raise SearchError(f"--separation {pair}: no composition has both elements")
 
 
-def _write(formula: str, task: Task, report: Callable[[int, int], None]) -> bool:
-    """Search the crystals of a composition and write them; whether they are there in the end."""
-    from gnome_torch.candidates.random_search.files import is_written, plan_of, write_search
-    from gnome_torch.candidates.random_search.options import SearchError
-    from gnome_torch.candidates.random_search.search import again, search
-
-    plan = plan_of(formula, task.options, task.generator.name, task.format.value) | {"attempt": task.attempt}
-    stem = formula if task.attempt is None else f"{formula}-{task.attempt:05d}"
-    if is_written(task.out, plan, stem):
-        print(f"{formula}: there already, in {task.out}")
-        return True
-    try:
-        if task.attempt is None:
-            result = search(formula, task.options, task.generator, report)
-        else:
-            result = again(formula, task.attempt, task.options, task.generator)
-    except SearchError as error:
-        print(f"gnome: {error}", file=sys.stderr)
-        return False
-    _say(result, write_search(result, task.out, plan, stem), task)
-    return True
-
-
-def _say(result: SearchResult, paths: Sequence[Path], task: Task) -> None:
-    where = paths[0] if len(paths) == 1 else f"{task.out}/{result.formula}-*.cif"
-    rejected = "".join(f"; {reason}: {number}" for reason, number in result.rejected.items())
-    made, attempts = len(result.crystals), result.attempts
-    print(f"{where}: {made} crystals by {task.generator.name} in {attempts} attempts{rejected}")
-    if task.attempt is None and made < task.options.count:
-        missing = f"{made} of {task.options.count} crystals after {attempts} attempts"
-        print(f"gnome: {result.formula}: {missing}: allow more with --attempts", file=sys.stderr)
-
-
 @contextmanager
 def _progress(total: int, options: SearchOptions) -> Iterator[Callable[[str, int, int], None]]:
     """A bar on the terminal."""
@@ -196,41 +137,3 @@ def _progress(total: int, options: SearchOptions) -> Iterator[Callable[[str, int
             bar.update(task, description=f"{text}: {attempts} attempts", completed=crystals)
 
         yield report
-
-
-def _range(text: str, option: str) -> tuple[float, float]:
-    """Two numbers, from-to, or one for both."""
-    from gnome_torch.candidates.random_search.options import SearchError
-
-    parts = text.split("-")
-    try:
-        numbers = [float(part) for part in parts]
-    except ValueError:
-        numbers = []
-    if len(numbers) not in (1, 2) or not all(math.isfinite(number) for number in numbers):
-        raise SearchError(f"{option} {text}: write two numbers with a dash between them, such as 1-4")
-    return numbers[0], numbers[-1]
-
-
-def _whole(text: str, option: str) -> tuple[int, int]:
-    """Two whole numbers."""
-    from gnome_torch.candidates.random_search.options import SearchError
-
-    low, high = _range(text, option)
-    if low != int(low) or high != int(high):
-        raise SearchError(f"{option} {text}: whole numbers only, such as 1-4")
-    return int(low), int(high)
-
-
-def _separations(texts: Sequence[str]) -> dict[str, float]:
-    """Smallest distances by pair, from texts such as O-O=1.3."""
-    from gnome_torch.candidates.random_search.options import SearchError
-
-    separations = {}
-    for text in texts:
-        pair, _, number = text.partition("=")
-        try:
-            separations[pair] = float(number)
-        except ValueError:
-            raise SearchError(f"--separation {text}: write a pair and a distance, such as O-O=1.3") from None
-    return separations

@@ -14,6 +14,8 @@ from gnome_torch.files import whole_file
 from workflows.commands.networks.members import DEVICE, device_of, members_of
 
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
+    import numpy as np
+
     from gnome_torch.data.tables import Examples
     from gnome_torch.models.ensemble import Ensemble
 
@@ -56,7 +58,7 @@ def _parts(examples: Examples, size: int = 2048) -> Iterator[Examples]:
         yield replace(examples, compositions=examples.compositions[part], structures=structures)
 
 
-def _predicted(ensemble: Ensemble, examples: Examples, source: Path, device: str) -> tuple[Any, Any]:
+def _predicted(ensemble: Ensemble, examples: Examples, source: Path, device: str) -> tuple[np.ndarray, np.ndarray]:
     from gnome_torch.inference import Evaluation, predict_compositions, predict_structures
     from gnome_torch.models.composition import CompositionNetwork
     from gnome_torch.training.dataset import DataSetError
@@ -89,7 +91,7 @@ def _member_directories(model: Path) -> list[Path]:
     return members
 
 
-def _origin(metrics: Mapping[str, Any]) -> Any:
+def _origin(metrics: Mapping[str, Any]) -> tuple[object, dict[str, object]]:
     """Data and settings that members of one ensemble share."""
     settings = {name: value for name, value in metrics.get("training", {}).items() if name not in ("seed", "device")}
     return metrics.get("data_hash"), settings
