@@ -88,7 +88,7 @@ def renew(store: Store, theory: str, elements: Collection[str] | None = None) ->
 
     Args:
         store: the database.
-        theory: level of theory.
+        theory: key of the theory.
         elements: only entries that hold one of these; None for all.
 
     Raises:

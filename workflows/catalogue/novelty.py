@@ -14,19 +14,21 @@ NEAR = 0.1  # eV/atom above the hull; beyond it nobody asks
 
 
 def judge(store: Store, keys: Iterable[str]) -> None:
-    """Write down for entries whether their prototype is new, their nearest known analogue, and an older entry that is
-    the same crystal.
+    """Write down what is new about entries.
 
+    That is: whether their prototype is new, their nearest known analogue, and an older entry that is the same crystal.
     Known are the first data of all campaigns and what was imported; where these have no crystal of the prototype, the
     library of prototypes.
     """
+    read = cache(store.entries.known_of_prototype)  # many entries share a prototype
     for key in keys:
         document = store.entries.get(key)
         if document is None:
             continue
         prototype = document["novelty"]["prototype"]
-        known = [some for some in store.entries.known_of_prototype(prototype) if some[0] != key] if prototype else []
-        known = known or (library_prototypes().get(prototype, []) if prototype else [])
+        known = [(other, formula) for other, formula in read(prototype) if other != key] if prototype else []
+        if prototype and not known:
+            known = library_prototypes().get(prototype, [])
         store.entries.set_novelty(
             key,
             new_prototype=prototype is not None and not known,
@@ -38,7 +40,7 @@ def judge(store: Store, keys: Iterable[str]) -> None:
 @cache
 def library_prototypes() -> dict[str | None, list[tuple[str, str]]]:
     """Key and reduced formula of the prototypes that campaigns begin with, by label."""
-    found: dict[str | None, list[tuple[str, str]]] = defaultdict(list)
+    library: dict[str | None, list[tuple[str, str]]] = defaultdict(list)
     for key, structure in prototypes().items():
-        found[prototype_of(structure)].append((key, structure.reduced_formula))
-    return dict(found)
+        library[prototype_of(structure)].append((key, structure.reduced_formula))
+    return dict(library)

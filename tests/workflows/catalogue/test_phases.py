@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import fields
 
 import pytest
-from fireworks import LaunchPad
 from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from pymatgen.core import Composition, Lattice, Structure
 
@@ -15,13 +14,6 @@ from workflows.catalogue.hulls import renew
 from workflows.catalogue.phases import PhaseQuery, PhaseRow, phases
 from workflows.catalogue.phases.doubts import doubts
 from workflows.store import Store
-
-
-@pytest.fixture
-def store(launchpad: LaunchPad) -> Store:
-    store = Store(launchpad.db)
-    store.prepare()
-    return store
 
 
 def test_every_field_is_described_once() -> None:

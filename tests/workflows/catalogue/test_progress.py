@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-from fireworks import LaunchPad
 from reports import THEORY, formulas, select, write_campaign, write_relaxed, write_searches
 
 from workflows.catalogue.progress import RECHECKS, RoundProgress, status_lines
 from workflows.store import CandidateState, Store
-
-
-@pytest.fixture
-def store(launchpad: LaunchPad) -> Store:
-    store = Store(launchpad.db)
-    store.prepare()
-    return store
 
 
 def test_from_the_first_crystals_to_the_next_round(store: Store) -> None:

@@ -11,8 +11,6 @@ import pytest
 from commands import Gnome
 from fireworks import LaunchPad
 
-from workflows.store import Store
-
 
 @pytest.fixture
 def gnome(gnome: Gnome, launchpad: LaunchPad, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gnome:
@@ -35,10 +33,3 @@ def browser() -> Iterator[Any]:
         some = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield some
         some.close()
-
-
-@pytest.fixture
-def store(launchpad: LaunchPad) -> Store:
-    store = Store(launchpad.db)
-    store.prepare()
-    return store
