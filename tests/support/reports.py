@@ -158,7 +158,7 @@ def write_launches(store: Store, name: str, launches: Sequence[tuple[str, float 
 
 
 def formation_energy(formula: str) -> float:
-    """A made-up formation energy, eV/atom: elements that mix well, and a scatter that hangs on the formula alone."""
+    """A made-up formation energy, eV/atom: elements that mix well, and a scatter that depends on the formula alone."""
     parts = Composition(formula).fractional_composition
     mixing = -sum(
         parts[a] * parts[b] * abs(a.X - b.X) for a, b in combinations(sorted(parts, key=lambda e: e.symbol), 2)

@@ -112,11 +112,7 @@ def import_source(
         # last of all: what comes before it is repeated without harm if we die here
         _remember(store, imported, position=batch.position, rejects_bytes=size, functional=records.functional)
         report(imported, batch.done)
-    if imported.read == imported.rejected:
-        store.imports.update(key, state=ImportState.RUNNING, **FROM_THE_BEGINNING)
-        what = f"all {imported.rejected} records are refused, see {rejects}" if imported.rejected else "no record in it"
-        raise SourceError(f"{source.name}: nothing to import: {what}")
-    store.imports.update(key, state=ImportState.DONE, ended=now())
+    _end(store, source, imported)
     return imported
 
 
@@ -145,6 +141,16 @@ def _remember(store: Store, imported: Imported, **fields: Any) -> None:
         theories=list(imported.theories),
         **fields,
     )
+
+
+def _end(store: Store, source: Source, imported: Imported) -> None:
+    """Note that an import is complete; one that brought nothing has not been, and begins anew."""
+    if imported.read > imported.rejected:
+        store.imports.update(imported.key, state=ImportState.DONE, ended=now())
+        return
+    store.imports.update(imported.key, state=ImportState.RUNNING, **FROM_THE_BEGINNING)
+    refused = f"all {imported.rejected} records are refused, see {imported.rejects}"
+    raise SourceError(f"{source.name}: nothing to import: {refused if imported.rejected else 'no record in it'}")
 
 
 def _check_theory(store: Store, theory: str, compatible: bool) -> None:

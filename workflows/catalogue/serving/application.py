@@ -56,14 +56,14 @@ class Server:
             "structures": (StructureResource, StructureMapper, scope),
         }
         self.collections = {
-            kind: PublishedCollection(store.published.collection(kind), resource, mapper(config), config, some)
-            for kind, (resource, mapper, some) in kinds.items()
+            kind: PublishedCollection(store.published.collection(kind), resource, mapper(config), config, within)
+            for kind, (resource, mapper, within) in kinds.items()
         }
         self.structures = self.collections["structures"]
         app = create_app(config)
         app.state.entry_collections = self.collections
         # without a password, no page that the user looks at in a browser may read what is served
-        app.user_middleware = [some for some in app.user_middleware if some.cls is not CORSMiddleware]
+        app.user_middleware = [added for added in app.user_middleware if added.cls is not CORSMiddleware]
         if password is None:
             app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
         if report is not None:

@@ -110,28 +110,28 @@ class PublishedCollection(EntryCollection):
                 self._matches.move_to_end(key)
                 return known.ids
             generation = self._generation  # before the documents are read: they may change meanwhile
-        found = self._find(query, sort, generation)
+        matches = self._find(query, sort, generation)
         with self._lock:
-            self._matches[key] = found
+            self._matches[key] = matches
             self._matches.move_to_end(key)
             while len(self._matches) > MAX_FILTERS or (
-                len(self._matches) > 1 and sum(len(some.ids) for some in self._matches.values()) > MAX_IDS
+                len(self._matches) > 1 and sum(len(kept.ids) for kept in self._matches.values()) > MAX_IDS
             ):
                 self._matches.popitem(last=False)
-        return found.ids
+        return matches.ids
 
     def forget(self) -> None:
         """After documents have changed; all of them are found anew here, for no client to wait for it."""
-        found = self._find({}, (), self._generation + 1)
+        everything = self._find({}, (), self._generation + 1)
         with self._lock:
-            self._generation = found.generation
-            self._matches[_key({}, ())] = found
+            self._generation = everything.generation
+            self._matches[_key({}, ())] = everything
 
     def _find(self, query: Mapping[str, Any], sort: Sequence[tuple[str, int]], generation: int) -> _Matches:
-        found = self.collection.find(self._within(query), {"_id": 1})
+        documents = self.collection.find(self._within(query), {"_id": 1})
         if sort:
-            return _Matches(generation, [document["_id"] for document in found.sort([*sort, ("_id", 1)])])
-        return _Matches(generation, sorted(document["_id"] for document in found))
+            return _Matches(generation, [document["_id"] for document in documents.sort([*sort, ("_id", 1)])])
+        return _Matches(generation, sorted(document["_id"] for document in documents))
 
     def handle_query_params(self, params: Any) -> dict[str, Any]:
         """A question as criteria for the database.
@@ -174,12 +174,12 @@ class PublishedCollection(EntryCollection):
         return rows, len(ids), start + limit < len(ids)
 
     def _documents(self, page: list[str], projection: Mapping[str, Any]) -> list[dict[str, Any]]:
-        found = {
+        documents = {
             document["id"]: document
-            for some in chunks(page)
-            for document in self.collection.find({"_id": {"$in": some}}, projection)
+            for part in chunks(page)
+            for document in self.collection.find({"_id": {"$in": part}}, projection)
         }
-        return [found[key] for key in page if key in found]
+        return [documents[key] for key in page if key in documents]
 
     def _within(self, query: Mapping[str, Any]) -> dict[str, Any]:
         if not self.scope or not query:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 from pymatgen.core import Structure
 
@@ -107,7 +106,7 @@ def _rechecks(store: Store) -> dict[str, Recheck]:
     }
 
 
-def _structures(store: Store, properties: Mapping[str, Document], keys: Collection[str]) -> list[dict[str, Any]]:
+def _structures(store: Store, properties: Mapping[str, Document], keys: Collection[str]) -> list[Document]:
     """Documents of entries: their crystals, and what else they have."""
     return [
         {**crystal_properties(crystal), **properties[key], "id": key, "immutable_id": key, "type": "structures"}
@@ -115,7 +114,7 @@ def _structures(store: Store, properties: Mapping[str, Document], keys: Collecti
     ]
 
 
-def crystal_properties(crystal: Structure) -> dict[str, Any]:
+def crystal_properties(crystal: Structure) -> Document:
     """OPTIMADE's own properties of an ordered crystal."""
     from optimade.adapters.structures.pymatgen import from_pymatgen
 
@@ -124,7 +123,7 @@ def crystal_properties(crystal: Structure) -> dict[str, Any]:
     return dict(properties)
 
 
-def _properties(known: Known) -> dict[str, Any]:
+def _properties(known: Known) -> Document:
     """What a document has beside its crystal, which never changes."""
     cited = [{"type": "references", "id": paper} for paper in papers_of(known.document)]
     return {
@@ -143,7 +142,7 @@ def _update(
     kind: str,
     keys: Collection[str],
     wanted: Mapping[str, Document],
-    documents: Callable[[list[str]], list[dict[str, Any]]],
+    documents: Callable[[list[str]], list[Document]],
 ) -> int:
     """Write the documents of a kind that are new or changed, and withdraw those that are no longer wanted.
 

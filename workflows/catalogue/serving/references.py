@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from workflows.store.base import Document
 
-PAPERS: dict[str, dict[str, Any]] = {
+PAPERS: dict[str, Document] = {
     "merchant2023": {
         "title": "Scaling deep learning for materials discovery",
         "authors": ["Amil Merchant", "Simon Batzner", "Samuel S. Schoenholz", "Muratahan Aykol", "Gowoon Cheon",
@@ -39,7 +38,7 @@ POTENTIALS = {"chgnet": "deng2023", "sevenn": "park2024"}
 """Beginning of a theory's name -> paper of its potential."""
 
 
-def papers_of(entry: Mapping[str, Any]) -> list[str]:
+def papers_of(entry: Document) -> list[str]:
     """Keys of the papers that an entry rests on."""
     cited = ["merchant2023"]
     cited += [paper for name, paper in POTENTIALS.items() if entry["theory"].lower().startswith(name)]
@@ -48,7 +47,7 @@ def papers_of(entry: Mapping[str, Any]) -> list[str]:
     return cited
 
 
-def paper_document(key: str) -> dict[str, Any]:
+def paper_document(key: str) -> Document:
     """A paper as an OPTIMADE reference, without its date."""
     paper = PAPERS[key]
     authors = [{"name": name, "lastname": name.split()[-1]} for name in paper["authors"]]
