@@ -10,8 +10,9 @@ from workflows.campaign.campaign import Campaign
 from workflows.store.launchpad import add_once, refresh_stale
 from workflows.store.states import CampaignState
 
-# What has run is recorded even in a paused campaign: a result that waits can be lost.
-RECORDED_ANYWAY = "control"
+# What has run is recorded even in a paused campaign: a result that waits can be lost. Records are the bookkeeping that
+# hears of failures; the start of a campaign and the close of a round begin something new.
+NO_RECORDS = {"$or": [{"spec._category": {"$ne": "control"}}, {"spec._allow_fizzled_parents": {"$ne": True}}]}
 
 
 def add_workflows(campaign: Campaign, workflows: Sequence[Workflow]) -> None:
@@ -46,8 +47,8 @@ def release(campaign: Campaign) -> int:
 def hold(campaign: Campaign) -> int:
     """Hold what waits, but for records; returns how many Fireworks are held."""
     _cancel_reservations(campaign)
-    ours = {"state": {"$in": ["READY", "WAITING"]}, "spec._category": {"$ne": RECORDED_ANYWAY}}
-    return campaign.store.fireworks.set_state(campaign.name, ours, "PAUSED")
+    waiting = {"state": {"$in": ["READY", "WAITING"]}, **NO_RECORDS}
+    return campaign.store.fireworks.set_state(campaign.name, waiting, "PAUSED")
 
 
 def drop(campaign: Campaign) -> int:

@@ -13,6 +13,7 @@ from campaigns import contents, run_all, small_campaign, stages
 from fireworks import FWorker, LaunchPad
 from fireworks.core.rocket_launcher import launch_rocket, rapidfire
 
+from workflows.campaign.begin import register
 from workflows.campaign.campaign import Campaign
 from workflows.campaign.plan import start_workflow
 from workflows.campaign.rounds import advance
@@ -37,6 +38,20 @@ def run_rest(launchpad: LaunchPad, directory: Path) -> None:
         rapidfire(launchpad, m_dir=str(directory), strm_lvl="WARNING")
     finally:
         os.chdir(here)
+
+
+def test_the_start_waits_too(launchpad: LaunchPad, tmp_path: Path) -> None:
+    settings = small_campaign(tmp_path)
+    store = Store(launchpad.db)
+    register(store, settings)
+    launchpad.add_wf(start_workflow(settings))
+    campaign = Campaign(store, launchpad, "emt")
+    assert pause(campaign) == 1
+    run_rest(launchpad, tmp_path / "while-paused")
+    assert store.candidates.count("emt", 0) == 0
+    assert resume(campaign) == 1
+    run_rest(launchpad, tmp_path / "afterwards")
+    assert store.campaigns.get("emt")["state"] == "finished"
 
 
 @pytest.mark.parametrize("at", [1, 4, 15, 18, 25])
