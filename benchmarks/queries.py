@@ -161,7 +161,7 @@ def main() -> None:
 def _plan(store: Store, query: PhaseQuery) -> str:
     """Index that the queries go by, or COLLSCAN."""
     plans = set()
-    for where in store.entries.phases_queries(query.campaign, query.max_e_above_hull, query.elements, query.chemsys):
+    for where in store.finds.queries(query.campaign, query.max_e_above_hull, query.elements, query.chemsys):
         stage = store.database["entries"].find(where).explain()["queryPlanner"]["winningPlan"]
         while "inputStage" in stage:
             stage = stage["inputStage"]

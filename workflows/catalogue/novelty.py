@@ -20,7 +20,7 @@ def judge(store: Store, keys: Iterable[str]) -> None:
     Known are the first data of all campaigns and what was imported; where these have no crystal of the prototype, the
     library of prototypes.
     """
-    read = cache(store.entries.known_of_prototype)  # many entries share a prototype
+    read = cache(store.finds.known_of_prototype)  # many entries share a prototype
     for key in keys:
         document = store.entries.get(key)
         if document is None:
@@ -29,11 +29,11 @@ def judge(store: Store, keys: Iterable[str]) -> None:
         known = [(other, formula) for other, formula in read(prototype) if other != key] if prototype else []
         if prototype and not known:
             known = library_prototypes().get(prototype, [])
-        store.entries.set_novelty(
+        store.finds.set_novelty(
             key,
             new_prototype=prototype is not None and not known,
             analogue=nearest_analogue(document["formula"], known),
-            duplicate_of=first_duplicate(store.entries.structures([key])[key], store.entries.older_crystals(key)),
+            duplicate_of=first_duplicate(store.entries.structures([key])[key], store.finds.older_crystals(key)),
         )
 
 

@@ -19,7 +19,9 @@ from pymongo.database import Database
 from workflows.store.base import StoreError, check_server, now, utc
 from workflows.store.collections.campaigns import CampaignExistsError, Campaigns
 from workflows.store.collections.candidates import Candidates
-from workflows.store.collections.entries import Entries, OutsideEntry, entry_id
+from workflows.store.collections.entries import Entries
+from workflows.store.collections.entry_documents import OutsideEntry, entry_id
+from workflows.store.collections.finds import Finds
 from workflows.store.collections.fireworks import Fireworks
 from workflows.store.collections.imports import Imports
 from workflows.store.collections.jobs import Jobs, job_store
@@ -71,6 +73,7 @@ class Store:
         self.searches = Searches(database)
         self.models = Models(database)
         self.entries = Entries(database)
+        self.finds = Finds(database)
         self.learning = Learning(database)
         self.imports = Imports(database)
         self.published = Published(database)

@@ -14,7 +14,7 @@ def test_formulas_with_fractions_are_known_compositions(store: Store, tmp_path: 
     path = tmp_path / "f.csv"
     path.write_text("formula,target\nRb0.5RhO2,-1.0\nLi0.5CoO2,-1.5\nLiCo2O4,-1.4\n")
     import_source(store, EnergyFile(path), "mp", tmp_path / "r.csv")
-    assert store.entries.known_outside({"RbRh2O4", "Rb(RhO2)2", "LiCo2O4", "Li(CoO2)2"}) == {"Rb(RhO2)2", "Li(CoO2)2"}
+    assert store.finds.known_outside({"RbRh2O4", "Rb(RhO2)2", "LiCo2O4", "Li(CoO2)2"}) == {"Rb(RhO2)2", "Li(CoO2)2"}
 
 
 def test_energies_of_cells_taken_for_energies_of_atoms_are_kept_out(store: Store, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def test_novelty_beside_what_was_imported(store: Store, tmp_path: Path) -> None:
     assert documents["found"]["duplicate_of"] is None
     assert documents["again"]["duplicate_of"] == "found"
     assert documents["known"]["duplicate_of"] == calcium
-    assert store.entries.known_outside({"CaO", "MgO"}) == {"CaO"}
+    assert store.finds.known_outside({"CaO", "MgO"}) == {"CaO"}
     # of a prototype that nobody has, the library's crystal is the analogue
     perovskite = Structure(
         Lattice.cubic(4), ["K", "Mg", "F", "F", "F"],

@@ -51,7 +51,7 @@ def test_every_write_of_an_entry_is_found_by_its_time(store: Store) -> None:
         (lambda: store.entries.add(entry("again", theory="theory-2"), "c", recheck_of="a"), {"a"}),
         (lambda: store.entries.set_stability("theory-1", place, now(), 1), {"a"}),
         (lambda: store.entries.set_stability("theory-1", place, now(), 1), set()),
-        (lambda: store.entries.set_novelty("a", duplicate_of="b"), {"a"}),
+        (lambda: store.finds.set_novelty("a", duplicate_of="b"), {"a"}),
         (lambda: store.entries.add_outside([outside], "there", "1", replaces=True), {"a"}),
         (lambda: store.entries.add_outside([outside], "there", "1", replaces=True), set()),
         (lambda: store.entries.add_outside([newer], "there", "2", replaces=True), {"a"}),
@@ -90,9 +90,9 @@ def test_stability_and_the_list_of_stable_phases(store: Store) -> None:
     store.entries.set_stability(
         "theory-1", {"a": HullPoint(-3.0, 0.0, -0.1, {"a": 1.0}), "b": point, "far": far}, now(), 3
     )
-    assert [d["_id"] for d in store.entries.phases("c", 1e-4)] == ["b", "a"]
-    assert [d["_id"] for d in store.entries.phases(None, 2.0)] == ["b", "a", "far"]
-    assert store.entries.phases("other", 2.0) == []
+    assert [d["_id"] for d in store.finds.phases("c", 1e-4)] == ["b", "a"]
+    assert [d["_id"] for d in store.finds.phases(None, 2.0)] == ["b", "a", "far"]
+    assert store.finds.phases("other", 2.0) == []
     assert [key for key, _ in store.entries.near_hull("theory-1", ["Mg", "O"], 0.1)] == ["a", "b"]
     # what stands where it stood keeps the date of the hull that put it there
     date = store.database["entries"].find_one({"_id": "b"})["stability"]["hull_date"]
@@ -107,9 +107,9 @@ def test_stability_and_the_list_of_stable_phases(store: Store) -> None:
     assert store.database["entries"].find_one({"_id": "far"})["stability"] is None
     # a hull of entries read earlier does not overwrite what a later one said
     store.entries.set_stability("theory-1", {"a": far}, now() - timedelta(minutes=1), 2)
-    assert [d["_id"] for d in store.entries.phases("c", 1e-4)] == ["b", "a"]
+    assert [d["_id"] for d in store.finds.phases("c", 1e-4)] == ["b", "a"]
     store.entries.set_doubtful({"b": "formation energy -9.0 eV/atom"})
-    assert [d["_id"] for d in store.entries.phases("c", 1e-4)] == ["a"]
+    assert [d["_id"] for d in store.finds.phases("c", 1e-4)] == ["a"]
 
 
 def test_phases_are_asked_for_by_one_index(store: Store) -> None:
@@ -138,12 +138,12 @@ def test_phases_are_asked_for_by_one_index(store: Store) -> None:
                     and {*held} <= elements[key]
                     and (not system or elements[key] == {*system})
                 ]
-                assert [d["_id"] for d in store.entries.phases(campaign, limit, held, system)] == expected
-                for query in store.entries.phases_queries(campaign, limit, held, system):
+                assert [d["_id"] for d in store.finds.phases(campaign, limit, held, system)] == expected
+                for query in store.finds.queries(campaign, limit, held, system):
                     plan = store.database["entries"].find(query).explain()
                     assert "IXSCAN" in str(plan["queryPlanner"]["winningPlan"])
                     assert "COLLSCAN" not in str(plan["queryPlanner"]["winningPlan"])
-    assert store.entries.phases(None, 1.0, since=now() + timedelta(hours=1)) == []
+    assert store.finds.phases(None, 1.0, since=now() + timedelta(hours=1)) == []
 
 
 def test_training_data_hold_the_start_of_a_relaxation(store: Store) -> None:

@@ -39,7 +39,7 @@ def _wanted(campaign: Campaign) -> list[Document]:
     """Entries to be relaxed again: what the campaign found, and the hull that it stands against."""
     entries, recheck = campaign.store.entries, campaign.settings.recheck
     distance = max(recheck.distance if recheck else 0.0, STABLE_TOLERANCE)
-    finds = entries.found_by(campaign.name, campaign.theory_id, distance)
+    finds = campaign.store.finds.of_campaign(campaign.name, campaign.theory_id, distance)
     wanted = {document["_id"]: document for document in finds}
     for system in largest({frozenset(document["elements"]) for document in finds}):
         for document in entries.on_hull(campaign.theory_id, system, distance):

@@ -91,7 +91,7 @@ def phase_rows(
 
 def _in_order(store: Store, query: PhaseQuery) -> list[Document]:
     """Entries near the hull; the same crystal, found again, is not shown again."""
-    documents = store.entries.phases(query.campaign, query.max_e_above_hull, query.elements, query.chemsys, query.since)
+    documents = store.finds.phases(query.campaign, query.max_e_above_hull, query.elements, query.chemsys, query.since)
     listed = {document["_id"] for document in documents}
     once = [document for document in documents if document["novelty"].get("duplicate_of") not in listed]
     sort = query.sort.removeprefix("-")
@@ -114,7 +114,7 @@ def _chosen(store: Store, query: PhaseQuery, documents: list[Document]) -> list[
     at_once = query.limit or len(documents) or 1
     for start in range(0, len(documents), at_once):
         part = documents[start : start + at_once]
-        outside = store.entries.known_outside({document["formula"] for document in part})
+        outside = store.finds.known_outside({document["formula"] for document in part})
         known = (Known(document, document["formula"] in outside, first) for document in part)
         chosen += [phase for phase in known if query.wants(phase)]
         if query.limit and len(chosen) >= query.limit:

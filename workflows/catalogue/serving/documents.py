@@ -86,7 +86,7 @@ def refresh(
         tell(changed, len(state) / len(keys))
         entries = store.published.found_crystals(part)
         new = {entry["formula"] for entry in entries} - imported.keys()
-        imported |= dict.fromkeys(new, False) | dict.fromkeys(store.entries.known_outside(new), True)
+        imported |= dict.fromkeys(new, False) | dict.fromkeys(store.finds.known_outside(new), True)
         properties = {
             entry["_id"]: _properties(
                 Known(entry, imported[entry["formula"]], recheck=rechecks.get(entry["_id"], NOT_ASKED))

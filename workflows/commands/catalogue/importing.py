@@ -127,4 +127,4 @@ def _place(store: Store, theories: Sequence[str]) -> None:
                 "import one of the same theory",
                 file=sys.stderr,
             )
-    judge(store, store.entries.found_near_hull(NEAR))
+    judge(store, store.finds.near_hull(NEAR))

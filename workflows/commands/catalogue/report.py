@@ -24,7 +24,7 @@ def report(
 
     _, store = open_database()
     store.campaigns.get(name)
-    store.entries.check_any(name)
+    store.finds.check_any(name)
     content = read_report(store, name, max_ehull)
     try:
         page = write_report(content, out)

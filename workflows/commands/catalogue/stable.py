@@ -73,7 +73,7 @@ def stable(
     _, store = open_database()
     if campaign:
         store.campaigns.get(campaign)
-        store.entries.check_any(campaign)
+        store.finds.check_any(campaign)
     rows = phases(store, query)
     if out is not None:
         write_crystals(store, rows, out, "poscar" if format is PhaseFormat.POSCAR else "cif")

@@ -6,46 +6,29 @@ entries     _id = content hash of input crystal and theory, or of what came from
 from __future__ import annotations
 
 from collections.abc import Collection as Some
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from itertools import combinations
 from typing import Any
 
-from pymatgen.core import Composition, Structure
+from pymatgen.core import Structure
 from pymongo import ASCENDING, UpdateOne
 from pymongo.errors import BulkWriteError
 
-from gnome_torch.records import Entry, EntryEnergy, HullPoint, Lineage, content_hash, structure_key
+from gnome_torch.records import Entry, EntryEnergy, HullPoint
 from gnome_torch.stability.hull import STABLE_TOLERANCE
-from gnome_torch.stability.novelty import likely_disorder, prototype_of
-from gnome_torch.symmetry import symmetry
-from workflows.store.base import Collection, Document, StoreError, chunks, now, utc
+from workflows.store.base import Collection, Document, StoreError, chunks, now
+from workflows.store.collections.entry_documents import (
+    OutsideEntry,
+    of_crystal,
+    of_energy,
+    outside_document,
+    record_id,
+    written,
+)
 
-COMMON = ("O", "F", "S", "N", "Cl", "H", "C", "P")
-"""Elements that most compounds hold: the last ones to be looked for."""
 DUPLICATE_KEY = 11000  # MongoDB's number of the error
-SPACE_GROUP_TOLERANCE = 0.1  # angstrom, the Materials Project's
-
-
-@dataclass(frozen=True)
-class OutsideEntry:
-    """An entry that comes from outside.
-
-    Attributes:
-        key: name in its source.
-        structure: crystal; None where only the composition is known.
-        energy: its energy, under the key of the entry.
-    """
-
-    key: str
-    structure: Structure | None
-    energy: EntryEnergy
-
-    @property
-    def id(self) -> str:
-        """Key of the entry."""
-        return self.energy.id
 
 
 class Entries(Collection):
@@ -80,14 +63,14 @@ class Entries(Collection):
             fields: more to keep with it (prediction, calculation).
         """
         document = {
-            **_of_crystal(entry.structure),
-            **_of_energy(entry.energy, entry.correction, len(entry.structure), entry.theory),
+            **of_crystal(entry.structure),
+            **of_energy(entry.energy, entry.correction, len(entry.structure), entry.theory),
             "source": entry.lineage.source,
             "lineage": {**asdict(entry.lineage), "campaign": campaign},
             "outside": None,
             "stability": None,
             "campaigns": [campaign] if recheck_of is None else [],
-            **_written(),
+            **written(),
             **fields,
         }
         # for the campaign that computed it: round 0 is its known data, later rounds propose only other compositions
@@ -119,7 +102,7 @@ class Entries(Collection):
                     self.documents.update_one(
                         {"_id": document["_id"]}, {"$set": {"replaced_by": None, "changed": now()}}
                     )
-        documents = [_outside_document(new[key], source, version) for key in sorted(new.keys() - present)]
+        documents = [outside_document(new[key], source, version) for key in sorted(new.keys() - present)]
         if documents:
             try:
                 self.documents.insert_many(documents, ordered=False)
@@ -132,7 +115,7 @@ class Entries(Collection):
 
     def _retire(self, records: Sequence[OutsideEntry], source: str) -> None:
         """Mark entries of the same keys and other content as replaced: no hull and no training set sees them again."""
-        successors = {_record_id(record, source): record.id for record in records}
+        successors = {record_id(record, source): record.id for record in records}
         for part in chunks(successors):
             same = self.documents.find({"outside.record": {"$in": part}}, {"outside.record": 1, "replaced_by": 1})
             for document in list(same):
@@ -147,18 +130,6 @@ class Entries(Collection):
         for part in chunks(keys):
             found |= {document["_id"] for document in self.documents.find({"_id": {"$in": part}}, {"_id": 1})}
         return found
-
-    def check_any(self, campaign: str) -> None:
-        """Before what a campaign has found is shown.
-
-        Raises:
-            StoreError: none of its relaxations has given an entry yet.
-        """
-        if self.documents.find_one({"campaigns": campaign}, {"_id": 1}) is None:
-            raise StoreError(
-                f"campaign '{campaign}' has nothing to show yet: no relaxation has ended well; where it stands: "
-                f"'gnome campaign status {campaign}'"
-            )
 
     def share(self, keys: Some[str], campaign: str) -> None:
         """Note the campaign on entries computed before, unless it is there."""
@@ -280,67 +251,6 @@ class Entries(Collection):
             change = {"stability": None, "doubtful": reason, "changed": now()}
             self.documents.update_one({"_id": key, "doubtful": {"$ne": reason}}, {"$set": change})
 
-    def phases(
-        self,
-        campaign: str | None,
-        max_e_above_hull: float,
-        elements: Some[str] = (),
-        chemsys: Some[str] = (),
-        since: datetime | None = None,
-    ) -> list[Document]:
-        """Compounds that campaigns have on or near the hull, the most stable first; crystals left out.
-
-        Args:
-            campaign: only entries of this campaign; None for all campaigns.
-            max_e_above_hull: eV/atom.
-            elements: that they hold, all of them.
-            chemsys: of just these elements; empty for whatever.
-            since: that were written since then.
-        """
-        wanted = set(elements)
-        found: dict[str, Document] = {}
-        for query in self.phases_queries(campaign, max_e_above_hull, elements, chemsys):
-            found |= {
-                document["_id"]: document
-                for document in self.documents.find(query, {"structure": 0, "initial": 0})
-                if (campaign in document["campaigns"] if campaign else document["campaigns"])
-                and document["nelements"] >= 2
-                and document["stability"]
-                and document["stability"]["e_above_hull"] <= max_e_above_hull
-                and wanted.issubset(document["elements"])
-                and (since is None or utc(document["created"]) >= utc(since))
-            }
-        return sorted(
-            found.values(),
-            key=lambda document: (
-                document["stability"]["e_above_hull"],
-                document["stability"]["phase_separation_energy"],
-                document["_id"],
-            ),
-        )
-
-    def phases_queries(
-        self, campaign: str | None, max_e_above_hull: float, elements: Some[str] = (), chemsys: Some[str] = ()
-    ) -> list[Document]:
-        """The queries of `phases`, for the same arguments: only what one index serves, the one that leads to the least.
-
-        The rest is looked at here: a condition beside the index makes the embedded server choose another one. So does
-        a list of campaigns, each of which is asked for by itself; without them, all that was imported and lies near
-        the hull would be read.
-        """
-        near: Document = {"stability.e_above_hull": {"$lte": max_e_above_hull}}
-        if chemsys:
-            return [{"chemsys": "-".join(sorted(chemsys))}]
-        if elements:
-            rare = [element for element in sorted(elements) if element not in COMMON]
-            return [{"elements": (rare or sorted(elements))[0], **near}]
-        names = (
-            [campaign]
-            if campaign
-            else sorted(document["_id"] for document in self.database["campaigns"].find({}, {"_id": 1}))
-        )
-        return [{"campaigns": name, **near} for name in names]
-
     def documents_of(self, keys: Some[str], fields: Sequence[str] = ()) -> dict[str, Document]:
         """Documents of entries by key, without their crystals; what there is none of is left out.
 
@@ -355,68 +265,15 @@ class Entries(Collection):
                 found[document["_id"]] = dict(document)
         return found
 
-    # novelty
-
-    def found_near_hull(self, distance: float) -> list[str]:
-        """Keys of the entries that campaigns proposed and that lie near the hull, in their order."""
-        query = {"lineage.round": {"$gt": 0}, "stability.e_above_hull": {"$lte": distance}}
-        query["campaigns"] = {"$ne": []}  # no rechecks
-        return sorted(document["_id"] for document in self.documents.find(query, {"_id": 1}))
-
-    def known_of_prototype(self, prototype: str) -> list[tuple[str, str]]:
-        """Key and reduced formula of the known crystals of a prototype: first data of campaigns, and imported ones."""
-        query = {"novelty.prototype": prototype, "lineage.round": 0, "replaced_by": None, "recheck_of": None}
-        return [(d["_id"], d["formula"]) for d in self.documents.find(query, {"formula": 1})]
-
-    def known_outside(self, formulas: Some[str]) -> set[str]:
-        """Which of some reduced formulas have been imported, at whatever theory."""
-        found: set[str] = set()
-        for part in chunks(set(formulas)):
-            query = {"formula": {"$in": part}, "outside": {"$ne": None}, "replaced_by": None}
-            found |= {document["formula"] for document in self.documents.find(query, {"formula": 1})}
-        return found
-
-    def older_crystals(self, key: str) -> Iterator[tuple[str, Structure]]:
-        """Key and crystal of the entries of the same formula that were there first: known ones, then found ones."""
-        own = self.documents.find_one({"_id": key}, {"formula": 1, "created": 1, "lineage.round": 1})
-        if own is None:
-            return
-        query = {"formula": own["formula"], "structure": {"$ne": None}, "replaced_by": None, "recheck_of": None}
-        place = {"created": 1, "lineage.round": 1}
-        rank = (own["lineage"]["round"] > 0, own["created"], key)
-        older = sorted(
-            (d["lineage"]["round"] > 0, d["created"], d["_id"])
-            for d in self.documents.find(query, place)
-            if (d["lineage"]["round"] > 0, d["created"], d["_id"]) < rank
-        )
-        for _, _, other in older:
-            yield from self.structures([other]).items()
-
     def on_hull(self, theory: str, elements: Some[str], tolerance: float) -> list[Document]:
         """Entries of a theory on its hull within some elements, crystals included where they are known."""
         query = {**within(theory, elements), "stability.e_above_hull": {"$lte": tolerance}}
         return sorted(self.documents.find(query, {"initial": 0}), key=lambda document: document["_id"])
 
-    def found_by(self, campaign: str, theory: str, distance: float) -> list[Document]:
-        """Compounds that a campaign proposed itself, within a distance of the hull, eV/atom; crystals included."""
-        query: Document = {"campaigns": campaign, "stability.e_above_hull": {"$lte": distance}, "theory": theory}
-        query |= {"lineage.round": {"$gt": 0}, "nelements": {"$gte": 2}}
-        return sorted(self.documents.find(query, {"initial": 0}), key=lambda document: document["_id"])
-
-    def set_novelty(self, key: str, **fields: Any) -> None:
-        """Write what is new about an entry."""
-        change = {f"novelty.{name}": value for name, value in fields.items()}
-        self.documents.update_one({"_id": key}, {"$set": {**change, "changed": now()}})
-
     def get(self, key: str) -> Document | None:
         """Document of one entry, without its crystal; None when there is none."""
         found = self.documents.find_one({"_id": key}, {"structure": 0, "initial": 0})
         return dict(found) if found else None
-
-
-def entry_id(structure: Structure, theory: str) -> str:
-    """Key of the entry that relaxing a crystal at a theory gives."""
-    return content_hash({"input": structure_key(structure), "theory": theory})
 
 
 def within(theory: str, elements: Some[str]) -> Document:
@@ -429,79 +286,3 @@ def within(theory: str, elements: Some[str]) -> Document:
         systems = ["-".join(s) for n in range(1, len(elements) + 1) for s in combinations(sorted(elements), n)]
         return {**in_force, "chemsys": {"$in": systems}}
     return {**in_force, "elements": {"$not": {"$elemMatch": {"$nin": sorted(elements)}}}}
-
-
-def _of_crystal(structure: Structure) -> Document:
-    """Fields of an entry that follow from its crystal."""
-    group = symmetry(structure, SPACE_GROUP_TOLERANCE)
-    return {
-        **_of_composition(structure.composition),
-        "nsites": len(structure),
-        "structure": structure.as_dict(),
-        "spacegroup": {"number": group.number, "symbol": group.symbol},
-        "novelty": {
-            "prototype": prototype_of(structure),
-            "likely_disorder": [list(pair) for pair in likely_disorder(structure)],
-        },
-    }
-
-
-def _of_composition(composition: Composition) -> Document:
-    return {
-        "formula": composition.reduced_formula,
-        "chemsys": composition.chemical_system,
-        "elements": sorted(element.symbol for element in composition),
-        "nelements": len(composition),
-    }
-
-
-def _record_id(record: OutsideEntry, source: str) -> str:
-    """What a record is called in its source, at its theory: one indexed field in the place of three."""
-    return content_hash({"source": source, "theory": record.energy.theory, "key": record.key})
-
-
-def _written() -> dict[str, datetime]:
-    """When an entry was written, and when it last changed: every later write of it notes that anew."""
-    moment = now()
-    return {"created": moment, "changed": moment}
-
-
-def _whole(number: float) -> float:
-    return int(number) if number == int(number) else number
-
-
-def _of_energy(energy: float, correction: float, nsites: float, theory: str) -> Document:
-    """Fields of an entry that hold its energy, eV per cell and eV/atom."""
-    return {
-        "energy": energy,
-        "correction": correction,
-        "energy_per_atom": (energy + correction) / nsites,
-        "theory": theory,
-    }
-
-
-def _outside_document(record: OutsideEntry, source: str, version: str) -> Document:
-    if record.structure is not None:
-        fields = _of_crystal(record.structure)
-    else:  # one formula unit takes the place of the cell
-        composition = Composition(record.energy.reduced_formula)
-        fields = {**_of_composition(composition), "nsites": _whole(composition.num_atoms), "structure": None}
-        fields |= {"spacegroup": None, "novelty": {"prototype": None, "likely_disorder": []}}
-    n = fields["nsites"]
-    fields["novelty"]["new_composition"] = False
-    return {
-        "_id": record.id,
-        **fields,
-        **_of_energy(record.energy.uncorrected * n, record.energy.correction * n, n, record.energy.theory),
-        "source": "outside",
-        "lineage": {**asdict(Lineage("outside")), "campaign": None},
-        "outside": {
-            "source": source,
-            "key": record.key,
-            "version": version,
-            "record": _record_id(record, source),
-        },
-        "campaigns": [],
-        "stability": None,
-        **_written(),
-    }

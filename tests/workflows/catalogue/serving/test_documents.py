@@ -79,7 +79,7 @@ def test_a_look_at_what_changed_sees_what_a_full_one_does(store: Store) -> None:
     moment = now()
     imported = OutsideEntry("1", None, EntryEnergy("imported", formula, -1.0, 0.0, "other"))
     store.entries.add_outside([imported], "elsewhere", "", replaces=False)
-    store.entries.set_novelty(rest[0], prototype="another")
+    store.finds.set_novelty(rest[0], prototype="another")
     store.entries.set_doubtful({rest[1]: "no crystal has such an energy"})
     store.entries.share([rest[2]], "another")
     try:

@@ -1,0 +1,144 @@
+"""Entries as finds: what campaigns have on or near the hull, and what is new about it beside what was known.
+
+entries     as in `entries.py`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection as Some
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from pymatgen.core import Structure
+
+from workflows.store.base import Collection, Document, StoreError, chunks, now, utc
+from workflows.store.collections.entries import Entries
+
+COMMON = ("O", "F", "S", "N", "Cl", "H", "C", "P")
+"""Elements that most compounds hold: the last ones to be looked for."""
+
+
+class Finds(Collection):
+    """Reads of `entries`, and writes of their novelty."""
+
+    name = "entries"
+
+    def phases(
+        self,
+        campaign: str | None,
+        max_e_above_hull: float,
+        elements: Some[str] = (),
+        chemsys: Some[str] = (),
+        since: datetime | None = None,
+    ) -> list[Document]:
+        """Compounds that campaigns have on or near the hull, the most stable first; crystals left out.
+
+        Args:
+            campaign: only entries of this campaign; None for all campaigns.
+            max_e_above_hull: eV/atom.
+            elements: that they hold, all of them.
+            chemsys: of just these elements; empty for whatever.
+            since: that were written since then.
+        """
+        wanted = set(elements)
+        found: dict[str, Document] = {}
+        for query in self.queries(campaign, max_e_above_hull, elements, chemsys):
+            found |= {
+                document["_id"]: document
+                for document in self.documents.find(query, {"structure": 0, "initial": 0})
+                if (campaign in document["campaigns"] if campaign else document["campaigns"])
+                and document["nelements"] >= 2
+                and document["stability"]
+                and document["stability"]["e_above_hull"] <= max_e_above_hull
+                and wanted.issubset(document["elements"])
+                and (since is None or utc(document["created"]) >= utc(since))
+            }
+        return sorted(
+            found.values(),
+            key=lambda document: (
+                document["stability"]["e_above_hull"],
+                document["stability"]["phase_separation_energy"],
+                document["_id"],
+            ),
+        )
+
+    def queries(
+        self, campaign: str | None, max_e_above_hull: float, elements: Some[str] = (), chemsys: Some[str] = ()
+    ) -> list[Document]:
+        """The queries of `phases`, for the same arguments: only what one index serves, the one that leads to the least.
+
+        The rest is looked at here: a condition beside the index makes the embedded server choose another one. So does
+        a list of campaigns, each of which is asked for by itself; without them, all that was imported and lies near
+        the hull would be read.
+        """
+        near: Document = {"stability.e_above_hull": {"$lte": max_e_above_hull}}
+        if chemsys:
+            return [{"chemsys": "-".join(sorted(chemsys))}]
+        if elements:
+            rare = [element for element in sorted(elements) if element not in COMMON]
+            return [{"elements": (rare or sorted(elements))[0], **near}]
+        names = (
+            [campaign]
+            if campaign
+            else sorted(document["_id"] for document in self.database["campaigns"].find({}, {"_id": 1}))
+        )
+        return [{"campaigns": name, **near} for name in names]
+
+    def near_hull(self, distance: float) -> list[str]:
+        """Keys of the entries that campaigns proposed and that lie near the hull, in their order."""
+        query = {"lineage.round": {"$gt": 0}, "stability.e_above_hull": {"$lte": distance}}
+        query["campaigns"] = {"$ne": []}  # no rechecks
+        return sorted(document["_id"] for document in self.documents.find(query, {"_id": 1}))
+
+    def known_of_prototype(self, prototype: str) -> list[tuple[str, str]]:
+        """Key and reduced formula of the known crystals of a prototype: first data of campaigns, and imported ones."""
+        query = {"novelty.prototype": prototype, "lineage.round": 0, "replaced_by": None, "recheck_of": None}
+        return [(d["_id"], d["formula"]) for d in self.documents.find(query, {"formula": 1})]
+
+    def known_outside(self, formulas: Some[str]) -> set[str]:
+        """Which of some reduced formulas have been imported, at whatever theory."""
+        found: set[str] = set()
+        for part in chunks(set(formulas)):
+            query = {"formula": {"$in": part}, "outside": {"$ne": None}, "replaced_by": None}
+            found |= {document["formula"] for document in self.documents.find(query, {"formula": 1})}
+        return found
+
+    def older_crystals(self, key: str) -> Iterator[tuple[str, Structure]]:
+        """Key and crystal of the entries of the same formula that were there first: known ones, then found ones."""
+        own = self.documents.find_one({"_id": key}, {"formula": 1, "created": 1, "lineage.round": 1})
+        if own is None:
+            return
+        query = {"formula": own["formula"], "structure": {"$ne": None}, "replaced_by": None, "recheck_of": None}
+        place = {"created": 1, "lineage.round": 1}
+        rank = (own["lineage"]["round"] > 0, own["created"], key)
+        older = sorted(
+            (d["lineage"]["round"] > 0, d["created"], d["_id"])
+            for d in self.documents.find(query, place)
+            if (d["lineage"]["round"] > 0, d["created"], d["_id"]) < rank
+        )
+        for _, _, other in older:
+            yield from Entries(self.database).structures([other]).items()
+
+    def of_campaign(self, campaign: str, theory: str, distance: float) -> list[Document]:
+        """Compounds that a campaign proposed itself, within a distance of the hull, eV/atom; crystals included."""
+        query: Document = {"campaigns": campaign, "stability.e_above_hull": {"$lte": distance}, "theory": theory}
+        query |= {"lineage.round": {"$gt": 0}, "nelements": {"$gte": 2}}
+        return sorted(self.documents.find(query, {"initial": 0}), key=lambda document: document["_id"])
+
+    def set_novelty(self, key: str, **fields: Any) -> None:
+        """Write what is new about an entry."""
+        change = {f"novelty.{name}": value for name, value in fields.items()}
+        self.documents.update_one({"_id": key}, {"$set": {**change, "changed": now()}})
+
+    def check_any(self, campaign: str) -> None:
+        """Before what a campaign has found is shown.
+
+        Raises:
+            StoreError: none of its relaxations has given an entry yet.
+        """
+        if self.documents.find_one({"campaigns": campaign}, {"_id": 1}) is None:
+            raise StoreError(
+                f"campaign '{campaign}' has nothing to show yet: no relaxation has ended well; where it stands: "
+                f"'gnome campaign status {campaign}'"
+            )
