@@ -91,9 +91,9 @@ def test_the_wrong_network_is_refused(dataset: CompositionSet, tmp_path: Path) -
         ([], [], "no composition to train on"),
         (["NaCl"], [1.0, 2.0], "1 compositions, 2 energies"),
         (["NaCl", "KCl"], [1.0, float("nan")], "not finite: KCl"),
-        (["NaCl", "NaQq"], [1.0, 2.0], "composition NaQq: 'NaQq' is no formula"),
+        (["NaCl", "NaQq"], [1.0, 2.0], "composition NaQq: 'NaQq' is not a formula"),
         (["AmO2"], [1.0], "H to Pu"),
-        ([""], [1.0], "is no formula"),
+        ([""], [1.0], "is not a formula"),
     ],
 )
 def test_bad_data_are_named(formulas: list[str], targets: list[float], message: str) -> None:
