@@ -38,15 +38,20 @@ def small_campaign(directory: Path, **changes: Any) -> CampaignSettings:
     return parse_settings({**settings, **changes}, "test")
 
 
-def run_all(launchpad: LaunchPad, settings: CampaignSettings, directory: Path) -> Store:
-    """What `lpad add` and `rlaunch rapidfire` do, in this process."""
-    launchpad.add_wf(start_workflow(settings))
+def run_ready(launchpad: LaunchPad, directory: Path) -> None:
+    """What `rlaunch rapidfire` does, in this process: run what is ready until nothing is."""
     directory.mkdir(parents=True, exist_ok=True)
     here = os.getcwd()
     try:
-        rapidfire(launchpad, m_dir=str(directory), strm_lvl="WARNING")
+        rapidfire(launchpad, m_dir=str(directory), strm_lvl="CRITICAL")
     finally:
         os.chdir(here)
+
+
+def run_all(launchpad: LaunchPad, settings: CampaignSettings, directory: Path) -> Store:
+    """What `lpad add` and `rlaunch rapidfire` do, in this process."""
+    launchpad.add_wf(start_workflow(settings))
+    run_ready(launchpad, directory)
     return Store(launchpad.db)
 
 

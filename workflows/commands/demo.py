@@ -28,6 +28,7 @@ def demo(
     from workflows.campaign.campaign import Campaign
     from workflows.campaign.settings import read_campaign_file
     from workflows.catalogue.phases import phase_rows
+    from workflows.store import CampaignState
     from workflows.store.connection import open_database
 
     terminal = console()
@@ -42,7 +43,7 @@ def demo(
     print_phases(phase_rows(store, settings.name), terminal)
     _write_page(store, settings.name, settings.root / "report", terminal)
     _print_next_steps(settings.name, terminal)
-    if store.campaigns.get(settings.name)["state"] == "failed":
+    if campaign.state is CampaignState.FAILED:
         raise typer.Exit(1)
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from workflows.catalogue.progress import RoundProgress, status_lines
 from workflows.ground.queues import CATEGORIES
-from workflows.store import CampaignState, Store, now, utc
+from workflows.store import CampaignState, CandidateState, Store, now, utc
 
 WINDOW = timedelta(hours=1)
 """The rate is that of the last hour."""
@@ -92,52 +92,52 @@ def snapshot(store: Store, name: str) -> Snapshot:
         rounds=tuple(status_lines(store, name)),
         queue=store.fireworks.queue(),
         rate_per_h=store.candidates.count_ended(name, now() - WINDOW) / hours,
-        waiting=store.candidates.count_unended(name) + store.rechecks.tally(name).get("selected", 0),
+        waiting=store.candidates.count_unended(name) + store.rechecks.tally(name).get(CandidateState.SELECTED, 0),
         hit_rate=stable / trials if trials else None,
         failures=tuple(failures),
     )
 
 
-def view(some: Snapshot) -> RenderableType:
+def view(standing: Snapshot) -> RenderableType:
     """What is shown of it; nothing of what is to come once the campaign has ended."""
-    head = f"campaign '{some.name}': {some.state} {some.reason}".rstrip()
-    hit = "-" if some.hit_rate is None else f"{some.hit_rate:.0%}"
-    left = "" if some.left is None else f", about {_words(some.left)} left"
-    facts = f"{some.rate_per_h:.0f} relaxations an hour, {some.waiting} waiting{left}; hit rate {hit}"
-    if CampaignState(some.state).has_ended:
+    head = f"campaign '{standing.name}': {standing.state} {standing.reason}".rstrip()
+    hit = "-" if standing.hit_rate is None else f"{standing.hit_rate:.0%}"
+    left = "" if standing.left is None else f", about {_words(standing.left)} left"
+    facts = f"{standing.rate_per_h:.0f} relaxations an hour, {standing.waiting} waiting{left}; hit rate {hit}"
+    if CampaignState(standing.state).has_ended:
         facts = f"hit rate {hit}"
     lines = [
-        f"failed {f.ended:%m-%d %H:%M} {f.formula}: {f.reason} ({f.directory or 'not run'})" for f in some.failures
+        f"failed {f.ended:%m-%d %H:%M} {f.formula}: {f.reason} ({f.directory or 'not run'})" for f in standing.failures
     ]
-    parts: list[RenderableType] = [head, facts, "", _round_table(some)]
-    if any(some.queue.values()):
-        parts += ["", _queue_table(some)]
+    parts: list[RenderableType] = [head, facts, "", _round_table(standing)]
+    if any(standing.queue.values()):
+        parts += ["", _queue_table(standing)]
     return Group(*parts, *(["", *lines] if lines else []))
 
 
-def _round_table(some: Snapshot) -> Table:
+def _round_table(standing: Snapshot) -> Table:
     table = Table(box=None, pad_edge=False)
     for header in ("round", "ended", "of", ""):
         table.add_column(header, justify="left" if not header or header == "round" else "right", overflow="fold")
-    for row in some.rounds:
+    for row in standing.rounds:
         table.add_row(row.label, str(row.ended), str(row.total or "?"), row.note)
     return table
 
 
-def _queue_table(some: Snapshot) -> Table:
+def _queue_table(standing: Snapshot) -> Table:
     """Fireworks that have not ended, by category and state."""
     table = Table(box=None, pad_edge=False)
-    states = [s for s in ("RUNNING", "RESERVED", "READY", "WAITING", "PAUSED", "FIZZLED") if _any(some, s)]
+    states = [s for s in ("RUNNING", "RESERVED", "READY", "WAITING", "PAUSED", "FIZZLED") if _any(standing, s)]
     for header in ("queue", *(state.lower() for state in states)):
         table.add_column(header, justify="left" if header == "queue" else "right")
     for category in CATEGORIES:
-        if counts := some.queue.get(category):
+        if counts := standing.queue.get(category):
             table.add_row(category, *(str(counts.get(state, 0)) for state in states))
     return table
 
 
-def _any(some: Snapshot, state: str) -> bool:
-    return any(counts.get(state) for counts in some.queue.values())
+def _any(standing: Snapshot, state: str) -> bool:
+    return any(counts.get(state) for counts in standing.queue.values())
 
 
 def _words(length: timedelta) -> str:
@@ -161,8 +161,8 @@ def watch(look: Callable[[], Snapshot], console: Console, every_s: float, pause:
         return
     with Live(console=console, auto_refresh=False) as live:
         while True:
-            some = look()
-            live.update(view(some), refresh=True)
-            if some.state in ("finished", "failed", "stopped"):
+            standing = look()
+            live.update(view(standing), refresh=True)
+            if CampaignState(standing.state).has_ended:
                 return
             pause(every_s)

@@ -20,7 +20,7 @@ from fireworks.core.rocket_launcher import rapidfire
 
 from workflows.ground.site import read_site
 from workflows.ground.strict import SettingsError
-from workflows.store import Store
+from workflows.store import CampaignState, Store
 from workflows.store.connection import connect
 
 PREFIX = "gnome-local"
@@ -69,7 +69,7 @@ def work(launchpad: LaunchPad, campaign: str, directory: Path, pause_s: float = 
     directory.mkdir(parents=True, exist_ok=True)
     # whoever started us stops us; when they are gone without having done so, nobody would
     parent = os.getppid()
-    while store.campaigns.get(campaign)["state"] == "running" and os.getppid() == parent:
+    while store.campaigns.get(campaign)["state"] == CampaignState.RUNNING and os.getppid() == parent:
         rapidfire(
             launchpad, fworker, m_dir=str(directory), nlaunches=1, max_loops=1, sleep_time=0.1, strm_lvl="WARNING"
         )

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from campaigns import contents, run_all, run_all_twice, stages
+from campaigns import contents, run_all, run_all_twice, run_ready, stages
 from fireworks import LaunchPad
-from fireworks.core.rocket_launcher import rapidfire
 from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from pymatgen.core import Composition, Structure
 
@@ -217,11 +215,7 @@ def test_an_interrupted_search_goes_on(
     assert sum("lpad rerun_fws" in reason for reason in reasons.values()) == 2
     for fw_id in launchpad.get_fw_ids({"state": "FIZZLED", "spec._category": "generate"}):
         launchpad.rerun_fw(fw_id)
-    here = os.getcwd()
-    try:
-        rapidfire(launchpad, m_dir=str(tmp_path / "launches"), strm_lvl="WARNING")
-    finally:
-        os.chdir(here)
+    run_ready(launchpad, tmp_path / "launches")
     assert store.campaigns.get("formulas")["state"] == "finished"
     assert {s["state"] for s in store.database["searches"].find({})} == {"searched"}
 

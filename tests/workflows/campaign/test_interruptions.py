@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 from atomate2.ase.utils import AseRelaxer
-from campaigns import run_all, small_campaign
+from campaigns import run_all, run_ready, small_campaign
 from fireworks import LaunchPad
-from fireworks.core.rocket_launcher import rapidfire
 
 from workflows.store.launchpad import fizzled
 
@@ -34,8 +32,6 @@ def test_what_lies_outside_the_relaxation_is_no_result(
     monkeypatch.setattr(AseRelaxer, "relax", original)
     for fw_id in launchpad.get_fw_ids({"state": "FIZZLED", "spec._category": "relax"}):
         launchpad.rerun_fw(fw_id)
-    here = os.getcwd()
-    rapidfire(launchpad, m_dir=str(tmp_path / "launches"), strm_lvl="WARNING")
-    os.chdir(here)
+    run_ready(launchpad, tmp_path / "launches")
     assert store.campaigns.get("emt")["state"] == "finished"
     assert store.database["candidates"].count_documents({"state": {"$ne": "relaxed"}}) == 0

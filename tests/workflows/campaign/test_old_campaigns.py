@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from pathlib import Path
 
+from campaigns import run_ready
 from fireworks import LaunchPad
-from fireworks.core.rocket_launcher import rapidfire
 from old_campaigns import NAMES, came_to, expected, restore
 
 from workflows.store import Store, check_server
@@ -27,12 +26,7 @@ def test_they_come_to_the_same_end(launchpad: LaunchPad, tmp_path: Path) -> None
     assert {name.rpartition(".")[2].strip("}") for name in queued} == {
         "RunJob", "RecordRelaxation", "MakeCrystals", "PrerelaxCrystals", "RecordSearch", "RelaxMany", "Resume"
     }  # fmt: skip
-    here = os.getcwd()
-    (tmp_path / "launches").mkdir()
-    try:
-        rapidfire(launchpad, m_dir=str(tmp_path / "launches"), strm_lvl="CRITICAL")
-    finally:
-        os.chdir(here)
+    run_ready(launchpad, tmp_path / "launches")
 
     assert json.loads(json.dumps(came_to(launchpad))) == expected()
     for name in NAMES:

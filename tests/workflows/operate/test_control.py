@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from campaigns import contents, run_all, small_campaign, stages
+from campaigns import contents, run_all, run_ready, small_campaign, stages
 from fireworks import FWorker, LaunchPad
-from fireworks.core.rocket_launcher import launch_rocket, rapidfire
+from fireworks.core.rocket_launcher import launch_rocket
 
 from workflows.campaign.begin import register
 from workflows.campaign.campaign import Campaign
@@ -32,12 +32,7 @@ def run_one(launchpad: LaunchPad, directory: Path, **query: Any) -> bool:
 
 
 def run_rest(launchpad: LaunchPad, directory: Path) -> None:
-    here = os.getcwd()
-    directory.mkdir(parents=True, exist_ok=True)
-    try:
-        rapidfire(launchpad, m_dir=str(directory), strm_lvl="WARNING")
-    finally:
-        os.chdir(here)
+    run_ready(launchpad, directory)
 
 
 def test_the_start_waits_too(launchpad: LaunchPad, tmp_path: Path) -> None:

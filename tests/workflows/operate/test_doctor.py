@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 from atomate2.ase.utils import AseRelaxer
-from campaigns import contents, run_all, small_campaign
+from campaigns import contents, run_all, run_ready, small_campaign
 from fireworks import FWorker, LaunchPad
-from fireworks.core.rocket_launcher import launch_rocket, rapidfire
+from fireworks.core.rocket_launcher import launch_rocket
 from pymongo.errors import AutoReconnect
 
 from gnome_torch.training.state import CHECKPOINT
@@ -70,11 +70,7 @@ def _launch(launchpad: LaunchPad, directory: Path, fw_id: int | None = None) -> 
 def finish(launchpad: LaunchPad, directory: Path) -> dict[str, Any]:
     """Run what is left, and return what the campaign has written."""
     (directory / "rest").mkdir(exist_ok=True)
-    here = os.getcwd()
-    try:
-        rapidfire(launchpad, m_dir=str(directory / "rest"), strm_lvl="WARNING")
-    finally:
-        os.chdir(here)
+    run_ready(launchpad, directory / "rest")
     store = Store(launchpad.db)
     assert store.campaigns.get("emt")["state"] == "finished"
     assert launchpad.get_fw_ids({"state": {"$ne": "COMPLETED"}}) == []

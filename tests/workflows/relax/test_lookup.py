@@ -10,9 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from campaigns import run_all, small_campaign
+from campaigns import run_all, run_ready, small_campaign
 from fireworks import LaunchPad
-from fireworks.core.rocket_launcher import rapidfire
 from pymatgen.core import Lattice, Structure
 
 from gnome_torch.records import structure_key
@@ -53,11 +52,7 @@ def test_by_structure_and_by_formula(launchpad: LaunchPad, tmp_path: Path) -> No
         level.relax(ALLOY)
     workflow, uuid = relaxation_workflow(COPPER, level, "copper")
     launchpad.add_wf(workflow)
-    here = os.getcwd()
-    try:
-        rapidfire(launchpad, m_dir=str(tmp_path), strm_lvl="WARNING")
-    finally:
-        os.chdir(here)
+    run_ready(launchpad, tmp_path)
     output = Store(launchpad.db).jobs.output(uuid)
     assert output is not None
     again = level.read(output)

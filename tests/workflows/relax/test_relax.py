@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
+from campaigns import run_ready
 from fireworks import LaunchPad
-from fireworks.core.rocket_launcher import rapidfire
 from pymatgen.core import Lattice, Structure
 
 from gnome_torch.records import Relaxation
@@ -26,11 +25,7 @@ def run(launchpad: LaunchPad, structure: Structure, settings: TheorySettings, di
     level = theory(settings)
     workflow, uuid = relaxation_workflow(structure, level, "test")
     launchpad.add_wf(workflow)
-    here = os.getcwd()
-    try:
-        rapidfire(launchpad, m_dir=str(directory), strm_lvl="WARNING")
-    finally:
-        os.chdir(here)
+    run_ready(launchpad, directory)
     output = Store(launchpad.db).jobs.output(uuid)
     return level.read(output) if output else None
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from campaigns import run_ready
 from fireworks import LaunchPad
-from fireworks.core.rocket_launcher import rapidfire
 from pymatgen.core import Lattice, Structure
 
 from workflows.campaign.plan import relaxation_workflow
@@ -48,11 +47,7 @@ def test_contract(settings: Any, launchpad: LaunchPad, tmp_path: Path) -> None:
     workflows = [relaxation_workflow(structure, level, name) for name, structure in CRYSTALS.items()]
     for workflow, _ in workflows:
         launchpad.add_wf(workflow)
-    here = os.getcwd()
-    try:
-        rapidfire(launchpad, m_dir=str(tmp_path), strm_lvl="WARNING")
-    finally:
-        os.chdir(here)
+    run_ready(launchpad, tmp_path)
     for (_, uuid), structure in zip(workflows, CRYSTALS.values(), strict=True):
         output = Store(launchpad.db).jobs.output(uuid)
         assert output is not None
@@ -79,11 +74,7 @@ def test_a_failure_is_told_of_its_first_cause(launchpad: LaunchPad, tmp_path: Pa
     broken = AseTheory(**{**LENNARD_JONES, "calculator": "workflows.calculators.sevennet", "arguments": {"model": "?"}})
     workflow, uuid = relaxation_workflow(CRYSTALS["alloy"], theory(EmtTheory()), "x", theory(broken))
     launchpad.add_wf(workflow)
-    here = os.getcwd()
-    try:
-        rapidfire(launchpad, m_dir=str(tmp_path), strm_lvl="CRITICAL")
-    finally:
-        os.chdir(here)
+    run_ready(launchpad, tmp_path)
     assert Store(launchpad.db).jobs.output(uuid) is None
     stored = launchpad.get_wf_by_fw_id(launchpad.get_fw_ids({})[0])
     assert [firework.state for firework in stored.fws] == ["FIZZLED", "FIZZLED"]
