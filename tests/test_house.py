@@ -35,6 +35,7 @@ LAYERS = {
         ("workflows.campaign.pipelines", "workflows.campaign.holding"),
         ("workflows.campaign.campaign",),
         ("workflows.campaign.settings", "workflows.campaign.places"),
+        ("workflows.campaign.sections",),
     ),
     "gnome_torch": (
         ("gnome_torch.training", "gnome_torch.inference"),
