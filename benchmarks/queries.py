@@ -60,7 +60,7 @@ BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def entries(count: int, chance: random.Random) -> Iterator[dict[str, Any]]:
-    """Documents as `Store.add_entry` writes them, with crystals of their usual size that are no crystals."""
+    """Documents as `Entries.add` writes them, with crystals of their usual size that are no crystals."""
     for number in range(count):
         symbols = sorted(chance.sample(ELEMENTS, chance.choice((2, 3, 3, 4))))
         amounts = [chance.randint(1, 6) for _ in symbols]

@@ -186,14 +186,14 @@ class Relaxation:
 
 @dataclass(frozen=True)
 class Entry:
-    """One relaxed crystal with its energy at one level of theory.
+    """One relaxed crystal with its energy at one theory.
 
     Attributes:
         id: content hash of what was computed (input crystal and theory), so that a repeated run has the same key.
         structure: relaxed crystal.
         energy: total energy of the cell, eV, uncorrected.
         correction: total correction of the cell, eV, added to `energy` before any hull.
-        theory: level of theory and its settings; entries of different theories are never compared.
+        theory: key of the theory, which stands for all its settings; entries of different theories are never compared.
         lineage: where it comes from.
     """
 
@@ -234,7 +234,7 @@ class EntryEnergy:
         reduced_formula: of its composition.
         uncorrected: energy as it was calculated, eV/atom.
         correction: added to it before any hull, eV/atom.
-        theory: level of theory and its settings.
+        theory: key of the theory, which stands for all its settings.
     """
 
     id: str

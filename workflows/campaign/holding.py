@@ -12,7 +12,11 @@ from workflows.store.states import CampaignState
 
 # What has run is recorded even in a paused campaign: a result that waits can be lost. Records are the bookkeeping that
 # hears of failures; the start of a campaign and the close of a round begin something new.
-NO_RECORDS = {"$or": [{"spec._category": {"$ne": "control"}}, {"spec._allow_fizzled_parents": {"$ne": True}}]}
+# Two queries, because the embedded server would look through all Fireworks for an $or.
+NO_RECORDS = (
+    {"spec._category": {"$ne": "control"}},
+    {"spec._category": "control", "spec._allow_fizzled_parents": {"$ne": True}},
+)
 
 
 def add_workflows(campaign: Campaign, workflows: Sequence[Workflow]) -> None:
@@ -47,8 +51,9 @@ def release(campaign: Campaign) -> int:
 def hold(campaign: Campaign) -> int:
     """Hold what waits, but for records; returns how many Fireworks are held."""
     _cancel_reservations(campaign)
-    waiting = {"state": {"$in": ["READY", "WAITING"]}, **NO_RECORDS}
-    return campaign.store.fireworks.set_state(campaign.name, waiting, "PAUSED")
+    waiting = {"state": {"$in": ["READY", "WAITING"]}}
+    fireworks = campaign.store.fireworks
+    return sum(fireworks.set_state(campaign.name, waiting | kind, "PAUSED") for kind in NO_RECORDS)
 
 
 def drop(campaign: Campaign) -> int:

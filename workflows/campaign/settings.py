@@ -35,6 +35,11 @@ from workflows.ground.strict import SettingsError, Strict, validated
 from workflows.relax.potentials import ForcefieldTheory
 from workflows.relax.registry import TheorySettings
 
+WORDS = {
+    "tuple_type": "write a list, such as [Cu, Au]",
+    "string_pattern_mismatch": "letters, digits, '.', '_' and '-' only, at most 64, beginning with a letter or digit",
+}
+"""Of problems, where pydantic's do not say what to write."""
 START_TASK = "{{workflows.firetasks.start.StartCampaign}}"
 
 
@@ -201,7 +206,7 @@ def parse_settings(data: Any, where: str) -> CampaignSettings:
     """
     if not isinstance(data, dict):
         raise SettingsError(f"{where}: no campaign settings in it (a mapping with name, elements, theory, …)")
-    return validated(CampaignSettings, data, where)
+    return validated(CampaignSettings, data, where, WORDS)
 
 
 def read_campaign_file(path: Path) -> CampaignSettings:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -9,11 +11,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-# pydantic's words for what users get wrong most, in ours
-PLAIN = {
-    "tuple_type": "write a list, such as [Cu, Au]",
-    "string_pattern_mismatch": "letters, digits, '.', '_' and '-' only, at most 64, beginning with a letter or digit",
-}
+PLAIN = {"tuple_type": "write a list, in square brackets"}
+"""pydantic's words for what users get wrong most, in ours."""
 
 
 class SettingsError(ValueError):
@@ -29,13 +28,16 @@ class Strict(BaseModel):
 Settings = TypeVar("Settings", bound=Strict)
 
 
-def validated(kind: type[Settings], data: object, where: str) -> Settings:
+def validated(
+    kind: type[Settings], data: object, where: str, words: Mapping[str, str] = MappingProxyType({})
+) -> Settings:
     """Settings from plain data.
 
     Args:
         kind: of the settings.
         data: as YAML or JSON has it.
         where: the data are from, such as a file.
+        words: for kinds of problems, in the place of pydantic's.
 
     Raises:
         SettingsError: one line per problem, each with `where`, the key, the value and what is wrong.
@@ -43,10 +45,12 @@ def validated(kind: type[Settings], data: object, where: str) -> Settings:
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        raise SettingsError("\n".join(_line(where, problem) for problem in error.errors())) from None
+        raise SettingsError(
+            "\n".join(_line(where, problem, {**PLAIN, **words}) for problem in error.errors())
+        ) from None
 
 
-def _line(where: str, problem: ErrorDetails) -> str:
+def _line(where: str, problem: ErrorDetails, words: Mapping[str, str]) -> str:
     key = ".".join(str(part) for part in problem["loc"]) or "settings"
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
@@ -55,4 +59,4 @@ def _line(where: str, problem: ErrorDetails) -> str:
         return f"{where}: key '{key}' is missing"
     if problem["type"] == "value_error":
         return f"{where}: {key}: {message}" if problem["loc"] else f"{where}: {message}"
-    return f"{where}: {key} = {problem['input']!r}: {PLAIN.get(problem['type'], message)}"
+    return f"{where}: {key} = {problem['input']!r}: {words.get(problem['type'], message)}"

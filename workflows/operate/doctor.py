@@ -154,6 +154,7 @@ def _examine_campaign(campaign: Campaign) -> list[Finding]:
     store, name = campaign.store, campaign.name
     found = []
     try:
+        _ = campaign.settings  # that this installation cannot read would be met half-way
         held = follow_state(campaign)
         before = store.fireworks.count_workflows(name)
         for document in store.rounds.all(name):

@@ -107,7 +107,7 @@ def candidate_of(crystal: RandomCrystal, structure: Structure, seed: int, pre_re
         crystal: of the search.
         structure: what its relaxation starts from.
         seed: of the search.
-        pre_relaxed_by: name of the cheap level of theory; None where the crystal was not pre-relaxed.
+        pre_relaxed_by: key of the cheap theory; None where the crystal was not pre-relaxed.
     """
     made = f"{crystal.generator}, seed {seed}, attempt {crystal.attempt}"
     if pre_relaxed_by:

@@ -19,7 +19,7 @@ from workflows.campaign.settings import SettingsError, parse_settings
 from workflows.campaign.stages.relax_many import MAX_DEATHS
 from workflows.firetasks.relax_many import RelaxMany
 from workflows.relax.potentials import AseRelaxation
-from workflows.store import Store
+from workflows.store import Store, StoreError
 
 
 def test_the_same_as_one_by_one(
@@ -105,6 +105,17 @@ def test_what_lies_outside_the_crystal_is_no_death(
                 task.run_task({})
     task.run_task({})
     assert store.candidates.count("emt", 0, ["relaxed"]) == len(task["candidates"])
+
+
+def test_a_worker_without_the_theory_touches_no_crystal(launchpad: LaunchPad, tmp_path: Path) -> None:
+    """What is installed there is another theory: nothing is said about the crystals, however often it tries."""
+    task, store = chunk(launchpad, small_campaign(tmp_path, relaxations={"per_firework": 100}))
+    store.database["campaigns"].update_one({"_id": "emt"}, {"$set": {"theory": "emt-of-another-installation"}})
+    before = list(store.database["candidates"].find({}))
+    for _ in range(MAX_DEATHS + 1):
+        with pytest.raises(StoreError, match="was begun with theory emt-of-another-installation"):
+            task.run_task({})
+    assert list(store.database["candidates"].find({})) == before
 
 
 def test_failures_are_tried_again_when_somebody_asks(

@@ -12,6 +12,7 @@ from workflows.campaign.places import steps_file
 from workflows.campaign.stages.outcome import Ended, keep_steps, record
 from workflows.ground.continuation import Stopped, StopRequested, never
 from workflows.ground.failures import RelaxationInterruptedError, failure_of_parent, is_a_result
+from workflows.relax import Theory
 from workflows.store import CandidateState
 from workflows.store.base import Document
 
@@ -32,6 +33,8 @@ def relax_candidates(campaign: Campaign, keys: Sequence[str], stopped: Stopped =
     Raises:
         StopRequested: a signal has asked to stop.
     """
+    # before any candidate is touched: a worker without the theory says nothing about a crystal
+    theory, rough = campaign.theory, campaign.rough_theory
     candidates = campaign.store.candidates
     # all have ended and it is run again all the same: somebody wants the failures tried once more
     todo = candidates.among(keys, CandidateState.SELECTED) or candidates.among(keys, CandidateState.FAILED)
@@ -44,28 +47,28 @@ def relax_candidates(campaign: Campaign, keys: Sequence[str], stopped: Stopped =
             candidates.end(key, CandidateState.FAILED, reason=reason, directory=str(Path.cwd()))
             continue
         try:
-            ended = _relaxed(campaign, candidate)
+            ended = _relaxed(candidate, theory, rough)
         except BaseException:
             candidates.leave(key)  # it did not end without a word
             raise
-        if campaign.theory.settings.keep_steps and ended.relaxation is not None:
-            keep_steps(campaign.theory, [Path.cwd()], steps_file(campaign.settings.root, key))
+        if theory.settings.keep_steps and ended.relaxation is not None:
+            keep_steps(theory, [Path.cwd()], steps_file(campaign.settings.root, key))
         record(campaign, candidate, ended)
         candidates.leave(key)
 
 
-def _relaxed(campaign: Campaign, candidate: Document) -> Ended:
+def _relaxed(candidate: Document, theory: Theory, rough: Theory | None) -> Ended:
     """Relax one candidate here and now; a failure is a result.
 
     Raises:
         Exception: what says nothing about the crystal: memory, disk, installation.
     """
-    here, rough = str(Path.cwd()), campaign.rough_theory
+    here = str(Path.cwd())
     try:
         structure = Structure.from_dict(candidate["structure"])
         if rough is not None:
             structure = rough.relax(structure).structure
-        return Ended(campaign.theory.relax(structure), directory=here, pre_relaxed=rough is not None)
+        return Ended(theory.relax(structure), directory=here, pre_relaxed=rough is not None)
     except Exception as error:  # whatever a calculator stumbles over
         if not is_a_result(error):
             raise

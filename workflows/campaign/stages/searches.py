@@ -82,9 +82,9 @@ def pre_relax_crystals(campaign: Campaign, number: int, formula: str, stopped: S
     Raises:
         StopRequested: a signal has asked to stop.
     """
-    theory, places = campaign.search_theory, campaign.places(number)
+    places = campaign.places(number)
     done_with = campaign.store.searches.get(campaign.name, formula)["state"] == SearchState.SEARCHED
-    if theory is None or done_with or not is_complete(places.searches, formula):
+    if done_with or not is_complete(places.searches, formula) or (theory := campaign.search_theory) is None:
         return {}
     path = places.pre_relaxed(formula)
     done = {result.attempt for result in read_pre_relaxed(path)}

@@ -26,7 +26,7 @@ class Campaigns(Collection):
         return self.documents.find_one({"_id": name}, {"_id": 1}) is not None
 
     def check_name_is_free(self, name: str) -> None:
-        """Before anything is written; `create_campaign` makes sure.
+        """Before anything is written; `create` makes sure.
 
         Raises:
             CampaignExistsError: it is taken.
