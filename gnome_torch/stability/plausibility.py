@@ -14,7 +14,7 @@ from pymatgen.core import Structure
 
 from gnome_torch.records import Relaxation
 from gnome_torch.stability.formulas import fractions_of, symbols_of
-from gnome_torch.stability.hull import Computed
+from gnome_torch.stability.hull import Computed, against_zero
 
 # Shortest distance in units of the sum of covalent radii. H2, N2 and O2 are at 1.19, 0.77 and 0.92; below lie the holes
 # of machine-learned potentials, whose energies are without meaning and would look like the most stable phases.
@@ -69,7 +69,8 @@ def unbelievable(entries: Iterable[Computed], reference: float = math.nan) -> di
 
     Args:
         entries: of one theory.
-        reference: energy of an element that has no entry, eV/atom; 0 for formation energies, nan where it is not known.
+        reference: energy of every element, eV/atom: 0 for formation energies, which no element may lie below; nan
+            where that of its lowest crystal counts.
     """
     entries = list(entries)
     fractions = fractions_of(entry.reduced_formula for entry in entries)
@@ -77,7 +78,10 @@ def unbelievable(entries: Iterable[Computed], reference: float = math.nan) -> di
     found: dict[str, str] = {}
     references = np.full(fractions.shape[1], reference)
     pure = (fractions > 0).sum(axis=1) == 1
-    for z in np.unique(fractions[pure].argmax(axis=1)).tolist():
+    for row in np.flatnonzero(pure & (energies < reference)).tolist():
+        if problem := against_zero(entries[row].reduced_formula, energies[row] - reference):
+            found[entries[row].id] = problem
+    for z in np.unique(fractions[pure].argmax(axis=1)).tolist() if math.isnan(reference) else ():
         rows = np.flatnonzero(pure & (fractions[:, z] > 0)).tolist()
         ranked = sorted(rows, key=lambda row: (energies[row], entries[row].id))
         while len(ranked) > 1 and energies[ranked[1]] - energies[ranked[0]] > DEEPEST_ELEMENT:

@@ -17,6 +17,7 @@ from gnome_torch.data.rejects import COLUMNS, Reject
 from gnome_torch.records import EntryEnergy, content_hash, structure_key
 from gnome_torch.stability.corrections import CorrectionScheme, UncorrectableError, correction
 from gnome_torch.stability.formulas import reduced_formula
+from gnome_torch.stability.hull import against_zero
 from workflows.catalogue.hulls import theory_of
 from workflows.store import OutsideEntry, Store, StoreError, now
 
@@ -184,9 +185,11 @@ def _entry(record: OutsideRecord, theory: str, corrections: Corrections) -> Outs
 
     Raises:
         UncorrectableError: the scheme refuses the crystal.
-        ValueError: no crystal to correct, or a formation energy that is to be corrected.
+        ValueError: no crystal to correct, a formation energy that is to be corrected, or an element's below 0.
     """
     formula = reduced_formula(record.formula)
+    if record.kind is EnergyKind.FORMATION and (problem := against_zero(formula, record.energy_per_atom)):
+        raise ValueError(problem)
     shift = record.correction_per_atom
     if corrections is not Corrections.AS_GIVEN:
         if record.structure is None or record.kind is EnergyKind.FORMATION:

@@ -21,11 +21,11 @@ from gnome_torch.data.energy_files import EnergyFile
 from gnome_torch.data.kinds import Corrections, EnergyKind
 from gnome_torch.data.outside import Batch, OutsideRecord, SourceError
 from gnome_torch.data.rejects import Reject
-from gnome_torch.records import Entry, Lineage
+from gnome_torch.records import Entry, EntryEnergy, Lineage
 from workflows.catalogue.hulls import renew
 from workflows.catalogue.imports import import_source
 from workflows.catalogue.novelty import judge
-from workflows.store import Store, StoreError
+from workflows.store import OutsideEntry, Store, StoreError
 
 
 def salt(cation: str = "Mg", edge: float = 4.2) -> Structure:
@@ -267,7 +267,7 @@ def test_import_list_hull_and_flips(here: Path, gnome: Any) -> None:
     assert row["formula"] == "CaO2"
     assert float(row["e_above_hull_uncorrected"]) == pytest.approx(2.0 - 5.0 / 3)
 
-    assert "give --entries FILE or --theory NAME" in gnome("hull", "--out", "x.csv")[2]
+    assert "give either --entries FILE or --theory NAME" in gnome("hull", "--out", "x.csv")[2]
     assert "theory 'nix' has no entries" in gnome("flips", "--theory", "nix")[2]
     assert "formation energies, which have no corrections" in gnome("flips", "--theory", "x:formation")[2]
     assert "no stable compound yet" in gnome("stable")[1]  # what others computed is not what a campaign found
@@ -364,3 +364,21 @@ def test_energies_of_cells_taken_for_energies_of_atoms_are_kept_out(store: Store
     import_source(store, EnergyFile(path), "mp", tmp_path / "r.csv")
     renewed = renew(store, "mp:formation")
     assert list(renewed.doubtful.values()) == ["formation energy -30.0 eV/atom"]
+
+
+def test_elements_do_not_move_the_zero_of_formation_energies(store: Store, tmp_path: Path) -> None:
+    """Diamond lies above its reference; below it no element can, whether it comes now or was imported long ago."""
+    path = tmp_path / "f.csv"
+    path.write_text("formula,target\nC,0.136\nMg2C3,0.05\nMg,0.0\nSi,-0.4\nSiC,0.03\n")
+    done = import_source(store, EnergyFile(path), "mp", tmp_path / "r.csv")
+    assert (done.new, rejects_in(tmp_path / "r.csv")) == (4, ["line 5"])
+    old = EntryEnergy("old", "Si", -0.4, 0.0, "mp:formation")
+    store.entries.add_outside([OutsideEntry("old", None, old)], "earlier", "1", True)
+    renewed = renew(store, "mp:formation")
+    formulas = {entry.id: entry.reduced_formula for entry in store.entries.energies("mp:formation")}
+    places = {formulas[key]: (point.formation_energy, point.e_above_hull) for key, point in renewed.points.items()}
+    assert places == {
+        formula: (pytest.approx(energy), pytest.approx(energy))
+        for formula, energy in (("C", 0.136), ("Mg2C3", 0.05), ("Mg", 0.0), ("SiC", 0.03))
+    }
+    assert "none of an element is below 0" in renewed.doubtful["old"]
