@@ -16,6 +16,9 @@ from pymatgen.core import Composition, Element, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 from pymatgen.io.cif import CifFile, CifParser
 
+from gnome_torch.hydrates import in_brackets
+from gnome_torch.stability.formulas import amounts_of
+
 if TYPE_CHECKING:
     from ase import Atoms
 
@@ -222,8 +225,9 @@ def read_formulas(path: str | Path) -> list[str]:
 
 def _formula(text: str) -> str:
     """Reduced formula of a text; pymatgen alone takes Xyz for a dummy species."""
-    composition = Composition(text)
+    composition = Composition(in_brackets(text))
     unknown = [str(species) for species in composition if not isinstance(species, Element)]
     if unknown or not composition:
         raise ValueError(f"{', '.join(unknown) or 'nothing'} is not an element")
+    amounts_of(text)  # none that is out of all bounds
     return composition.reduced_formula

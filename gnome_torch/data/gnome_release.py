@@ -15,8 +15,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pymatgen.core import Composition
-
 from gnome_torch.data.energy_files import EnergyFile
 from gnome_torch.data.files import crystal_of_cif
 from gnome_torch.data.kinds import EnergyKind
@@ -33,7 +31,7 @@ from gnome_torch.data.outside import (
     one_line,
 )
 from gnome_torch.data.rejects import Reject
-from gnome_torch.stability.formulas import amounts_of
+from gnome_torch.stability.formulas import composition_of
 
 KEY, CELL, ENERGY, FORMULA = "MaterialId", "Composition", "Corrected Energy", "Reduced Formula"
 
@@ -114,8 +112,7 @@ class GnomeRelease:
         try:
             if energy is None:
                 raise ValueError(f"column {ENERGY}: {row[ENERGY]!r} is not an energy in eV")
-            amounts_of(row[CELL] or "")
-            cell = Composition(row[CELL])
+            cell = composition_of(row[CELL] or "")
             if archive is None:
                 return OutsideRecord(key, cell.reduced_formula, None, energy / cell.num_atoms, EnergyKind.TOTAL)
             keys = (key, row.get(FORMULA) or "", row[CELL])

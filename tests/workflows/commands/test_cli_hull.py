@@ -160,6 +160,27 @@ def test_an_element_below_zero_is_left_out(gnome: Gnome, tmp_path: Path) -> None
     ]
 
 
+def test_hydrates(gnome: Gnome, tmp_path: Path) -> None:
+    """CaSO4.2H2O: 6 atoms of 12 in CaSO4 at -2.43, as many in water at -0.99: -1.71, and it is 0.05 below."""
+    out = tmp_path / "hull.csv"
+    assert gnome("hull", "--entries", CASES / "hydrates.csv", "--out", out)[::2] == (0, "")
+    rows = {row["formula"]: row for row in read(out)}
+    assert rows["CaSO4.2H2O"]["e_above_hull"] == "0.000000"
+    assert rows["CaSO4.2H2O"]["phase_separation_energy"] == "-0.050000"
+    for formula, energy in (("Na2CO3.10H2O", -1.18), ("Zn(NO3)2.6H2O", -0.88)):
+        assert float(rows[formula]["e_form"]) == energy
+        assert len(rows[formula]["decomposition"].split(" + ")) == 1
+
+
+def test_an_amount_that_overflows(gnome: Gnome, tmp_path: Path) -> None:
+    out = tmp_path / "hull.csv"
+    status, _, err = gnome("hull", "--entries", CASES / "overflowing_amount.csv", "--out", out)
+    assert status == 0
+    assert "line 6: 'Fe2O1e400': column formula: 'Fe2O1e400' is not a chemical formula: an amount above" in err
+    assert [row["formula"] for row in read(out)] == ["Na", "Cl2", "NaCl", "Na2Cl3"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["hull.csv", "hull.csv.rejects.csv"]
+
+
 def test_the_entries_are_not_written_over(gnome: Gnome, tmp_path: Path) -> None:
     known = write(tmp_path / "known.csv", [("formula", "target"), *KNOWN])
     before = known.read_bytes()
