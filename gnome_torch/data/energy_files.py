@@ -5,6 +5,8 @@
 | CSV with a column `formula` | of formation unless said otherwise, in a column that is named, eV/atom |
 | CSV with a column `cif` | the same, per atom or per cell |
 | pymatgen JSON (plain, .gz, .bz2): ComputedStructureEntry, one a line, a list, or one under "entries" | total |
+| pymatgen JSON: ComputedEntry, which has no crystal | total |
+| VASP: vasprun.xml (.gz, .bz2), directories of such calculations, JSON documents of atomate2 or jobflow | total |
 | extended XYZ, ASE databases and trajectories | total, of the calculator that is stored with the crystal |
 """
 
@@ -22,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pymatgen.entries.computed_entries import ComputedStructureEntry
+from pymatgen.entries.computed_entries import ComputedEntry, ComputedStructureEntry
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from gnome_torch.data.csv_rows import csv_header, csv_rows
@@ -44,6 +46,7 @@ from gnome_torch.data.outside import (
 )
 from gnome_torch.data.rejects import Reject
 from gnome_torch.data.tables import FORMULA_COLUMNS
+from gnome_torch.data.vasp_runs import is_task, is_vasprun, task_record, vasprun_record, vaspruns
 from gnome_torch.stability.formulas import FormulaError, amounts_of
 
 
@@ -73,19 +76,19 @@ class EnergyFile:
 
     @property
     def identity(self) -> Mapping[str, object]:
-        """Path, size, time of the last change, and how its energies are read.
+        """Path, size, time of the last change (of all calculations in a directory), and how its energies are read.
 
         Raises:
             SourceError: the file is not there.
         """
         try:
-            stat = self.path.stat()
+            stats = [path.stat() for path in (vaspruns(self.path) if self.path.is_dir() else [self.path])]
         except OSError as error:
             raise SourceError(f"{self.path}: cannot be read: {error.strerror}") from error
         return {
             "path": str(self.path.resolve()),
-            "bytes": stat.st_size,
-            "modified": stat.st_mtime_ns,
+            "bytes": sum(stat.st_size for stat in stats),
+            "modified": max(stat.st_mtime_ns for stat in stats),
             "energy": self.energy,
             "per_cell": self.per_cell,
             "kind": self.kind.value,
@@ -110,7 +113,9 @@ class EnergyFile:
     def _steps(self, after: int) -> Iterator[Step]:
         suffixes = [suffix.lower() for suffix in self.path.suffixes]
         try:
-            if suffixes and suffixes[-1] == ".csv":
+            if self.path.is_dir() or is_vasprun(self.path):
+                yield from self._vasp(after)
+            elif suffixes and suffixes[-1] == ".csv":
                 yield from self._csv(after)
             elif {".json", ".jsonl"} & set(suffixes):
                 yield from self._json(after)
@@ -118,8 +123,8 @@ class EnergyFile:
                 yield from READERS[suffixes[-1]](self, after)
             else:
                 raise SourceError(
-                    f"{self.path}: no file of energies; give CSV, pymatgen JSON (.gz, .bz2 too), extended XYZ or an "
-                    "ASE database"
+                    f"{self.path}: no file of energies; give CSV, pymatgen JSON (.gz, .bz2 too), extended XYZ, an "
+                    "ASE database, or vasprun.xml and directories of them"
                 )
         except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error, json.JSONDecodeError) as error:
             raise SourceError(f"{self.path}: cannot be read: {one_line(error)}") from error
@@ -188,6 +193,19 @@ class EnergyFile:
             value = str(item.get("entry_id", "")) if isinstance(item, dict) else str(item)[:60]
             return Reject(str(self.path), place, value, one_line(error))
 
+    def _vasp(self, after: int) -> Iterator[Step]:
+        runs = vaspruns(self.path)
+        for number, path in enumerate(runs, start=1):
+            if number <= after:
+                continue
+            key = str(path.parent.relative_to(self.path)) if self.path.is_dir() else path.name
+            item: OutsideRecord | Reject
+            try:
+                item = found_at(vasprun_record(path, key), str(path), f"calculation {number}")
+            except Exception as error:  # whatever half a file makes pymatgen raise
+                item = Reject(str(path), f"calculation {number}", key, one_line(error))
+            yield Step(number, number / len(runs), item)
+
     def _extxyz(self, after: int) -> Iterator[Step]:
         from ase.io import read
 
@@ -252,11 +270,15 @@ class EnergyFile:
 
 
 def entry_record(item: Any, key: str) -> OutsideRecord:
-    """The record of a ComputedStructureEntry as a dictionary; its own name takes the place of `key`.
+    """The record of an entry of pymatgen, or of a document of atomate2; its own name takes the place of `key`.
 
     Raises:
         Exception: whatever a broken one makes pymatgen raise.
     """
+    if is_task(item):
+        return task_record(item, key)
+    if "structure" not in item and "composition" in item:
+        return _formula_record(item, key)
     entry = ComputedStructureEntry.from_dict({**item, "energy_adjustments": _adjustments(item)})
     n = len(entry.structure)
     return crystal_record(
@@ -265,10 +287,27 @@ def entry_record(item: Any, key: str) -> OutsideRecord:
         entry.uncorrected_energy / n,
         EnergyKind.TOTAL,
         float(entry.correction) / n,
-        {name: entry.parameters.get(name) for name in ("run_type", "hubbards")}
-        if entry.parameters.get("run_type")
-        else None,
+        _parameters(entry),
     )
+
+
+def _formula_record(item: Any, key: str) -> OutsideRecord:
+    """The record of an entry without a crystal."""
+    entry = ComputedEntry.from_dict({**item, "energy_adjustments": _adjustments(item)})
+    formula, n = entry.composition.element_composition.formula.replace(" ", ""), entry.composition.num_atoms
+    amounts_of(formula)
+    energy, shift = float(entry.uncorrected_energy) / n, float(entry.correction) / n
+    if not math.isfinite(energy + shift):
+        raise ValueError(f"its energy is {energy + shift}")
+    name = str(entry.entry_id or key)
+    return OutsideRecord(name, formula, None, energy, EnergyKind.TOTAL, shift, _parameters(entry))
+
+
+def _parameters(entry: ComputedEntry) -> dict[str, Any] | None:
+    """What an entry was computed with, if it says so."""
+    if not entry.parameters.get("run_type"):
+        return None
+    return {name: entry.parameters.get(name) for name in ("run_type", "hubbards")}
 
 
 def _adjustments(item: Any) -> list[dict[str, Any]]:

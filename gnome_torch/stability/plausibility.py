@@ -21,6 +21,7 @@ from gnome_torch.stability.hull import Computed, against_zero
 SHORTEST = 0.7
 # The same before a relaxation, which may push atoms apart.
 SHORTEST_START = 0.4
+OVERLAP = 0.3  # angstrom; less than half of the shortest bond that there is, of H2
 SMALLEST_VOLUME_PER_ATOM = 2.0  # cubic angstrom; hydrogen in its densest compounds has more
 MAX_VOLUME_PER_ATOM = 150.0  # cubic angstrom; above that of any solid element in pymatgen's table of molar volumes
 # eV/atom. Chosen well above what separates an element's real structures, and below the hole that SevenNet-0 has in
@@ -59,6 +60,17 @@ def unfit(structure: Structure) -> str | None:
     ratios = distances / (radii[centres] + radii[neighbours])
     if len(ratios) and ratios.min() < SHORTEST_START:
         return f"two atoms {distances[int(ratios.argmin())]:.2f} angstrom apart"
+    return None
+
+
+def no_crystal(structure: Structure) -> str | None:
+    """Why sites in a cell are no crystal, whatever their energy: an atom in a box, atoms on top of each other."""
+    volume = structure.volume / len(structure)
+    if volume > MAX_VOLUME_PER_ATOM:
+        return f"{volume:,.0f} cubic angstrom per atom: an atom or a molecule in a box is no crystal"
+    _, _, _, distances = structure.get_neighbor_list(OVERLAP)
+    if len(distances):
+        return f"two atoms {distances.min():.2f} angstrom apart"
     return None
 
 

@@ -1,5 +1,7 @@
-"""Outside data into the database: batch after batch, each with the position behind it, so that nothing is lost or
-imported twice."""
+"""Outside data into the database, batch after batch.
+
+Each comes with the position behind it, so that nothing is lost or imported twice.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ import csv
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,48 +89,19 @@ def import_source(
     identity = {**source.identity, "theory": theory, "corrections": corrections.value}
     key = content_hash(identity)
     mark = store.imports.open(key, source=source.name, identity=identity, theory=theory, theories=[])
-    if mark["state"] == "done":
-        if source.unchanging:
-            return Imported(
-                mark["theories"], mark["read"], mark["new"], mark["rejected"], key, True, mark.get("placed", False)
-            )
-        mark["position"] = None
-    if mark["position"] is None:  # from the beginning: whatever was counted will be counted again
-        mark |= {"read": 0, "rejected": 0, "rejects_bytes": 0}
     rejects = rejects or Path(f"{_file_name(source.name)}.{key[:8]}.rejects.csv")
-    functional = store.imports.functional_of(theory)
-    theories = set(mark["theories"])
-    imported = Imported(sorted(theories), mark["read"], mark["new"], mark["rejected"], key, rejects=rejects)
-    file = _RejectsFile(rejects, mark["rejects_bytes"])
+    imported = _begun(mark, source, rejects)
+    if imported.repeated:
+        return imported
+    functional, file = store.imports.functional_of(theory), _RejectsFile(rejects, mark["rejects_bytes"])
     for batch in source.batches(mark["position"]):
         functional, good, bad = _entries(batch, source, theory, corrections, functional)
-        new = 0
-        for name in sorted({entry.energy.theory for entry in good}):
-            some = [entry for entry in good if entry.energy.theory == name]
-            new += store.entries.add_outside(some, source.name, str(identity.get("version", "")), source.unique_keys)
-            theories.add(name)
-        size = file.append(bad)
-        imported = Imported(
-            sorted(theories),
-            imported.read + len(batch.items),
-            imported.new + new,
-            imported.rejected + len(bad),
-            key,
-            rejects=rejects,
-            warnings=tuple(dict.fromkeys((*imported.warnings, *batch.warnings))),
-        )
+        new = _write(store, good, source, str(identity.get("version", "")))
+        imported = _after(imported, good, batch, new)
         # last of all: what comes before it is repeated without harm if we die here
+        size = file.append(bad)
         store.imports.update(
-            key,
-            state="running",
-            placed=False,
-            position=batch.position,
-            read=imported.read,
-            new=imported.new,
-            rejected=imported.rejected,
-            rejects_bytes=size,
-            theories=sorted(theories),
-            functional=functional,
+            key, **_counts(imported), position=batch.position, rejects_bytes=size, functional=functional
         )
         report(imported, batch.done)
     if imported.read == imported.rejected:
@@ -137,6 +110,54 @@ def import_source(
         raise SourceError(f"{source.name}: nothing to import: {what}")
     store.imports.update(key, state="done", ended=now())
     return imported
+
+
+def _begun(mark: dict[str, Any], source: Source, rejects: Path) -> Imported:
+    """How an import stands when a run of it begins; one that begins with its source counts everything again."""
+    done = mark["state"] == "done"
+    if done and not source.unchanging:
+        mark["position"] = None
+    if mark["position"] is None:
+        mark |= {"read": 0, "rejected": 0, "rejects_bytes": 0}
+    imported = Imported(mark["theories"], mark["read"], mark["new"], mark["rejected"], mark["_id"], rejects=rejects)
+    if done and source.unchanging:
+        return replace(imported, repeated=True, placed=mark.get("placed", False), rejects=None)
+    return imported
+
+
+def _write(store: Store, entries: Sequence[OutsideEntry], source: Source, version: str) -> int:
+    """Write entries, theory by theory; how many are new."""
+    by_theory: dict[str, list[OutsideEntry]] = {}
+    for entry in entries:
+        by_theory.setdefault(entry.energy.theory, []).append(entry)
+    return sum(
+        store.entries.add_outside(by_theory[name], source.name, version, source.unique_keys)
+        for name in sorted(by_theory)
+    )
+
+
+def _after(before: Imported, good: Sequence[OutsideEntry], batch: Batch, new: int) -> Imported:
+    """How an import stands after a batch."""
+    return replace(
+        before,
+        theories=sorted({*before.theories, *(entry.energy.theory for entry in good)}),
+        read=before.read + len(batch.items),
+        new=before.new + new,
+        rejected=before.rejected + len(batch.items) - len(good),
+        warnings=tuple(dict.fromkeys((*before.warnings, *batch.warnings))),
+    )
+
+
+def _counts(imported: Imported) -> dict[str, Any]:
+    """What the record of an import that runs says of it."""
+    return {
+        "state": "running",
+        "placed": False,
+        "read": imported.read,
+        "new": imported.new,
+        "rejected": imported.rejected,
+        "theories": list(imported.theories),
+    }
 
 
 def _check_theory(store: Store, theory: str, compatible: bool) -> None:

@@ -36,7 +36,12 @@ REJECTS = Annotated[
 
 @imports.command("file", epilog="Example: gnome data import file crystals.csv --theory pbe --energy heat --per-cell")
 def import_file(
-    path: Annotated[Path, typer.Argument(help="CSV, pymatgen JSON (.gz, .bz2 too), extended XYZ, ASE database")],
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV, pymatgen JSON (.gz, .bz2 too), extended XYZ, ASE database, vasprun.xml or a directory"
+        ),
+    ],
     theory: THEORY,
     energy: Annotated[str, typer.Option(help="column of a CSV file with the energies, eV/atom")] = "target",
     per_cell: Annotated[
