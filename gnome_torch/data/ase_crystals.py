@@ -30,7 +30,7 @@ def crystal_of_atoms(atoms: Atoms) -> Structure:
     if atoms.cell.rank < 3:
         raise CrystalError("it has no cell: no crystal")
     if not atoms.pbc.all():
-        raise CrystalError(f"not periodic in three dimensions (pbc {' '.join('FT'[flag] for flag in atoms.pbc)})")
+        raise CrystalError(f"not periodic in three dimensions (pbc {' '.join('FT'[int(flag)] for flag in atoms.pbc)})")
     if not (atoms.numbers > 0).all():
         raise CrystalError("X is not an element")
     structure = AseAtomsAdaptor.get_structure(atoms)

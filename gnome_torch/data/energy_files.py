@@ -25,11 +25,12 @@ from pathlib import Path
 from typing import Any
 
 from pymatgen.entries.computed_entries import ComputedEntry, ComputedStructureEntry
-from pymatgen.io.ase import AseAtomsAdaptor
 
+from gnome_torch.data.ase_crystals import atoms_of_frame, crystal_of_atoms
+from gnome_torch.data.cif import crystal_of_cif
 from gnome_torch.data.csv_rows import csv_header, csv_rows
 from gnome_torch.data.extxyz_frames import frames
-from gnome_torch.data.files import NAME_COLUMNS, crystal_of_cif
+from gnome_torch.data.files import NAME_COLUMNS
 from gnome_torch.data.json_stream import json_items
 from gnome_torch.data.kinds import EnergyKind
 from gnome_torch.data.outside import (
@@ -44,6 +45,7 @@ from gnome_torch.data.outside import (
     number_of,
     one_line,
 )
+from gnome_torch.data.pymatgen_json import plain_entry
 from gnome_torch.data.rejects import Reject
 from gnome_torch.data.tables import FORMULA_COLUMNS
 from gnome_torch.data.vasp_runs import is_task, is_vasprun, task_record, vasprun_record, vaspruns
@@ -207,8 +209,6 @@ class EnergyFile:
             yield Step(number, number / len(runs), item)
 
     def _extxyz(self, after: int) -> Iterator[Step]:
-        from ase.io import read
-
         for number, frame in enumerate(frames(self.path), start=1):
             if number <= after:
                 continue
@@ -217,7 +217,7 @@ class EnergyFile:
             try:
                 if frame.problem:
                     raise ValueError(frame.problem)
-                item = self._atoms(read(io.StringIO(frame.text), format="extxyz"), f"crystal {number}", place)
+                item = self._atoms(atoms_of_frame(frame.text), f"crystal {number}", place)
             except Exception as error:  # ASE's reader raises whatever it stumbles over
                 item = Reject(str(self.path), place, frame.text.splitlines()[0], one_line(error))
             yield Step(number, None, item)
@@ -258,12 +258,11 @@ class EnergyFile:
 
     def _atoms(self, atoms: Any, name: str, place: str) -> OutsideRecord | Reject:
         try:
-            if atoms.cell.rank < 3 or not atoms.pbc.all():
-                raise ValueError("not periodic in three dimensions")
+            structure = crystal_of_atoms(atoms)
             energy = float(atoms.get_potential_energy()) / len(atoms)
             info = {**atoms.info, **atoms.info.get("key_value_pairs", {})}
             key = str(info.get("material_id") or info.get("id") or name)
-            record = crystal_record(key, AseAtomsAdaptor.get_structure(atoms), energy, EnergyKind.TOTAL)
+            record = crystal_record(key, structure, energy, EnergyKind.TOTAL)
             return found_at(record, str(self.path), place)
         except Exception as error:  # no calculator, a broken crystal
             return Reject(str(self.path), place, atoms.get_chemical_formula(), one_line(error))
@@ -279,7 +278,7 @@ def entry_record(item: Any, key: str) -> OutsideRecord:
         return task_record(item, key)
     if "structure" not in item and "composition" in item:
         return _formula_record(item, key)
-    entry = ComputedStructureEntry.from_dict({**item, "energy_adjustments": _adjustments(item)})
+    entry = ComputedStructureEntry.from_dict(plain_entry(item))
     n = len(entry.structure)
     return crystal_record(
         str(entry.entry_id or key),
@@ -293,7 +292,7 @@ def entry_record(item: Any, key: str) -> OutsideRecord:
 
 def _formula_record(item: Any, key: str) -> OutsideRecord:
     """The record of an entry without a crystal."""
-    entry = ComputedEntry.from_dict({**item, "energy_adjustments": _adjustments(item)})
+    entry = ComputedEntry.from_dict(plain_entry(item))
     formula, n = entry.composition.element_composition.formula.replace(" ", ""), entry.composition.num_atoms
     amounts_of(formula)
     energy, shift = float(entry.uncorrected_energy) / n, float(entry.correction) / n

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -95,27 +95,38 @@ def read_crystals(path: str | Path) -> Iterator[Crystal]:
         files = sorted(item for item in path.iterdir() if item.is_file() and not item.name.startswith("."))
         if not files:
             raise StructureFileError(f"{path}: no file in it")
-        for file in files:
-            try:
-                yield from read_crystals(file)
-            except StructureFileError as error:  # the other files go on
-                yield Crystal(file.name, None, str(error).removeprefix(f"{file}: "))
+        yield from _distinct(crystal for file in files for crystal in _of_directory(file))
         return
     if not path.is_file():
         raise StructureFileError(f"{path}: no such file")
-    seen: dict[str, int] = {}
+    none = True
     try:
-        for crystal in _read(path):
-            count = seen[crystal.name] = seen.get(crystal.name, 0) + 1
-            name = crystal.name if count == 1 else f"{crystal.name}#{count}"
-            yield replace(crystal, name=name)
+        for crystal in _distinct(_read(path)):
+            none = False
+            yield crystal
     except Exception as error:  # a broken file raises whatever the libraries stumble over
         raise StructureFileError(
             f"{path}: not a file of crystals (CIF, POSCAR, extended XYZ, ASE database, pymatgen JSON, CSV with a "
             f"column cif): {_one_line(error)}"
         ) from error
-    if not seen:
+    if none:
         raise StructureFileError(f"{path}: no crystal in it")
+
+
+def _of_directory(file: Path) -> Iterator[Crystal]:
+    """The crystals of one file among others, which go on if it cannot be read."""
+    try:
+        yield from read_crystals(file)
+    except StructureFileError as error:
+        yield Crystal(file.name, None, str(error).removeprefix(f"{file}: "))
+
+
+def _distinct(crystals: Iterable[Crystal]) -> Iterator[Crystal]:
+    """Crystals with names of their own: the second x is x#2."""
+    seen: dict[str, int] = {}
+    for crystal in crystals:
+        count = seen[crystal.name] = seen.get(crystal.name, 0) + 1
+        yield crystal if count == 1 else replace(crystal, name=f"{crystal.name}#{count}")
 
 
 def _read(path: Path) -> Iterator[Crystal]:
@@ -134,7 +145,7 @@ def _read(path: Path) -> Iterator[Crystal]:
             if block.has_crystal:
                 yield _guarded(stem if len(blocks) == 1 else f"{stem}:{block.name}", crystal_of_block, block)
     elif "poscar" in name or "contcar" in name or suffix == ".vasp":
-        yield _guarded(stem if suffix != ".vasp" else path.stem, _of_poscar, read_text(path))
+        yield _guarded(path.name if suffix != ".vasp" else path.stem, _of_poscar, read_text(path))
     elif suffix in (".yaml", ".yml", ".md", ".txt", ".log"):  # pymatgen would read YAML, and import what it names
         raise ValueError(f"its name ends in {suffix}")
     else:

@@ -20,6 +20,16 @@ MOST_BLANKS = 64 << 20
 _NOT_BLANK = re.compile(r"[^ \t\r\n]")
 
 
+class JsonLimitError(json.JSONDecodeError):
+    """JSON that no program wrote for others to read: too long or too deep in one piece."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "", 0)
+
+    def __str__(self) -> str:
+        return self.msg
+
+
 def json_items(file: TextIO, key: str) -> Iterator[Any]:
     """The items of a list, or of the list that an object holds under a key; any other object as one item.
 
@@ -93,7 +103,7 @@ class _Window:
             end = found.start() if found else len(self._text)
             blanks += end - self._at
             if blanks > MOST_BLANKS:
-                raise json.JSONDecodeError(f"more than {MOST_BLANKS >> 20} MB of white space in one piece", "", 0)
+                raise JsonLimitError(f"more than {MOST_BLANKS >> 20} MB of white space in one piece")
             self._at = end
             if found or not self._more(_WINDOW):
                 return self._text[self._at : self._at + 1]
@@ -110,11 +120,10 @@ class _Window:
             try:
                 value, end = self._decoder.raw_decode(self._text, self._at)
             except RecursionError:
-                raise json.JSONDecodeError("nested too deeply", "", 0) from None
+                raise JsonLimitError("nested too deeply") from None
             except json.JSONDecodeError:
                 if len(self._text) - self._at > MOST_ITEM:
-                    message = f"more than {MOST_ITEM >> 20} MB in one item"
-                    raise json.JSONDecodeError(message, "", 0) from None
+                    raise JsonLimitError(f"more than {MOST_ITEM >> 20} MB in one item") from None
                 if not self._more(size):
                     raise
             else:

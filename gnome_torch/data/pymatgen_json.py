@@ -1,7 +1,7 @@
 """Crystals and entries that pymatgen wrote as JSON, built of the keys known here.
 
 pymatgen's own decoder imports whatever module a file names under `@module`. Nothing is looked up by name here: what
-else a file holds (properties of sites, data of an entry) is passed over.
+else a file holds (properties of sites, objects among the data of an entry) is passed over.
 """
 
 from __future__ import annotations
@@ -58,11 +58,14 @@ def plain_entry(item: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(item, Mapping):
         raise TypeError(f"{str(item)[:40]!r} is no entry of pymatgen")
     found = {
-        name: item[name] for name in ("energy", "correction", "composition", "entry_id") if _is_plain(item.get(name))
+        name: item[name]
+        for name in ("energy", "correction", "composition", "entry_id")
+        if name in item and _is_plain(item[name])
     }
-    parameters = item.get("parameters")
-    parameters = parameters if isinstance(parameters, Mapping) else {}
-    found["parameters"] = {name: value for name, value in parameters.items() if _is_plain(value)}
+    for part in ("parameters", "data"):
+        values = item.get(part)
+        values = values if isinstance(values, Mapping) else {}
+        found[part] = {name: value for name, value in values.items() if not name.startswith("@") and _is_plain(value)}
     found["energy_adjustments"] = [_adjustment(given) for given in item.get("energy_adjustments") or []]
     if "structure" in item:
         found["structure"] = structure_of(item["structure"]).as_dict()
@@ -81,7 +84,10 @@ def _adjustment(given: Mapping[str, Any]) -> dict[str, Any]:
 def _is_plain(value: Any) -> bool:
     """Whether a value is a number, a text, or a dictionary of these that names no class."""
     if isinstance(value, Mapping):
-        return "@module" not in value and all(v is None or isinstance(v, int | float | str) for v in value.values())
+        return all(
+            not str(name).startswith("@") and (part is None or isinstance(part, int | float | str))
+            for name, part in value.items()
+        )
     return value is None or isinstance(value, int | float | str)
 
 

@@ -62,7 +62,7 @@ def sound(structure: Structure) -> Structure:
     structure = _of_elements(structure)
     volume = structure.volume / len(structure)
     if not volume < EMPTIEST:
-        raise CrystalError(f"{volume:.4g} cubic angstrom an atom: no crystal has more than {EMPTIEST:g}")
+        raise CrystalError(f"{volume:,.0f} cubic angstrom per atom: an atom or a molecule in a box is no crystal")
     if not structure.is_ordered:
         return structure
     if not volume > DENSEST:

@@ -12,10 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pymatgen.core import Structure
-
 from gnome_torch.data.kinds import EnergyKind
 from gnome_torch.data.outside import OutsideRecord, SourceError, crystal_record
+from gnome_torch.data.pymatgen_json import structure_of
 
 _NAME = re.compile(r"vasprun(\.\w+)?\.xml(\.\w+)?(\.(gz|bz2|xz))?", re.IGNORECASE)
 _MOVING = {0: "molecular dynamics", 5: "a calculation of vibrations", 6: "a calculation of vibrations"}
@@ -96,7 +95,7 @@ def task_record(item: Mapping[str, Any], key: str) -> OutsideRecord:
     entry = (task.get("entry") or {}).get("parameters") or {}
     titles = [str(potential.get("titel") or "") for potential in inputs.get("potcar_spec") or []]
     run_type = _word(last.get("run_type") or task.get("run_type") or entry.get("run_type"))
-    crystal = Structure.from_dict(output.get("structure") or task["structure"])
+    crystal = structure_of(output.get("structure") or task["structure"])
     parameters = {
         "run_type": _run_type(run_type, titles),
         "hubbards": dict(inputs.get("hubbards") or entry.get("hubbards") or {}),

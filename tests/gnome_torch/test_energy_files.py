@@ -209,4 +209,5 @@ def test_an_atom_in_a_box_is_no_reference() -> None:
     _, rejects = parted(CASES / "isolated_atom_frames.extxyz")
     reasons = {reject.value: reject.reason for reject in rejects if reject.value in ("Mo", "S", "Li2")}
     box = "216,000 cubic angstrom per atom: an atom or a molecule in a box is no crystal"
-    assert reasons == {"Mo": box, "S": box, "Li2": "two atoms 0.01 angstrom apart"}
+    overlap = "overlapping atoms: Li and Li (Li, Li) are 0.01 angstrom apart, less than 0.5"
+    assert reasons == {"Mo": box, "S": box, "Li2": overlap}

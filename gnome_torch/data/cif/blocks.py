@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import NamedTuple
 
 _TOKEN = re.compile(r"""'(.*?)'(?=\s|$)|"(.*?)"(?=\s|$)|(\#.*)|(\S+)""")
@@ -88,7 +89,7 @@ def blocks_of(text: str) -> list[Block]:
     """
     tokens = list(_tokens(text))
     starts = [i for i, token in enumerate(tokens) if token.is_word and token.text.lower().startswith("data_")]
-    return [_block(tokens[start:end]) for start, end in zip(starts, [*starts[1:], len(tokens)], strict=True)]
+    return [_block(tokens[start:end]) for start, end in pairwise([*starts, len(tokens)])]
 
 
 def _tokens(text: str) -> Iterator[_Token]:
