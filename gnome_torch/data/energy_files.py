@@ -68,6 +68,8 @@ class EnergyFile:
     per_cell: bool = False
     kind: EnergyKind = EnergyKind.FORMATION
 
+    corrected = False
+    potentials = ""
     unique_keys = False
     unchanging = True
 
@@ -306,15 +308,9 @@ def _parameters(entry: ComputedEntry) -> dict[str, Any] | None:
     """What an entry was computed with, if it says so."""
     if not entry.parameters.get("run_type"):
         return None
-    return {name: entry.parameters.get(name) for name in ("run_type", "hubbards")}
-
-
-def _adjustments(item: Any) -> list[dict[str, Any]]:
-    """The corrections of an entry; an unknown uncertainty, null in strict JSON, is pymatgen's nan."""
-    return [
-        {name: math.nan if value is None and "uncertainty" in name else value for name, value in adjustment.items()}
-        for adjustment in item.get("energy_adjustments") or []
-    ]
+    states = entry.data.get("oxidation_states")
+    known = {"oxidation_states": dict(states)} if isinstance(states, dict) and states else {}
+    return {name: entry.parameters.get(name) for name in ("run_type", "hubbards")} | known
 
 
 READERS = {

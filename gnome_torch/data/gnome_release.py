@@ -50,6 +50,8 @@ class GnomeRelease:
     crystals: Path | None = None
 
     name = "gnome"
+    corrected = True
+    potentials = ""
     unique_keys = True
     unchanging = True
 

@@ -104,6 +104,14 @@ class Source(Protocol):
         """What makes two readings the same: JSON values; positions belong to one identity."""
 
     @property
+    def corrected(self) -> bool:
+        """Whether its energies hold MP2020 already, or come with it."""
+
+    @property
+    def potentials(self) -> str:
+        """Release of VASP's potentials that it was computed with, such as PBE_54; empty where it is not known."""
+
+    @property
     def unique_keys(self) -> bool:
         """Whether a key names one record for ever, so that a record of the same key replaces an older one."""
 

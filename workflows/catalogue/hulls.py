@@ -10,6 +10,7 @@ from gnome_torch.records import EntryEnergy, HullPoint
 from gnome_torch.stability.formulas import amounts_of, symbol_of
 from gnome_torch.stability.hull import Hull, MissingReferenceError
 from gnome_torch.stability.plausibility import unbelievable
+from workflows.catalogue.recorrections import recorrect
 from workflows.store import Store, StoreError, now
 
 FORMATION = ":formation"
@@ -91,6 +92,7 @@ def renew(store: Store, theory: str, elements: Collection[str] | None = None) ->
         MissingReferenceError: one of `elements` has no entry of its own; nothing is written.
     """
     moment = now()
+    recorrect(store, theory)  # a hull has the corrections of one version
     kept, doubtful = _believable(store.entries.energies(theory))
     missing = sorted(_elements(kept) - _pure(kept)) if not theory.endswith(FORMATION) else []
     needed = sorted(set(elements or ()) - _pure(kept)) if not theory.endswith(FORMATION) else []

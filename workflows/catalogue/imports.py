@@ -17,8 +17,15 @@ from gnome_torch.data.kinds import Corrections, EnergyKind
 from gnome_torch.data.outside import Batch, OutsideRecord, Source, SourceError
 from gnome_torch.data.rejects import COLUMNS, Reject
 from gnome_torch.records import EntryEnergy, content_hash, structure_key
-from gnome_torch.stability.corrections import CorrectionScheme, UncorrectableError, correction
-from gnome_torch.stability.formulas import reduced_formula
+from gnome_torch.stability.corrections import (
+    HOLDING_MP2020,
+    CorrectionScheme,
+    UncorrectableError,
+    correction,
+    potential_shift,
+    stamp,
+)
+from gnome_torch.stability.formulas import composition_of, reduced_formula
 from gnome_torch.stability.hull import against_zero
 from workflows.catalogue.hulls import theory_of
 from workflows.store import OutsideEntry, Store, StoreError, now
@@ -28,8 +35,10 @@ THEORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,95}")
 
 _SCHEMES = {
     Corrections.MP2020: CorrectionScheme.MP2020,
-    Corrections.MP2020_GNOME: CorrectionScheme.MP2020_GNOME,
-    Corrections.GNOME: CorrectionScheme.GNOME,
+    Corrections.MP2020_TO_GNOME: CorrectionScheme.MP2020_TO_GNOME,
+    Corrections.TO_GNOME: CorrectionScheme.TO_GNOME,
+    Corrections.FROM_GNOME: CorrectionScheme.FROM_GNOME,
+    Corrections.AS_GIVEN: CorrectionScheme.NONE,
 }
 
 
@@ -67,6 +76,7 @@ def import_source(
     rejects: Path | None = None,
     corrections: Corrections = Corrections.AS_GIVEN,
     compatible: bool = False,
+    other_potentials: bool = False,
     report: Callable[[Imported, float | None], None] = lambda imported, done: None,
 ) -> Imported:
     """Import everything that a source has. Stopped, it goes on from the last batch; repeated, it changes nothing.
@@ -79,13 +89,14 @@ def import_source(
             directory, named after the source and this import of it.
         corrections: of total energies.
         compatible: the energies may share a hull with those that campaigns computed under this theory.
+        other_potentials: and that although these were computed with potentials of another release.
         report: told after every batch, with the share of the source that has been read, if that is known.
 
     Raises:
-        SourceError: the source cannot be read further; what was read is kept.
+        SourceError: the source cannot be read further, and what was read is kept; or it would be corrected twice.
         StoreError: the theory's name cannot be used, or the theory is a campaign's.
     """
-    _check_theory(store, theory, compatible)
+    _check(store, source, theory, corrections, compatible, other_potentials)
     identity = {**source.identity, "theory": theory, "corrections": corrections.value}
     key = content_hash(identity)
     mark = store.imports.open(key, source=source.name, identity=identity, theory=theory, theories=[])
@@ -104,11 +115,7 @@ def import_source(
             key, **_counts(imported), position=batch.position, rejects_bytes=size, functional=functional
         )
         report(imported, batch.done)
-    if imported.read == imported.rejected:
-        what = f"all {imported.rejected} records are refused, see {rejects}" if imported.rejected else "no record in it"
-        store.imports.update(key, state="running", position=None, read=0, rejected=0, rejects_bytes=0)
-        raise SourceError(f"{source.name}: nothing to import: {what}")
-    store.imports.update(key, state="done", ended=now())
+    _end(store, source, imported)
     return imported
 
 
@@ -123,6 +130,19 @@ def _begun(mark: dict[str, Any], source: Source, rejects: Path) -> Imported:
     if done and source.unchanging:
         return replace(imported, repeated=True, placed=mark.get("placed", False), rejects=None)
     return imported
+
+
+def _end(store: Store, source: Source, imported: Imported) -> None:
+    """Note that an import has ended.
+
+    Raises:
+        SourceError: nothing of it could be used.
+    """
+    if imported.read == imported.rejected:
+        refused = f"all {imported.rejected} records are refused, see {imported.rejects}"
+        store.imports.update(imported.key, state="running", position=None, read=0, rejected=0, rejects_bytes=0)
+        raise SourceError(f"{source.name}: nothing to import: {refused if imported.rejected else 'no record in it'}")
+    store.imports.update(imported.key, state="done", ended=now())
 
 
 def _write(store: Store, entries: Sequence[OutsideEntry], source: Source, version: str) -> int:
@@ -160,15 +180,36 @@ def _counts(imported: Imported) -> dict[str, Any]:
     }
 
 
-def _check_theory(store: Store, theory: str, compatible: bool) -> None:
+def _check(
+    store: Store, source: Source, theory: str, corrections: Corrections, compatible: bool, other_potentials: bool
+) -> None:
+    """Refuse a name that is none, and what would mix or correct what must not be.
+
+    Raises:
+        SourceError: the source's energies have the corrections already.
+        StoreError: the theory's name cannot be used, or the theory is a campaign's.
+    """
     if not THEORY.fullmatch(theory):
         raise StoreError(f"theory {theory!r}: letters, digits, '.', '_', '+' and '-' only, beginning with a letter")
-    owners = sorted(c["_id"] for c in store.campaigns.all() if c["theory"] == theory)
-    if owners and not compatible:
+    if source.corrected and _SCHEMES[corrections] in HOLDING_MP2020:
+        raise SourceError(
+            f"{source.name}: --corrections {corrections.value}: its energies have the corrections of MP2020 already; "
+            "leave this out"
+        )
+    owner = next((c for c in sorted(store.campaigns.all(), key=lambda c: str(c["_id"])) if c["theory"] == theory), None)
+    if owner is None:
+        return
+    if not compatible:
         raise StoreError(
-            f"theory {theory!r} is that of campaign '{owners[0]}': imported energies would share its hull and its "
+            f"theory {theory!r} is that of campaign '{owner['_id']}': imported energies would share its hull and its "
             "training set. If computed with the very same settings, say --compatible; otherwise choose another "
             "name"
+        )
+    release = (owner["settings"].get("theory") or {}).get("potcars", source.potentials)
+    if source.potentials and release != source.potentials and not other_potentials:
+        raise StoreError(
+            f"theory {theory!r} is computed with VASP's potentials {release}, {source.name} with {source.potentials}: "
+            "choose another name, or say --other-potentials if these energies may share a hull"
         )
 
 
@@ -211,13 +252,8 @@ def _entry(record: OutsideRecord, theory: str, corrections: Corrections) -> Outs
     formula = reduced_formula(record.formula)
     if record.kind is EnergyKind.FORMATION and (problem := against_zero(formula, record.energy_per_atom)):
         raise ValueError(problem)
-    shift = record.correction_per_atom
-    if corrections is not Corrections.AS_GIVEN:
-        if record.structure is None or record.kind is EnergyKind.FORMATION:
-            raise ValueError(f"corrections {corrections.value!r} need a crystal and a total energy")
-        n = len(record.structure)
-        energy = record.energy_per_atom * n
-        shift = correction(record.structure, energy, _SCHEMES[corrections], record.parameters) / n
+    scheme = _SCHEMES[corrections]
+    shift = _correction(record, scheme)
     content: dict[str, Any] = {
         "theory": theory,
         "crystal": structure_key(record.structure) if record.structure is not None else formula,
@@ -225,7 +261,31 @@ def _entry(record: OutsideRecord, theory: str, corrections: Corrections) -> Outs
         "correction_per_atom": round(shift, 6),
     }
     entry = EntryEnergy(content_hash(content), formula, record.energy_per_atom, shift, theory)
-    return OutsideEntry(record.key, record.structure, entry)
+    return OutsideEntry(record.key, record.structure, entry, stamp(scheme), record.parameters)
+
+
+def _correction(record: OutsideRecord, scheme: CorrectionScheme) -> float:
+    """What is added to the energy of a record before any hull, eV/atom.
+
+    Raises:
+        UncorrectableError: the scheme refuses the crystal.
+        ValueError: no crystal to correct, a formation energy, or an energy that is corrected already.
+    """
+    if scheme is CorrectionScheme.NONE:
+        return record.correction_per_atom
+    if record.kind is EnergyKind.FORMATION:
+        raise ValueError(f"corrections {scheme.value!r} need a total energy, and this is one of formation")
+    if scheme not in HOLDING_MP2020:
+        composition = composition_of(record.formula)
+        return record.correction_per_atom + potential_shift(composition, scheme) / composition.num_atoms
+    if record.structure is None:
+        raise ValueError(f"corrections {scheme.value!r} need a crystal and a total energy")
+    if record.correction_per_atom:
+        raise ValueError(
+            f"it comes with a correction of {record.correction_per_atom:g} eV/atom: give --corrections as-given"
+        )
+    n = len(record.structure)
+    return correction(record.structure, record.energy_per_atom * n, scheme, record.parameters) / n
 
 
 def _is_of_rejects(path: Path) -> bool:

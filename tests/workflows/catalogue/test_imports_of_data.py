@@ -8,7 +8,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,16 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.entries.computed_entries import ComputedStructureEntry
 
 from gnome_torch.data.energy_files import EnergyFile
+from gnome_torch.data.gnome_release import GnomeRelease
 from gnome_torch.data.kinds import Corrections, EnergyKind
+from gnome_torch.data.materials_project import MaterialsProject
 from gnome_torch.data.outside import Batch, OutsideRecord, SourceError
 from gnome_torch.data.rejects import Reject
 from gnome_torch.records import Entry, EntryEnergy, Lineage
 from workflows.catalogue.hulls import renew
 from workflows.catalogue.imports import import_source
 from workflows.catalogue.novelty import judge
+from workflows.catalogue.recorrections import recorrect
 from workflows.store import OutsideEntry, Store, StoreError
 
 
@@ -44,6 +48,8 @@ class Listed:
     breaks_after: int | None = None
     name: str = "listed"
     unique_keys: bool = True
+    corrected: bool = False
+    potentials: str = ""
     unchanging: bool = False
     version: str = "1"
 
@@ -143,19 +149,33 @@ def test_a_campaigns_theory_is_not_mixed_unasked(store: Store, tmp_path: Path) -
     assert len(store.entries.energies("theory-1", ["Mg", "O"])) == 1
 
 
+def test_potentials_of_another_release_are_not_mixed_unasked(store: Store, tmp_path: Path) -> None:
+    settings = {"elements": ["Mg", "O"], "theory": {"name": "vasp-pbe-mp", "potcars": "PBE_54"}}
+    store.campaigns.create("c", settings, "vasp-1", "MP2020", "/d", "uid")
+    source = Listed([record("a", salt(), -5.0)], potentials="PBE")
+    with pytest.raises(StoreError, match=r"VASP's potentials PBE_54, listed with PBE: .*--other-potentials"):
+        import_source(store, source, "vasp-1", tmp_path / "r.csv", compatible=True)
+    import_source(store, source, "vasp-1", tmp_path / "r.csv", compatible=True, other_potentials=True)
+    assert len(store.entries.energies("vasp-1")) == 1
+    assert [MaterialsProject((), kind).potentials for kind in ("GGA_GGA+U", "R2SCAN")] == ["PBE", "PBE_54"]
+
+
 def test_corrections_of_total_energies(store: Store, tmp_path: Path) -> None:
     """-0.687 eV per oxygen; a formation energy has none."""
     import_source(store, Listed([record("a", salt(), -5.0)]), "t", tmp_path / "r.csv", Corrections.MP2020)
     (entry,) = store.entries.energies("t")
     assert entry.correction == pytest.approx(-0.687 / 2)
     assert entry.uncorrected == pytest.approx(-5.0)
-    import_source(store, Listed([record("a", salt(), -5.0)]), "u", tmp_path / "r.csv", Corrections.GNOME)
-    assert store.entries.energies("u")[0].correction == pytest.approx(0.0924014 / 2)
+    for theory, corrections, sign in (("u", Corrections.TO_GNOME, 1), ("w", Corrections.FROM_GNOME, -1)):
+        some = [replace(record("a", salt(), -5.0), correction_per_atom=-0.3), record("b", salt("Ca"), -5.0)]
+        import_source(store, Listed(list(some)), theory, tmp_path / "r.csv", corrections)
+        shifted = {entry.reduced_formula: entry.correction for entry in store.entries.energies(theory)}
+        assert shifted == {"MgO": pytest.approx(-0.3 + sign * 0.0924014 / 2), "CaO": 0.0}
     path = tmp_path / "f.csv"
     path.write_text("formula,target\nMgO,-3\n")
     with pytest.raises(SourceError, match="all 1 records are refused"):
         import_source(store, EnergyFile(path), "v", tmp_path / "r.csv", Corrections.MP2020)
-    assert "need a crystal and a total energy" in (tmp_path / "r.csv").read_text()
+    assert "need a total energy, and this is one of formation" in (tmp_path / "r.csv").read_text()
 
 
 def test_novelty_beside_what_was_imported(store: Store, tmp_path: Path) -> None:
@@ -382,3 +402,43 @@ def test_elements_do_not_move_the_zero_of_formation_energies(store: Store, tmp_p
         for formula, energy in (("C", 0.136), ("Mg2C3", 0.05), ("Mg", 0.0), ("SiC", 0.03))
     }
     assert "none of an element is below 0" in renewed.doubtful["old"]
+
+
+def test_nothing_is_corrected_twice(store: Store, tmp_path: Path) -> None:
+    own = replace(record("a", salt(), -5.0), correction_per_atom=-0.3435)
+    done = import_source(
+        store, Listed([own, record("b", salt("Ca"), -5.0)]), "t", tmp_path / "r.csv", Corrections.MP2020
+    )
+    assert (done.new, rejects_in(tmp_path / "r.csv")) == (1, ["a"])
+    assert "it comes with a correction of -0.3435 eV/atom" in (tmp_path / "r.csv").read_text()
+    with pytest.raises(SourceError, match=r"listed: --corrections mp2020: .* have the corrections of MP2020 already"):
+        import_source(store, Listed([own], corrected=True), "t", tmp_path / "r.csv", Corrections.MP2020)
+    assert GnomeRelease(Path("s.csv")).corrected
+    assert MaterialsProject().corrected
+
+
+def test_corrections_of_another_pymatgen_are_made_anew(store: Store, tmp_path: Path) -> None:
+    """From the stored crystal, energy and parameters; a hull never has two versions."""
+    items = [computed("a", salt("Fe"), "GGA+U", Fe=5.3), record("mg", salt("Mg"), -5.0)]
+    import_source(store, Listed(list(items)), "t", tmp_path / "r.csv", Corrections.MP2020)
+    documents = store.database["entries"]
+    mark = {"name": "MP2020", "pymatgen": version("pymatgen")}
+    right = {d["formula"]: d["correction"] for d in documents.find({"correction_scheme": mark})}
+    assert set(right) == {"FeO", "MgO"}
+    old = {"name": "MP2020", "pymatgen": "2020.1.1"}
+    documents.update_one({"formula": "FeO"}, {"$set": {"correction": 0.0, "correction_scheme": old}})
+    assert recorrect(store, "t").renewed == 1
+    assert {d["formula"]: d["correction"] for d in documents.find({"correction_scheme": mark})} == right
+    (iron,) = [entry for entry in store.entries.energies("t") if entry.reduced_formula == "FeO"]
+    assert documents.find_one({"formula": "FeO"})["energy_per_atom"] == pytest.approx(iron.energy_per_atom)
+    assert recorrect(store, "t").renewed == 0
+    # of a campaign, before corrections were marked; of a source's own nothing is known
+    store.campaigns.create("c", {"elements": ["Ca", "O"]}, "t", "MP2020", "/d", "uid")
+    store.entries.add(Entry("bare", salt("Ca"), -40.0, 0.0, "t", Lineage("saps", "x", "y", 1)), "c")
+    import_source(
+        store, Listed([record("z", salt("Sr"), -5.0)], name="z", version="3"), "t", tmp_path / "r.csv", compatible=True
+    )
+    assert recorrect(store, "t").renewed == 1
+    assert (store.entries.get("bare") or {})["correction"] == pytest.approx(-0.687 * 4)
+    documents.update_one({"formula": "FeO"}, {"$set": {"correction_scheme": old, "outside.parameters.hubbards": {}}})
+    assert "MP2020 has no correction for FeO" in next(iter(recorrect(store, "t").refused.values()))

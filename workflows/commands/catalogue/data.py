@@ -89,6 +89,9 @@ def import_mp(
     theory: Annotated[str, typer.Option(help="name of the theory; by default mp-pbe or mp-r2scan")] = "",
     corrections: CORRECTIONS = Corrections.AS_GIVEN,
     compatible: COMPATIBLE = False,
+    other_potentials: Annotated[
+        bool, typer.Option("--other-potentials", help="with --compatible: although the theory's potentials are others")
+    ] = False,
     rejects: REJECTS = None,
 ) -> None:
     """Import entries of the Materials Project, with its corrections. Your key is read from MP_API_KEY."""
@@ -96,7 +99,7 @@ def import_mp(
 
     source = MaterialsProject(_elements(elements), "R2SCAN" if r2scan else "GGA_GGA+U")
     name = theory or ("mp-r2scan" if r2scan else "mp-pbe")
-    run_import(source, Destination(name, corrections, compatible, rejects))
+    run_import(source, Destination(name, corrections, compatible, rejects, other_potentials))
 
 
 @imports.command(

@@ -36,11 +36,15 @@ class OutsideEntry:
         key: name in its source.
         structure: crystal; None where only the composition is known.
         energy: its energy, under the key of the entry.
+        scheme: name and version of pymatgen of the correction, if it is ours.
+        parameters: what it was computed with, which a correction hangs on; None if not known.
     """
 
     key: str
     structure: Structure | None
     energy: EntryEnergy
+    scheme: Mapping[str, str] | None = None
+    parameters: Mapping[str, Any] | None = None
 
     @property
     def id(self) -> str:
@@ -274,6 +278,26 @@ class Entries(Collection):
         if operations:
             self.documents.bulk_write(operations, ordered=False)
 
+    def corrected_otherwise(self, theory: str, mark: Mapping[str, str], unmarked: bool) -> Iterator[Document]:
+        """Entries of a theory whose correction is of the same scheme, and not of the version that a mark names.
+
+        Args:
+            theory: level of theory.
+            mark: name of the scheme, version of pymatgen.
+            unmarked: also those that a campaign computed before corrections were marked.
+        """
+        other = {"correction_scheme.name": mark["name"], "correction_scheme.pymatgen": {"$ne": mark["pymatgen"]}}
+        bare = {"correction_scheme": None, "outside": None}
+        query = {"theory": theory, "structure": {"$ne": None}, "$or": [other, bare] if unmarked else [other]}
+        fields = {"structure": 1, "energy": 1, "nsites": 1, "calculation": 1, "outside.parameters": 1}
+        yield from self.documents.find(query, fields)
+
+    def set_correction(self, document: Document, correction: float, mark: Mapping[str, str]) -> None:
+        """Write the correction of an entry's cell, eV, and by what it was made."""
+        per_atom = (document["energy"] + correction) / document["nsites"]
+        changes = {"correction": correction, "energy_per_atom": per_atom, "correction_scheme": dict(mark)}
+        self.documents.update_one({"_id": document["_id"]}, {"$set": {**changes, "changed": now()}})
+
     def set_doubtful(self, reasons: Mapping[str, str]) -> None:
         """Keep entries out of every hull and training set, with the reason."""
         for key, reason in reasons.items():
@@ -500,7 +524,9 @@ def _outside_document(record: OutsideEntry, source: str, version: str) -> Docume
             "key": record.key,
             "version": version,
             "record": _record_id(record, source),
+            "parameters": dict(record.parameters) if record.parameters else None,
         },
+        "correction_scheme": dict(record.scheme) if record.scheme else None,
         "campaigns": [],
         "stability": None,
         **_written(),
