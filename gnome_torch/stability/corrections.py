@@ -47,7 +47,7 @@ POTENTIAL_SHIFTS = {
     "Na": -0.00447437,
 }
 """eV per atom of the element: E(Materials Project) + shift stands beside GNoME's energies, which were calculated with
-other PAW potentials of these elements (google-deepmind/materials_discovery; DATASET.md says which of them is shifted)."""
+other PAW potentials of these elements (google-deepmind/materials_discovery; see DATASET.md there)."""
 
 
 HOLDING_MP2020 = (CorrectionScheme.MP2020, CorrectionScheme.MP2020_TO_GNOME)
