@@ -37,9 +37,8 @@ def sound_lattice(lattice: Lattice) -> Lattice:
     matrix = lattice.matrix
     if not np.isfinite(matrix).all():
         raise CrystalError(f"its cell is not finite: {matrix.tolist()}")
-    lengths = np.linalg.norm(matrix, axis=1)
-    if lengths.max() > LONGEST:
-        raise CrystalError(f"its cell has a vector of {lengths.max():.4g} angstrom, more than {LONGEST:g}")
+    if (longest := np.abs(matrix).max()) > LONGEST:
+        raise CrystalError(f"its cell has a vector of {longest:.4g} angstrom, more than {LONGEST:g}")
     volume = abs(float(np.linalg.det(matrix)))
     areas = np.linalg.norm(np.cross(matrix[[1, 2, 0]], matrix[[2, 0, 1]]), axis=1)
     if volume < THINNEST * areas.max() or not areas.all():
@@ -70,7 +69,7 @@ def sound(structure: Structure) -> Structure:
     first, second, _, distances = structure.get_neighbor_list(NEAREST)
     if len(distances):
         nearest = int(distances.argmin())
-        one, other = (structure[int(index[nearest])] for index in (first, second))
+        one, other = (structure[i] for i in sorted((int(first[nearest]), int(second[nearest]))))
         what = "overlapping atoms" if one.specie == other.specie else "two elements on one site, or overlapping atoms"
         raise CrystalError(
             f"{what}: {one.species_string} and {other.species_string} ({one.label}, {other.label}) are "

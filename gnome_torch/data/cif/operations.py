@@ -111,4 +111,5 @@ def _is_group(operations: Operations) -> bool:
     rotations, translations = operations.rotations, operations.translations
     products = np.einsum("aij,bjk->abik", rotations, rotations).reshape(-1, 3, 3)
     shifts = np.einsum("aij,bj->abi", rotations, translations) + translations[:, None]
-    return len(np.unique(_keys(products, shifts.reshape(-1, 3)), axis=0)) == len(operations)
+    keys = np.concatenate([_keys(rotations, translations), _keys(products, shifts.reshape(-1, 3))])
+    return len(np.unique(keys, axis=0)) == len(operations)
