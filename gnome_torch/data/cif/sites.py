@@ -27,7 +27,6 @@ class Site:
     Attributes:
         label: its name in the file.
         species: element, with its oxidation state where the file gives one.
-        isotope: whether the file names an isotope of it.
         position: fractional coordinates, (3,).
         rounding: how far each may be off what was meant, (3,).
         line: in the text.
@@ -35,7 +34,6 @@ class Site:
 
     label: str
     species: Element | Species
-    isotope: bool
     position: np.ndarray
     rounding: np.ndarray
     line: int
@@ -108,7 +106,6 @@ def _site(block: Block, row: int, declared: Collection[str], states: Mapping[str
     return Site(
         label,
         element if charged is None else Species(element.symbol, charged),
-        name in ISOTOPES,
         np.array([number_of(text, f"{where}: coordinate") for text in texts]),
         np.array([_half_a_unit(text) for text in texts]),
         line,
