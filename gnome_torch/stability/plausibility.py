@@ -24,7 +24,7 @@ SHORTEST = 0.7
 # With a transition metal, a lanthanide or an actinide, of which some bonds are far shorter than their radii say:
 #   U=O 1.70, 0.65 (UO2F2 1.74: Atoji and McDermott, Acta Cryst. B 26, 1540, 1970); Cr-Cr 1.85, 0.66, Mo-Mo 2.06, 0.67
 #   and W-W 2.16, 0.67 (Cotton, Murillo, Walton, Multiple Bonds between Metal Atoms, 2005); Ce-Ru 2.33, 0.67 (CeRuSn:
-#   Riecken et al., Z. Anorg. Allg. Chem. 633, 1094, 2007); alpha-Np 2.60, 0.68, alpha-Pu 2.57, 0.69, alpha-U 2.75, 0.70.
+#   Riecken et al., Z. Anorg. Allg. Chem. 633, 1094, 2007); alpha-Np 2.60, 0.68, alpha-Pu 2.57, 0.69, alpha-U 2.75.
 # 0.62 leaves the shortest of them 4 % for the error of a potential.
 SHORTEST_OF_METALS = 0.62
 # The same before a relaxation, which may push atoms apart.

@@ -5,7 +5,6 @@ Each comes with the position behind it, so that nothing is lost or imported twic
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from gnome_torch.data.kinds import Corrections, EnergyKind
 from gnome_torch.data.outside import Batch, OutsideRecord, Source, SourceError
 from gnome_torch.data.rejects import COLUMNS, Reject
 from gnome_torch.records import EntryEnergy, content_hash, structure_key
+from gnome_torch.spreadsheets import CsvWriter
 from gnome_torch.stability.corrections import (
     HOLDING_MP2020,
     CorrectionScheme,
@@ -312,7 +312,7 @@ class _RejectsFile:
         if rejects:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("a", newline="") as file:
-                writer = csv.writer(file)
+                writer = CsvWriter(file)
                 if file.tell() == 0:
                     writer.writerow(COLUMNS)
                 writer.writerows((some.file, some.place, some.value[:200], some.reason) for some in rejects)

@@ -14,9 +14,9 @@ NEAR = 0.1  # eV/atom above the hull; beyond it nobody asks
 
 
 def judge(store: Store, keys: Iterable[str]) -> None:
-    """Write down for entries whether their prototype is new, their nearest known analogue, and an older entry that is
-    the same crystal.
+    """Write down for entries whether their prototype is new, and which known crystals are like them.
 
+    These are the nearest analogue, and an older entry that is the same crystal.
     Known are the first data of all campaigns and what was imported; where these have no crystal of the prototype, the
     library of prototypes.
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gnome_torch.files import whole_file
+from gnome_torch.spreadsheets import CsvWriter
 
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
     from gnome_torch.data.energies import EnergyTable
@@ -54,7 +54,7 @@ def hull(
         asked = _with_known_elements(read_energies(query, target, required=False), engine, query)
         rejects += asked.rejects
     with whole_file(out) as file:
-        writer = csv.writer(file)
+        writer = CsvWriter(file)
         writer.writerow(COLUMNS)
         writer.writerows(_answers(engine, asked))
     write_rejects(rejects, out.with_name(f"{out.name}.rejects.csv"))
