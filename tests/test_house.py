@@ -43,7 +43,8 @@ LAYERS = {
         ("gnome_torch.graphs", "gnome_torch.screening", "gnome_torch.data"),
         ("gnome_torch.candidates", "gnome_torch.stability"),
         ("gnome_torch.records", "gnome_torch.symmetry", "gnome_torch.similarity", "gnome_torch.plugins",
-         "gnome_torch.files", "gnome_torch.devices"),
+         "gnome_torch.files", "gnome_torch.devices", "gnome_torch.hydrates",
+         "gnome_torch.spreadsheets"),
     ),
     "launchers": (
         ("launchers.cli",),

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gnome_torch.data.csv_rows import csv_header, csv_rows
+from gnome_torch.data.csv_rows import CsvRow, csv_header, csv_rows
 from gnome_torch.data.files import NAME_COLUMNS, StructureFileError
 from gnome_torch.data.outside import number_of
 from gnome_torch.data.rejects import Reject
 from gnome_torch.data.tables import FORMULA_COLUMNS
 from gnome_torch.stability.formulas import FormulaError, amounts_of
+from gnome_torch.stability.hull import against_zero
 
 
 @dataclass(frozen=True)
@@ -60,26 +61,35 @@ def read_energies(path: str | Path, target: str = "target", required: bool = Tru
             raise StructureFileError(f"{path}: no column {target!r}; its columns are {', '.join(header)}")
         named = next((name for name in NAME_COLUMNS if name in header), None)
         for row in csv_rows(path):
-            place = f"line {row.line}"
-            formula, text = row.fields[column], row.fields.get(target, "")
-            if row.problem:
-                rejects.append(Reject(str(path), place, row.text, row.problem))
+            problem, value = _problem(row, column, target, required)
+            if problem:
+                rejects.append(Reject(str(path), f"line {row.line}", value, problem))
                 continue
-            try:
-                amounts_of(formula)
-            except FormulaError as error:
-                rejects.append(Reject(str(path), place, formula, f"column {column}: {error}"))
-                continue
-            energy = math.nan if not text and not required else number_of(text)
-            if energy is None:
-                rejects.append(Reject(str(path), place, text, f"column {target}: no energy in eV/atom"))
-                continue
-            ids.append(row.fields[named] if named else formula)
-            formulas.append(formula)
-            energies.append(energy)
+            ids.append(row.fields[named] if named else row.fields[column])
+            formulas.append(row.fields[column])
+            text = row.fields.get(target, "")
+            energies.append(float(text) if text else math.nan)
     except (OSError, csv.Error) as error:
         raise StructureFileError(f"{path}: cannot be read: {error}") from error
     if not formulas:
         first = f"; the first: {rejects[0]}" if rejects else ""
         raise StructureFileError(f"{path}: no row in it that can be used ({len(rejects)} are broken){first}")
     return EnergyTable(ids, formulas, energies, rejects)
+
+
+def _problem(row: CsvRow, column: str, target: str, required: bool) -> tuple[str, str]:
+    """Why a row cannot be used, and what stands there; "" where it can."""
+    formula, text = row.fields[column], row.fields.get(target, "")
+    if row.problem:
+        return row.problem, row.text
+    try:
+        amounts_of(formula)
+    except FormulaError as error:
+        return f"column {column}: {error}", formula
+    if not text and not required:
+        return "", ""
+    energy = number_of(text)
+    if energy is None:
+        return f"column {target}: no energy in eV/atom", text
+    against = against_zero(formula, energy)
+    return (f"column {target}: {against}", text) if against else ("", "")

@@ -5,6 +5,8 @@
 | CSV with a column `formula` | of formation unless said otherwise, in a column that is named, eV/atom |
 | CSV with a column `cif` | the same, per atom or per cell |
 | pymatgen JSON (plain, .gz, .bz2): ComputedStructureEntry, one a line, a list, or one under "entries" | total |
+| pymatgen JSON: ComputedEntry, which has no crystal | total |
+| VASP: vasprun.xml (.gz, .bz2), directories of such calculations, JSON documents of atomate2 or jobflow | total |
 | extended XYZ, ASE databases and trajectories | total, of the calculator that is stored with the crystal |
 """
 
@@ -22,12 +24,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pymatgen.entries.computed_entries import ComputedStructureEntry
-from pymatgen.io.ase import AseAtomsAdaptor
+from pymatgen.entries.computed_entries import ComputedEntry, ComputedStructureEntry
 
+from gnome_torch.data.ase_crystals import atoms_of_frame, crystal_of_atoms
+from gnome_torch.data.cif import crystal_of_cif
 from gnome_torch.data.csv_rows import csv_header, csv_rows
 from gnome_torch.data.extxyz_frames import frames
-from gnome_torch.data.files import NAME_COLUMNS, crystal_of_cif
+from gnome_torch.data.files import NAME_COLUMNS
 from gnome_torch.data.json_stream import json_items
 from gnome_torch.data.kinds import EnergyKind
 from gnome_torch.data.outside import (
@@ -42,8 +45,10 @@ from gnome_torch.data.outside import (
     number_of,
     one_line,
 )
+from gnome_torch.data.pymatgen_json import plain_entry
 from gnome_torch.data.rejects import Reject
 from gnome_torch.data.tables import FORMULA_COLUMNS
+from gnome_torch.data.vasp_runs import is_task, is_vasprun, task_record, vasprun_record, vaspruns
 from gnome_torch.stability.formulas import FormulaError, amounts_of
 
 
@@ -63,6 +68,8 @@ class EnergyFile:
     per_cell: bool = False
     kind: EnergyKind = EnergyKind.FORMATION
 
+    corrected = False
+    potentials = ""
     unique_keys = False
     unchanging = True
 
@@ -73,19 +80,19 @@ class EnergyFile:
 
     @property
     def identity(self) -> Mapping[str, object]:
-        """Path, size, time of the last change, and how its energies are read.
+        """Path, size, time of the last change (of all calculations in a directory), and how its energies are read.
 
         Raises:
             SourceError: the file is not there.
         """
         try:
-            stat = self.path.stat()
+            stats = [path.stat() for path in (vaspruns(self.path) if self.path.is_dir() else [self.path])]
         except OSError as error:
             raise SourceError(f"{self.path}: cannot be read: {error.strerror}") from error
         return {
             "path": str(self.path.resolve()),
-            "bytes": stat.st_size,
-            "modified": stat.st_mtime_ns,
+            "bytes": sum(stat.st_size for stat in stats),
+            "modified": max(stat.st_mtime_ns for stat in stats),
             "energy": self.energy,
             "per_cell": self.per_cell,
             "kind": self.kind.value,
@@ -110,7 +117,9 @@ class EnergyFile:
     def _steps(self, after: int) -> Iterator[Step]:
         suffixes = [suffix.lower() for suffix in self.path.suffixes]
         try:
-            if suffixes and suffixes[-1] == ".csv":
+            if self.path.is_dir() or is_vasprun(self.path):
+                yield from self._vasp(after)
+            elif suffixes and suffixes[-1] == ".csv":
                 yield from self._csv(after)
             elif {".json", ".jsonl"} & set(suffixes):
                 yield from self._json(after)
@@ -118,8 +127,8 @@ class EnergyFile:
                 yield from READERS[suffixes[-1]](self, after)
             else:
                 raise SourceError(
-                    f"{self.path}: no file of energies; give CSV, pymatgen JSON (.gz, .bz2 too), extended XYZ or an "
-                    "ASE database"
+                    f"{self.path}: no file of energies; give CSV, pymatgen JSON (.gz, .bz2 too), extended XYZ, an "
+                    "ASE database, or vasprun.xml and directories of them"
                 )
         except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error, json.JSONDecodeError) as error:
             raise SourceError(f"{self.path}: cannot be read: {one_line(error)}") from error
@@ -188,9 +197,20 @@ class EnergyFile:
             value = str(item.get("entry_id", "")) if isinstance(item, dict) else str(item)[:60]
             return Reject(str(self.path), place, value, one_line(error))
 
-    def _extxyz(self, after: int) -> Iterator[Step]:
-        from ase.io import read
+    def _vasp(self, after: int) -> Iterator[Step]:
+        runs = vaspruns(self.path)
+        for number, path in enumerate(runs, start=1):
+            if number <= after:
+                continue
+            key = str(path.parent.relative_to(self.path)) if self.path.is_dir() else path.name
+            item: OutsideRecord | Reject
+            try:
+                item = found_at(vasprun_record(path, key), str(path), f"calculation {number}")
+            except Exception as error:  # whatever half a file makes pymatgen raise
+                item = Reject(str(path), f"calculation {number}", key, one_line(error))
+            yield Step(number, number / len(runs), item)
 
+    def _extxyz(self, after: int) -> Iterator[Step]:
         for number, frame in enumerate(frames(self.path), start=1):
             if number <= after:
                 continue
@@ -199,7 +219,7 @@ class EnergyFile:
             try:
                 if frame.problem:
                     raise ValueError(frame.problem)
-                item = self._atoms(read(io.StringIO(frame.text), format="extxyz"), f"crystal {number}", place)
+                item = self._atoms(atoms_of_frame(frame.text), f"crystal {number}", place)
             except Exception as error:  # ASE's reader raises whatever it stumbles over
                 item = Reject(str(self.path), place, frame.text.splitlines()[0], one_line(error))
             yield Step(number, None, item)
@@ -240,24 +260,27 @@ class EnergyFile:
 
     def _atoms(self, atoms: Any, name: str, place: str) -> OutsideRecord | Reject:
         try:
-            if atoms.cell.rank < 3 or not atoms.pbc.all():
-                raise ValueError("not periodic in three dimensions")
+            structure = crystal_of_atoms(atoms)
             energy = float(atoms.get_potential_energy()) / len(atoms)
             info = {**atoms.info, **atoms.info.get("key_value_pairs", {})}
             key = str(info.get("material_id") or info.get("id") or name)
-            record = crystal_record(key, AseAtomsAdaptor.get_structure(atoms), energy, EnergyKind.TOTAL)
+            record = crystal_record(key, structure, energy, EnergyKind.TOTAL)
             return found_at(record, str(self.path), place)
         except Exception as error:  # no calculator, a broken crystal
             return Reject(str(self.path), place, atoms.get_chemical_formula(), one_line(error))
 
 
 def entry_record(item: Any, key: str) -> OutsideRecord:
-    """The record of a ComputedStructureEntry as a dictionary; its own name takes the place of `key`.
+    """The record of an entry of pymatgen, or of a document of atomate2; its own name takes the place of `key`.
 
     Raises:
         Exception: whatever a broken one makes pymatgen raise.
     """
-    entry = ComputedStructureEntry.from_dict({**item, "energy_adjustments": _adjustments(item)})
+    if is_task(item):
+        return task_record(item, key)
+    if "structure" not in item and "composition" in item:
+        return _formula_record(item, key)
+    entry = ComputedStructureEntry.from_dict(plain_entry(item))
     n = len(entry.structure)
     return crystal_record(
         str(entry.entry_id or key),
@@ -265,18 +288,29 @@ def entry_record(item: Any, key: str) -> OutsideRecord:
         entry.uncorrected_energy / n,
         EnergyKind.TOTAL,
         float(entry.correction) / n,
-        {name: entry.parameters.get(name) for name in ("run_type", "hubbards")}
-        if entry.parameters.get("run_type")
-        else None,
+        _parameters(entry),
     )
 
 
-def _adjustments(item: Any) -> list[dict[str, Any]]:
-    """The corrections of an entry; an unknown uncertainty, null in strict JSON, is pymatgen's nan."""
-    return [
-        {name: math.nan if value is None and "uncertainty" in name else value for name, value in adjustment.items()}
-        for adjustment in item.get("energy_adjustments") or []
-    ]
+def _formula_record(item: Any, key: str) -> OutsideRecord:
+    """The record of an entry without a crystal."""
+    entry = ComputedEntry.from_dict(plain_entry(item))
+    formula, n = entry.composition.element_composition.formula.replace(" ", ""), entry.composition.num_atoms
+    amounts_of(formula)
+    energy, shift = float(entry.uncorrected_energy) / n, float(entry.correction) / n
+    if not math.isfinite(energy + shift):
+        raise ValueError(f"its energy is {energy + shift}")
+    name = str(entry.entry_id or key)
+    return OutsideRecord(name, formula, None, energy, EnergyKind.TOTAL, shift, _parameters(entry))
+
+
+def _parameters(entry: ComputedEntry) -> dict[str, Any] | None:
+    """What an entry was computed with, if it says so."""
+    if not entry.parameters.get("run_type"):
+        return None
+    states = entry.data.get("oxidation_states")
+    known = {"oxidation_states": dict(states)} if isinstance(states, dict) and states else {}
+    return {name: entry.parameters.get(name) for name in ("run_type", "hubbards")} | known
 
 
 READERS = {

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import csv
-import gzip
-import json
-import sys
+import io
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from pymatgen.core import Composition, Element, Structure
-from pymatgen.io.ase import AseAtomsAdaptor
-from pymatgen.io.cif import CifFile, CifParser
+from pymatgen.io.vasp import Poscar
 
-if TYPE_CHECKING:
-    from ase import Atoms
+from gnome_torch.data.ase_crystals import atoms_of_frame, crystal_of_atoms
+from gnome_torch.data.cif import CifError, blocks_of, crystal_of_block, crystal_of_cif
+from gnome_torch.data.csv_rows import csv_header, csv_rows
+from gnome_torch.data.extxyz_frames import frames
+from gnome_torch.data.json_stream import json_items
+from gnome_torch.data.pymatgen_json import structure_of
+from gnome_torch.data.sound import CrystalError, sound
+from gnome_torch.data.texts import read_text, unpacked
+from gnome_torch.hydrates import in_brackets
+from gnome_torch.stability.formulas import amounts_of
 
 Source = TypeVar("Source")
 ASE_SUFFIXES = {".xyz", ".extxyz", ".traj", ".db"}
 NAME_COLUMNS = ("material_id", "id", "name", "structure_id")
 
 
-SAME_SITE = 0.01
-"""How far sites of a cell may be off the translation that makes it smaller, angstrom: the rounding of a file."""
+PARTLY = "has partly occupied sites: order it first (pymatgen's OrderDisorderedStructureTransformation)"
 
 
 class StructureFileError(ValueError):
@@ -49,22 +53,30 @@ class Crystal:
     cell_sites: int = 0
 
 
-def read_structures(path: str | Path) -> list[Structure]:
+def read_structures(path: str | Path, skipped: Callable[[Crystal], None] | None = None) -> list[Structure]:
     """All crystals of a file, ordered ones only, without oxidation states. Formats: see `read_crystals`.
 
+    Args:
+        path: a file or a directory.
+        skipped: called with each crystal of a directory that cannot be used; None: none may be.
+
     Raises:
-        StructureFileError: the file cannot be read, holds nothing, or holds a crystal that is broken or disordered.
+        StructureFileError: there is no crystal that can be used, or one that cannot and was named itself.
     """
+    path = Path(path).expanduser()
     structures = []
     for index, crystal in enumerate(read_crystals(path), start=1):
-        if crystal.structure is None:
-            raise StructureFileError(f"{path}: crystal {index} ({crystal.name}): {crystal.problem}")
-        if not crystal.structure.is_ordered:
-            raise StructureFileError(
-                f"{path}: crystal {index} ({crystal.structure.composition.reduced_formula}) has partly occupied sites: "
-                "order it first (pymatgen's OrderDisorderedStructureTransformation)"
-            )
-        structures.append(crystal.structure.remove_oxidation_states())
+        problem = f"({crystal.name}): {crystal.problem}"
+        if crystal.structure is not None:
+            if crystal.structure.is_ordered:
+                structures.append(crystal.structure.remove_oxidation_states())
+                continue
+            problem = f"({crystal.structure.composition.reduced_formula}) {PARTLY}"
+        if skipped is None or not path.is_dir():
+            raise StructureFileError(f"{path}: crystal {index} {problem}")
+        skipped(replace(crystal, structure=None, problem=crystal.problem or PARTLY))
+    if not structures:
+        raise StructureFileError(f"{path}: no crystal in it that can be used")
     return structures
 
 
@@ -72,8 +84,8 @@ def read_crystals(path: str | Path) -> Iterator[Crystal]:
     """The crystals of a file or of all files of a directory; one that is broken does not keep back the others.
 
     CIF (any number of blocks; primitive cells are made of them) and POSCAR; extended XYZ, ASE trajectories and
-    databases; JSON (plain or gz) with pymatgen structures or entries, one or a list; CSV with a column `cif`, and a
-    name in material_id, id or name.
+    databases; JSON (plain, gz or bz2) with pymatgen structures or entries, one or a list; CSV with a column `cif`, and
+    a name in material_id, id or name.
 
     Raises:
         StructureFileError: there is no such file, it is none of these, or there is no crystal in it.
@@ -83,77 +95,94 @@ def read_crystals(path: str | Path) -> Iterator[Crystal]:
         files = sorted(item for item in path.iterdir() if item.is_file() and not item.name.startswith("."))
         if not files:
             raise StructureFileError(f"{path}: no file in it")
-        for file in files:
-            yield from read_crystals(file)
+        yield from _distinct(crystal for file in files for crystal in _of_directory(file))
         return
     if not path.is_file():
         raise StructureFileError(f"{path}: no such file")
-    seen: dict[str, int] = {}
+    none = True
     try:
-        for crystal in _read(path):
-            count = seen[crystal.name] = seen.get(crystal.name, 0) + 1
-            name = crystal.name if count == 1 else f"{crystal.name}#{count}"
-            yield replace(crystal, name=name)
-    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, EOFError) as error:
+        for crystal in _distinct(_read(path)):
+            none = False
+            yield crystal
+    except Exception as error:  # a broken file raises whatever the libraries stumble over
         raise StructureFileError(
             f"{path}: not a file of crystals (CIF, POSCAR, extended XYZ, ASE database, pymatgen JSON, CSV with a "
             f"column cif): {_one_line(error)}"
         ) from error
-    if not seen:
+    if none:
         raise StructureFileError(f"{path}: no crystal in it")
 
 
-def _read(path: Path) -> Iterator[Crystal]:
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    stem = path.name.split(".")[0]
-    if ".json" in suffixes:
-        text = gzip.decompress(path.read_bytes()).decode() if suffixes[-1] == ".gz" else path.read_text()
-        data = json.loads(text)
-        for index, item in enumerate(data if isinstance(data, list) else [data], start=1):
-            name = str(item.get("entry_id") or index)
-            yield _guarded(f"{stem}:{name}", _of_json, item)
-    elif suffixes and suffixes[-1] == ".csv":
-        yield from _read_csv(path, stem)
-    elif suffixes and suffixes[-1] in ASE_SUFFIXES:
-        from ase.io import read
+def _of_directory(file: Path) -> Iterator[Crystal]:
+    """The crystals of one file among others, which go on if it cannot be read."""
+    try:
+        yield from read_crystals(file)
+    except StructureFileError as error:
+        yield Crystal(file.name, None, str(error).removeprefix(f"{file}: "))
 
-        for index, atoms in enumerate(read(path, index=":"), start=1):
-            if atoms.cell.rank == 3:
-                yield _guarded(f"{stem}:{index}", _of_atoms, atoms)
-            else:
-                yield Crystal(f"{stem}:{index}", None, "it has no cell")
-    elif {".cif", ".mcif"} & set(suffixes[-2:]):
-        text = gzip.decompress(path.read_bytes()).decode() if suffixes[-1] == ".gz" else path.read_text()
-        blocks = CifFile.from_str(text).data
-        for name, block in blocks.items():
-            if any(key.startswith(("_cell_", "_atom_site")) for key in block.data):  # others hold no crystal
-                label = stem if len(blocks) == 1 else f"{stem}:{name}"
-                yield _guarded(label, lambda block: crystal_of_cif(str(block)), block)
+
+def _distinct(crystals: Iterable[Crystal]) -> Iterator[Crystal]:
+    """Crystals with names of their own: the second x is x#2."""
+    seen: dict[str, int] = {}
+    for crystal in crystals:
+        count = seen[crystal.name] = seen.get(crystal.name, 0) + 1
+        yield crystal if count == 1 else replace(crystal, name=f"{crystal.name}#{count}")
+
+
+def _read(path: Path) -> Iterator[Crystal]:
+    name = path.name.lower().removesuffix(".gz").removesuffix(".bz2")
+    suffix = Path(name).suffix
+    stem = path.name.split(".")[0] or path.name
+    if ".json" in Path(name).suffixes:
+        yield from _read_json(path, stem)
+    elif suffix == ".csv":
+        yield from _read_csv(path, stem)
+    elif suffix in ASE_SUFFIXES:
+        yield from _read_ase(path, stem)
+    elif suffix in (".cif", ".mcif"):
+        blocks = blocks_of(read_text(path))
+        for block in blocks:
+            if block.has_crystal:
+                yield _guarded(stem if len(blocks) == 1 else f"{stem}:{block.name}", crystal_of_block, block)
+    elif "poscar" in name or "contcar" in name or suffix == ".vasp":
+        yield _guarded(path.name if suffix != ".vasp" else path.stem, _of_poscar, read_text(path))
+    elif suffix in (".yaml", ".yml", ".md", ".txt", ".log"):  # pymatgen would read YAML, and import what it names
+        raise ValueError(f"its name ends in {suffix}")
     else:
-        structure, n_sites = _whole(Structure.from_file(path))
-        yield Crystal(stem if path.suffix != ".vasp" else path.stem, structure, cell_sites=n_sites)
+        yield _guarded(stem, lambda file: _whole(sound(Structure.from_file(file))), path)
+
+
+def _read_json(path: Path, stem: str) -> Iterator[Crystal]:
+    with unpacked(path) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace")
+        for index, item in enumerate(json_items(text, "entries"), start=1):
+            name = str((item.get("entry_id") if isinstance(item, Mapping) else None) or index)
+            yield _guarded(f"{stem}:{name}", _of_json, item)
 
 
 def _read_csv(path: Path, stem: str) -> Iterator[Crystal]:
-    csv.field_size_limit(sys.maxsize)
-    with path.open(newline="") as file:
-        rows = csv.DictReader(file)
-        column = next((name for name in rows.fieldnames or () if name.strip().lower() == "cif"), None)
-        if column is None:
-            raise ValueError(f"its columns are {', '.join(rows.fieldnames or ()) or 'none'}; one must be cif")
-        named = next((name for name in NAME_COLUMNS if name in (rows.fieldnames or ())), None)
-        for index, row in enumerate(rows, start=1):
-            name = f"{stem}:{row[named] if named else index}"
-            yield _guarded(name, crystal_of_cif, row[column])
+    header = csv_header(path)
+    column = next((name for name in header if name.strip().lower() == "cif"), None)
+    if column is None:
+        raise ValueError(f"its columns are {', '.join(header) or 'none'}; one must be cif")
+    named = next((name for name in NAME_COLUMNS if name in header), None)
+    for index, row in enumerate(csv_rows(path), start=1):
+        yield _guarded(f"{stem}:{row.fields[named] if named else index}", crystal_of_cif, row.fields[column])
 
 
-def crystal_of_cif(text: str) -> tuple[Structure, int]:
-    """The crystal of one CIF block, as its primitive cell, and the number of sites in the cell of the block."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of coordinates that were rounded to special positions
-        parser = CifParser.from_str(text)
-        (structure,) = parser.parse_structures(primitive=False)
-    return structure.get_primitive_structure(tolerance=SAME_SITE), len(structure)
+def _read_ase(path: Path, stem: str) -> Iterator[Crystal]:
+    if path.suffix.lower() in (".xyz", ".extxyz"):
+        for index, frame in enumerate(frames(path), start=1):
+            name = f"{stem}:{index}"
+            if frame.problem:
+                yield Crystal(name, None, f"line {frame.line}: {frame.problem}")
+            else:
+                yield _guarded(name, lambda text: _whole(crystal_of_atoms(atoms_of_frame(text))), frame.text)
+        return
+    from ase.io import iread
+
+    for index, atoms in enumerate(iread(path, index=":"), start=1):
+        yield _guarded(f"{stem}:{index}", lambda atoms: _whole(crystal_of_atoms(atoms)), atoms)
 
 
 def _whole(structure: Structure) -> tuple[Structure, int]:
@@ -161,13 +190,22 @@ def _whole(structure: Structure) -> tuple[Structure, int]:
     return structure, len(structure)
 
 
-def _of_json(item: Mapping[str, Any]) -> tuple[Structure, int]:
+def _of_json(item: Any) -> tuple[Structure, int]:
     """The crystal of an entry of pymatgen, or of a crystal by itself."""
-    return _whole(Structure.from_dict(item.get("structure", item)))
+    return _whole(structure_of(item.get("structure", item) if isinstance(item, Mapping) else item))
 
 
-def _of_atoms(atoms: Atoms) -> tuple[Structure, int]:
-    return _whole(AseAtomsAdaptor.get_structure(atoms))
+def _of_poscar(text: str) -> tuple[Structure, int]:
+    lines = text.splitlines()
+    counts = next((line.split() for line in lines[5:7] if line.split() and line.split()[0].isdecimal()), None)
+    if counts is None:
+        raise ValueError("no POSCAR: lines 6 and 7 have no numbers of atoms")
+    announced = sum(int(count) for count in counts if count.isdecimal())
+    if not 0 < announced <= len(lines):
+        raise ValueError(f"no POSCAR: {announced} atoms announced, {len(lines)} lines there")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="Elements in POSCAR cannot be determined")
+        return _whole(sound(Poscar.from_str(text).structure))
 
 
 def _guarded(name: str, read: Callable[[Source], tuple[Structure, int]], source: Source) -> Crystal:
@@ -177,12 +215,17 @@ def _guarded(name: str, read: Callable[[Source], tuple[Structure, int]], source:
             warnings.simplefilter("ignore")
             structure, n_sites = read(source)
             return Crystal(name, structure, cell_sites=n_sites)
-    except Exception as error:  # a broken block raises whatever the parser stumbles over
+    except (CifError, CrystalError) as error:
+        return Crystal(name, None, f"cannot be read: {error}")
+    except Exception as error:  # a broken crystal raises whatever the libraries stumble over
         return Crystal(name, None, f"cannot be read: {_one_line(error)}")
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, KeyError | IndexError | AttributeError):
+        return f"{type(error).__name__} {error}: a part of it is missing"
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else f"{text[:300]}…"
 
 
 def read_formulas(path: str | Path) -> list[str]:
@@ -222,8 +265,9 @@ def read_formulas(path: str | Path) -> list[str]:
 
 def _formula(text: str) -> str:
     """Reduced formula of a text; pymatgen alone takes Xyz for a dummy species."""
-    composition = Composition(text)
+    composition = Composition(in_brackets(text))
     unknown = [str(species) for species in composition if not isinstance(species, Element)]
     if unknown or not composition:
         raise ValueError(f"{', '.join(unknown) or 'nothing'} is not an element")
+    amounts_of(text)  # none that is out of all bounds
     return composition.reduced_formula

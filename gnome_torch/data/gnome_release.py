@@ -15,10 +15,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pymatgen.core import Composition
-
+from gnome_torch.data.cif import crystal_of_cif
 from gnome_torch.data.energy_files import EnergyFile
-from gnome_torch.data.files import crystal_of_cif
 from gnome_torch.data.kinds import EnergyKind
 from gnome_torch.data.outside import (
     Batch,
@@ -33,7 +31,8 @@ from gnome_torch.data.outside import (
     one_line,
 )
 from gnome_torch.data.rejects import Reject
-from gnome_torch.stability.formulas import amounts_of
+from gnome_torch.data.texts import MOST_TEXT, TooLongError, text_of
+from gnome_torch.stability.formulas import composition_of
 
 KEY, CELL, ENERGY, FORMULA = "MaterialId", "Composition", "Corrected Energy", "Reduced Formula"
 
@@ -51,6 +50,8 @@ class GnomeRelease:
     crystals: Path | None = None
 
     name = "gnome"
+    corrected = True
+    potentials = ""
     unique_keys = True
     unchanging = True
 
@@ -114,15 +115,14 @@ class GnomeRelease:
         try:
             if energy is None:
                 raise ValueError(f"column {ENERGY}: {row[ENERGY]!r} is not an energy in eV")
-            amounts_of(row[CELL] or "")
-            cell = Composition(row[CELL])
+            cell = composition_of(row[CELL] or "")
             if archive is None:
                 return OutsideRecord(key, cell.reduced_formula, None, energy / cell.num_atoms, EnergyKind.TOTAL)
             keys = (key, row.get(FORMULA) or "", row[CELL])
             name = next((names[some.lower()] for some in keys if some.lower() in names), None)
             if name is None:
                 raise ValueError(f"no crystal of this name in {self.crystals}")
-            structure, _ = crystal_of_cif(archive.read(name).decode())
+            structure, _ = crystal_of_cif(_text(archive, name))
             if structure.composition.reduced_composition != cell.reduced_composition:
                 raise ValueError(f"the crystal {name} is {structure.reduced_formula}, the table says {row[CELL]}")
             return crystal_record(key, structure, energy / cell.num_atoms, EnergyKind.TOTAL)
@@ -133,3 +133,10 @@ class GnomeRelease:
 def _by_stem(archive: zipfile.ZipFile) -> dict[str, str]:
     """Names in the archive by the file's own name without its ending, in small letters."""
     return {Path(name).stem.lower(): name for name in archive.namelist() if name.lower().endswith(".cif")}
+
+
+def _text(archive: zipfile.ZipFile, name: str) -> str:
+    """The text of a file in the archive."""
+    if archive.getinfo(name).file_size > MOST_TEXT:
+        raise TooLongError(f"{name}: more than {MOST_TEXT >> 20} MB of text")
+    return text_of(archive.read(name))

@@ -7,11 +7,27 @@ pymatgen write for an unknown uncertainty, and its speed is C's.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from json.decoder import JSONDecoder
 from typing import Any, TextIO
 
 _WINDOW = 1 << 20  # characters
+MOST_ITEM = 256 << 20
+"""Characters of one item; a thousand times the largest crystal that there is."""
+MOST_BLANKS = 64 << 20
+"""White space in one piece, characters: more is no file that a program wrote, but a trap for those that read it."""
+_NOT_BLANK = re.compile(r"[^ \t\r\n]")
+
+
+class JsonLimitError(json.JSONDecodeError):
+    """JSON that no program wrote for others to read: too long or too deep in one piece."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "", 0)
+
+    def __str__(self) -> str:
+        return self.msg
 
 
 def json_items(file: TextIO, key: str) -> Iterator[Any]:
@@ -24,8 +40,8 @@ def json_items(file: TextIO, key: str) -> Iterator[Any]:
         key: name of the list.
 
     Raises:
-        json.JSONDecodeError: the text is not JSON, ends too early, or is neither list nor object; the items before that
-            have been given.
+        json.JSONDecodeError: the text is not JSON, ends too early, is nested too deeply, has an item or a piece of
+            white space above the limits, or is neither list nor object; the items before that have been given.
     """
     text = _Window(file)
     first = text.peek()
@@ -81,10 +97,15 @@ class _Window:
 
     def peek(self) -> str:
         """The next character that is not white space, "" at the end."""
+        blanks = 0
         while True:
-            while self._at < len(self._text) and self._text[self._at] in " \t\r\n":
-                self._at += 1
-            if self._at < len(self._text) or not self._more(_WINDOW):
+            found = _NOT_BLANK.search(self._text, self._at)
+            end = found.start() if found else len(self._text)
+            blanks += end - self._at
+            if blanks > MOST_BLANKS:
+                raise JsonLimitError(f"more than {MOST_BLANKS >> 20} MB of white space in one piece")
+            self._at = end
+            if found or not self._more(_WINDOW):
                 return self._text[self._at : self._at + 1]
 
     def take(self, character: str) -> None:
@@ -98,7 +119,11 @@ class _Window:
         while True:
             try:
                 value, end = self._decoder.raw_decode(self._text, self._at)
+            except RecursionError:
+                raise JsonLimitError("nested too deeply") from None
             except json.JSONDecodeError:
+                if len(self._text) - self._at > MOST_ITEM:
+                    raise JsonLimitError(f"more than {MOST_ITEM >> 20} MB in one item") from None
                 if not self._more(size):
                     raise
             else:
@@ -106,7 +131,7 @@ class _Window:
                 if self._text[end : end + 1] in (",", "]", "}", ":", " ", "\n", "\r", "\t") or not self._more(size):
                     self._at = end
                     return value
-            size *= 2  # so that a long value is not read again and again
+            size = min(2 * size, MOST_ITEM)  # so that a long value is not read again and again
 
     def _more(self, size: int) -> bool:
         """Read on, forgetting what has been read; False at the end."""

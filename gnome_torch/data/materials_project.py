@@ -40,8 +40,14 @@ class MaterialsProject:
     elements: Sequence[str] = ()
     thermo_type: ThermoType = "GGA_GGA+U"
 
+    corrected = True
     unique_keys = True
     unchanging = True
+
+    @property
+    def potentials(self) -> str:
+        """Of MPRelaxSet and of MPScanRelaxSet."""
+        return "PBE" if self.thermo_type == "GGA_GGA+U" else "PBE_54"
 
     @property
     def name(self) -> str:

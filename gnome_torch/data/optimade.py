@@ -55,6 +55,8 @@ class OptimadeSource:
     kind: EnergyKind = EnergyKind.TOTAL
     page: int | None = None
 
+    corrected = False
+    potentials = ""
     unique_keys = True
     unchanging = False
 

@@ -14,6 +14,7 @@ the others.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
@@ -22,6 +23,7 @@ from pymatgen.core import Element, Structure
 
 from gnome_torch.data.kinds import EnergyKind
 from gnome_torch.data.rejects import Reject
+from gnome_torch.stability.plausibility import no_crystal
 
 
 class SourceError(RuntimeError):
@@ -39,7 +41,8 @@ class OutsideRecord:
         energy_per_atom: eV/atom, as the source gives it.
         kind: what it is measured from.
         correction_per_atom: what the source adds before any hull, eV/atom.
-        parameters: `run_type` and `hubbards` of the calculation, as pymatgen's entries have them; None if not known.
+        parameters: `run_type` and `hubbards` of the calculation, as pymatgen's entries have them, and `potentials`,
+            the titles of VASP's; None if not known.
         file: file that it was read from; empty for a source that is none.
         place: line or number in it.
     """
@@ -57,8 +60,8 @@ class OutsideRecord:
     @property
     def functional(self) -> str:
         """Functional of the calculation, with or without U; empty where it is not known."""
-        run_type = str((self.parameters or {}).get("run_type") or "").replace(" ", "")
-        return run_type.removesuffix("+U").replace("PBE", "GGA")
+        run_type = str((self.parameters or {}).get("run_type") or "").replace(" ", "").upper()
+        return re.sub(r"^PBE(?=$|\+)", "GGA", run_type.replace("+U", ""))
 
 
 Position = int | str
@@ -99,6 +102,14 @@ class Source(Protocol):
     @property
     def identity(self) -> Mapping[str, object]:
         """What makes two readings the same: JSON values; positions belong to one identity."""
+
+    @property
+    def corrected(self) -> bool:
+        """Whether its energies hold MP2020 already, or come with it."""
+
+    @property
+    def potentials(self) -> str:
+        """Release of VASP's potentials that it was computed with, such as PBE_54; empty where it is not known."""
 
     @property
     def unique_keys(self) -> bool:
@@ -145,7 +156,8 @@ def crystal_record(
     """The record of an ordered crystal; energy and correction in eV/atom.
 
     Raises:
-        ValueError: it is disordered or empty, holds something that is not an element, or the energy is not finite.
+        ValueError: it is disordered, empty or no crystal (an atom or a molecule in a box), holds something that is not
+            an element, or the energy is not finite.
     """
     if not structure.is_ordered:
         raise ValueError("partly occupied sites")
@@ -153,6 +165,8 @@ def crystal_record(
         raise ValueError("no crystal: it has no sites or no volume")
     if not math.isfinite(energy + correction):
         raise ValueError(f"its energy is {energy + correction}")
+    if problem := no_crystal(structure):
+        raise ValueError(problem)
     plain = structure.copy().remove_oxidation_states()
     strange = sorted({str(site.specie) for site in plain if not isinstance(site.specie, Element)})
     if strange:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from gnome_torch.files import whole_file
+from gnome_torch.spreadsheets import CsvWriter
 
 COLUMNS = ("file", "place", "value", "reason")
 
@@ -45,6 +45,6 @@ def write_rejects(rejects: Iterable[Reject], path: Path) -> None:
         path.unlink(missing_ok=True)
         return
     with whole_file(path) as file:
-        writer = csv.writer(file)
+        writer = CsvWriter(file)
         writer.writerow(COLUMNS)
         writer.writerows((some.file, some.place, some.value[:200], some.reason) for some in rejects)

@@ -12,6 +12,7 @@ from pathlib import Path
 from pymatgen.core import Composition, DummySpecies, Structure
 
 from gnome_torch.data.files import NAME_COLUMNS, StructureFileError, read_crystals
+from gnome_torch.stability.formulas import FormulaError, composition_of
 
 FORMULA_COLUMNS = ("formula", "composition", "reduced_formula")
 
@@ -72,27 +73,32 @@ def read_examples(path: str | Path, target: str | None = None, per_cell: bool = 
     for line, row in enumerate(rows, start=2):
         text = row[column] or ""
         try:
-            composition = Composition(text)
-        except (ValueError, KeyError):
-            composition = Composition()
-        if not composition or any(isinstance(species, DummySpecies) for species in composition):
-            raise StructureFileError(f"{path}, line {line}: {text!r} in column {column} is not a chemical formula")
+            compositions.append(composition_of(text))
+        except FormulaError as error:
+            raise StructureFileError(f"{path}, line {line}, column {column}: {error}") from None
         ids.append(row[named] if named else text)
-        compositions.append(composition)
     return Examples(ids, compositions, None, energies)
 
 
 def _crystals_of(path: Path) -> Examples:
     ids, structures, sites = [], [], []
-    for crystal in read_crystals(path):
-        if crystal.structure is None or not crystal.structure.is_ordered:
-            problem = crystal.problem or "partly occupied sites"
-            raise StructureFileError(f"{path}: crystal {crystal.name}: {problem}; mend it, or leave it out")
+    for number, crystal in enumerate(read_crystals(path), start=1):
+        problem = crystal.problem if crystal.structure is None else _problem(crystal.structure)
+        if crystal.structure is None or problem:
+            raise StructureFileError(f"{path}: crystal {number} ({crystal.name}): {problem}; mend it, or leave it out")
         # one file: its name need not stand before every crystal's
         ids.append(crystal.name if path.is_dir() else crystal.name.removeprefix(f"{path.name.split('.')[0]}:"))
         sites.append(crystal.cell_sites)
         structures.append(crystal.structure.remove_oxidation_states())
     return Examples(ids, [structure.composition for structure in structures], structures, None, sites)
+
+
+def _problem(structure: Structure) -> str:
+    """Why a crystal is no example; "" where it is one."""
+    if not structure.is_ordered:
+        return "partly occupied sites"
+    strange = sorted({site.specie.symbol for site in structure if isinstance(site.specie, DummySpecies)})
+    return f"{strange[0]} is not an element" if strange else ""
 
 
 def _read_csv(path: Path) -> tuple[list[str], list[dict[str, str]]]:

@@ -9,11 +9,17 @@ from functools import lru_cache
 import numpy as np
 from pymatgen.core import Composition, Element
 
+from gnome_torch.hydrates import in_brackets
+
 N_NUMBERS = 119
 """Length of a row of fractions: atomic numbers 0 (nothing) to 118."""
 
+LARGEST_AMOUNT = 1e6
+"""Of an element in a formula; the smallest is its inverse. What is beyond is a slip of the pen, such as 1e400."""
+
 _SIMPLE = re.compile(r"(?:[A-Z][a-z]?(?:\d+(?:\.\d+)?)?)+")
 _PART = re.compile(r"([A-Z][a-z]?)(\d+(?:\.\d+)?)?")
+_WRITTEN = re.compile(r"\d*\.?\d+(?:e[+-]?\d+)?")
 _NUMBERS = {element.symbol: element.Z for element in Element}
 _SYMBOLS = {element.Z: element.symbol for element in Element}
 
@@ -26,7 +32,7 @@ def fractions_of(formulas: Iterable[str]) -> np.ndarray:
     """Fractions of the atoms by atomic number, (n, 119); every row sums to 1.
 
     Args:
-        formulas: as pymatgen reads them; those without brackets are read here, many times faster.
+        formulas: as pymatgen reads them, and hydrates; those without brackets are read here, many times faster.
 
     Raises:
         FormulaError: the first text that is no formula of elements.
@@ -48,18 +54,35 @@ def amounts_of(formula: str) -> tuple[tuple[int, float], ...]:
     Raises:
         FormulaError: it is no formula of elements.
     """
-    if _SIMPLE.fullmatch(formula):
-        parts = [(_NUMBERS.get(symbol, 0), float(amount or 1.0)) for symbol, amount in _PART.findall(formula)]
-        if all(z and amount > 0 for z, amount in parts):
-            return tuple(parts)
-    try:
-        composition = Composition(formula)
-        parts = [(Element(element.symbol).Z, float(amount)) for element, amount in composition.items()]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        parts = []
+    text = in_brackets(formula)
+    parts = []
+    if _SIMPLE.fullmatch(text):
+        parts = [(_NUMBERS.get(symbol, 0), float(amount or 1.0)) for symbol, amount in _PART.findall(text)]
+    if not parts or not all(z and amount > 0 for z, amount in parts):
+        try:
+            parts = [(Element(element.symbol).Z, float(amount)) for element, amount in Composition(text).items()]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            parts = []
     if not parts or not all(amount > 0 for _, amount in parts):
         raise FormulaError(f"{formula!r} is not a chemical formula of elements")
+    if not all(amount <= LARGEST_AMOUNT for _, amount in parts):
+        raise FormulaError(f"{formula!r} is not a chemical formula: an amount above {LARGEST_AMOUNT:,.0f}")
+    # pymatgen drops these, and the element with them
+    if any(0 < float(amount) < 1 / LARGEST_AMOUNT for amount in _WRITTEN.findall(text)):
+        raise FormulaError(f"{formula!r} is not a chemical formula: an amount below {1 / LARGEST_AMOUNT:.6f}")
     return tuple(parts)
+
+
+def composition_of(formula: str) -> Composition:
+    """The composition that a text means, with the amounts as they are written.
+
+    Raises:
+        FormulaError: it is no formula of elements.
+    """
+    amounts: dict[str, float] = {}
+    for z, amount in amounts_of(formula):
+        amounts[_SYMBOLS[z]] = amounts.get(_SYMBOLS[z], 0.0) + amount
+    return Composition(amounts)
 
 
 def reduced_formula(formula: str) -> str:
@@ -68,11 +91,8 @@ def reduced_formula(formula: str) -> str:
     Raises:
         FormulaError: it is no formula of elements.
     """
-    amounts = {_SYMBOLS[z]: 0.0 for z, _ in amounts_of(formula)}
-    for z, amount in amounts_of(formula):
-        amounts[_SYMBOLS[z]] += amount
-    composition = Composition(amounts)
-    if any(amount != round(amount) for amount in amounts.values()):
+    composition = composition_of(formula)
+    if any(amount != round(amount) for amount in composition.values()):
         composition = Composition(composition.get_integer_formula_and_factor(max_denominator=1000)[0])
     return str(composition.reduced_formula)
 

@@ -78,6 +78,22 @@ def one_theory(entries: Iterable[Computed]) -> str | None:
     return theories[0] if theories else None
 
 
+def against_zero(formula: str, energy: float) -> str | None:
+    """Why an energy, eV/atom, cannot be a formation energy of this formula: an element's is never below 0.
+
+    None where nothing speaks against it.
+
+    Raises:
+        FormulaError: a text that is no formula.
+    """
+    if not energy < -STABLE_TOLERANCE or len({z for z, _ in amounts_of(formula)}) > 1:
+        return None
+    return (
+        f"{formula} at {energy:g} eV/atom: formation energies are measured from the elements, so none of an element is "
+        "below 0; leave it out, or give total energies as such"
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class Decompositions:
     """What the hull says of n compositions.
@@ -132,7 +148,9 @@ class Hull:
     def of_formation_energies(
         cls, formulas: Sequence[str], energies: Sequence[float] | np.ndarray, ids: Sequence[str] | None = None
     ) -> Hull:
-        """A hull of formulas with formation energies; elements that are not listed are at 0.
+        """A hull of formulas with formation energies. Every element has its reference at 0, whatever is listed.
+
+        An element listed above 0 is a phase above its reference.
 
         Args:
             formulas: at least one.
@@ -141,17 +159,22 @@ class Hull:
 
         Raises:
             FormulaError: a text that is no formula.
-            ValueError: other lengths, or an energy that is not finite.
+            ValueError: other lengths, an energy that is not finite, or an element below 0.
         """
         fractions, names = fractions_of(formulas), list(formulas if ids is None else ids)
-        values = np.asarray(energies, dtype=float)
+        values = np.array(energies, dtype=float)
         if not len(fractions) == len(values) == len(names):
             raise ValueError(
                 f"{len(fractions)} formulas, {len(values)} energies and {len(names)} ids: give one of each"
             )
         present = fractions > 0
-        alone = present[present.sum(axis=1) == 1].any(axis=0)
-        absent = np.flatnonzero(present.any(axis=0) & ~alone).tolist()
+        alone = present.sum(axis=1) == 1
+        for row in np.flatnonzero(alone & (values < 0)).tolist():
+            if problem := against_zero(formulas[row], values[row]):
+                raise ValueError(problem)
+            values[row] = 0.0  # rounded
+        at_zero = present[alone & (values == 0)].any(axis=0)
+        absent = np.flatnonzero(present.any(axis=0) & ~at_zero).tolist()
         rows = [np.eye(N_NUMBERS)[z] for z in absent]
         names += [Element.from_Z(z).symbol for z in absent]
         hull = cls([])

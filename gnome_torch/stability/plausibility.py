@@ -10,24 +10,36 @@ from collections.abc import Iterable
 
 import numpy as np
 from ase.data import covalent_radii
-from pymatgen.core import Structure
+from pymatgen.core import Element, Structure
 
 from gnome_torch.records import Relaxation
-from gnome_torch.stability.formulas import fractions_of, symbols_of
-from gnome_torch.stability.hull import Computed
+from gnome_torch.stability.formulas import N_NUMBERS, fractions_of, symbols_of
+from gnome_torch.stability.hull import Computed, against_zero
 
-# Shortest distance in units of the sum of covalent radii. H2, N2 and O2 are at 1.19, 0.77 and 0.92; below lie the holes
-# of machine-learned potentials, whose energies are without meaning and would look like the most stable phases.
+# Shortest distances in units of the sum of covalent radii (Cordero et al., Dalton Trans. 2008, 2832, which ASE has).
+# Below lie the holes of machine-learned potentials, whose energies are without meaning and would look like the most
+# stable phases. Main-group elements: the nearest that is known are N2 (1.10 angstrom, 0.77), C-C (1.20, 0.79) and C-O
+# (1.13, 0.80).
 SHORTEST = 0.7
+# With a transition metal, a lanthanide or an actinide, of which some bonds are far shorter than their radii say:
+#   U=O 1.70, 0.65 (UO2F2 1.74: Atoji and McDermott, Acta Cryst. B 26, 1540, 1970); Cr-Cr 1.85, 0.66, Mo-Mo 2.06, 0.67
+#   and W-W 2.16, 0.67 (Cotton, Murillo, Walton, Multiple Bonds between Metal Atoms, 2005); Ce-Ru 2.33, 0.67 (CeRuSn:
+#   Riecken et al., Z. Anorg. Allg. Chem. 633, 1094, 2007); alpha-Np 2.60, 0.68, alpha-Pu 2.57, 0.69, alpha-U 2.75.
+# 0.62 leaves the shortest of them 4 % for the error of a potential.
+SHORTEST_OF_METALS = 0.62
 # The same before a relaxation, which may push atoms apart.
 SHORTEST_START = 0.4
+OVERLAP = 0.3  # angstrom; less than half of the shortest bond that there is, of H2
 SMALLEST_VOLUME_PER_ATOM = 2.0  # cubic angstrom; hydrogen in its densest compounds has more
 MAX_VOLUME_PER_ATOM = 150.0  # cubic angstrom; above that of any solid element in pymatgen's table of molar volumes
 # eV/atom. Chosen well above what separates an element's real structures, and below the hole that SevenNet-0 has in
 # silicon (23 below the other crystals).
 DEEPEST_ELEMENT = 5.0
-# eV/atom. Chosen with room below strongly bound fluorides (CaF2 comes out at -4.2 with SevenNet-0 and MP2020).
+# eV/atom. The deepest that were measured are fluorides: YF3 -4.45, ErF3 -4.43, LaF3 -4.40, CaF2 -4.24, and of the
+# oxides Sc2O3 -3.96 (standard enthalpies, NBS tables, Wagman et al. 1982). 1.5 below them is room for the errors of a
+# potential in the compound and in its elements; the holes that have been met lay deeper (-8.8).
 DEEPEST_COMPOUND = -6.0
+_METALS = np.array([z > 0 and Element.from_Z(z).block in "df" for z in range(N_NUMBERS)])  # by atomic number
 
 
 def implausible(relaxation: Relaxation) -> str | None:
@@ -40,10 +52,12 @@ def implausible(relaxation: Relaxation) -> str | None:
     volume = structure.volume / len(structure)
     if volume > MAX_VOLUME_PER_ATOM:
         return f"blown apart: {volume:.0f} cubic angstrom per atom"
-    radii = covalent_radii[np.array(structure.atomic_numbers)]
+    numbers = np.array(structure.atomic_numbers)
+    radii, metals = covalent_radii[numbers], _METALS[numbers]
     centres, neighbours, _, distances = structure.get_neighbor_list(2 * SHORTEST * float(radii.max()))
-    ratios = distances / (radii[centres] + radii[neighbours])
-    if len(ratios) and ratios.min() < SHORTEST:
+    factors = np.where(metals[centres] | metals[neighbours], SHORTEST_OF_METALS, SHORTEST)
+    ratios = distances / (radii[centres] + radii[neighbours]) / factors
+    if len(ratios) and ratios.min() < 1.0:
         closest = int(ratios.argmin())
         return f"collapsed: two atoms {distances[closest]:.2f} angstrom apart"
     return None
@@ -62,6 +76,17 @@ def unfit(structure: Structure) -> str | None:
     return None
 
 
+def no_crystal(structure: Structure) -> str | None:
+    """Why sites in a cell are no crystal, whatever their energy: an atom in a box, atoms on top of each other."""
+    volume = structure.volume / len(structure)
+    if volume > MAX_VOLUME_PER_ATOM:
+        return f"{volume:,.0f} cubic angstrom per atom: an atom or a molecule in a box is no crystal"
+    _, _, _, distances = structure.get_neighbor_list(OVERLAP)
+    if len(distances):
+        return f"two atoms {distances.min():.2f} angstrom apart"
+    return None
+
+
 def unbelievable(entries: Iterable[Computed], reference: float = math.nan) -> dict[str, str]:
     """Entries whose energies no crystal has, with the reason: what a hole in a potential looks like from outside.
 
@@ -69,7 +94,8 @@ def unbelievable(entries: Iterable[Computed], reference: float = math.nan) -> di
 
     Args:
         entries: of one theory.
-        reference: energy of an element that has no entry, eV/atom; 0 for formation energies, nan where it is not known.
+        reference: energy of every element, eV/atom: 0 for formation energies, which no element may lie below; nan
+            where that of its lowest crystal counts.
     """
     entries = list(entries)
     fractions = fractions_of(entry.reduced_formula for entry in entries)
@@ -77,7 +103,10 @@ def unbelievable(entries: Iterable[Computed], reference: float = math.nan) -> di
     found: dict[str, str] = {}
     references = np.full(fractions.shape[1], reference)
     pure = (fractions > 0).sum(axis=1) == 1
-    for z in np.unique(fractions[pure].argmax(axis=1)).tolist():
+    for row in np.flatnonzero(pure & (energies < reference)).tolist():
+        if problem := against_zero(entries[row].reduced_formula, energies[row] - reference):
+            found[entries[row].id] = problem
+    for z in np.unique(fractions[pure].argmax(axis=1)).tolist() if math.isnan(reference) else ():
         rows = np.flatnonzero(pure & (fractions[:, z] > 0)).tolist()
         ranked = sorted(rows, key=lambda row: (energies[row], entries[row].id))
         while len(ranked) > 1 and energies[ranked[1]] - energies[ranked[0]] > DEEPEST_ELEMENT:

@@ -12,12 +12,13 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from pymatgen.core import Composition, Structure
+from pymatgen.core import Structure
 from torch import Tensor
 from torch_geometric.data import Batch
 
 from gnome_torch.files import whole_directory
 from gnome_torch.graphs import CUTOFF, CUTOFF_TOLERANCE, CrystalGraph, composition_nodes, crystal_graph, pairs_within
+from gnome_torch.stability.formulas import composition_of
 
 FORMAT_VERSION = 2
 META = "meta.json"
@@ -341,7 +342,7 @@ class CompositionSet(_FlatSet):
         numbers, fractions, reduced = [], [], []
         for name, text in zip(names, texts, strict=True):
             try:
-                composition = Composition(text)
+                composition = composition_of(text)
                 nodes = composition_nodes(composition)
             except (ValueError, KeyError) as error:
                 raise DataSetError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from pymatgen.core import Composition, Lattice, Structure
 
@@ -11,8 +13,9 @@ from gnome_torch.stability.corrections import (
     UncorrectableError,
     correction,
     flips,
-    pseudopotential_shift,
+    potential_shift,
 )
+from gnome_torch.stability.oxidation import likeliest_states
 
 MP2020 = CorrectionScheme.MP2020
 
@@ -54,14 +57,54 @@ def test_energies_that_hold_the_correction_get_none() -> None:
     assert correction(rock_salt("Mg", "O", 4.21), -50.0, CorrectionScheme.NONE) == 0.0
 
 
-def test_shifts_between_pseudopotentials() -> None:
-    """The published numbers, per atom of the element, on top of MP2020."""
+def test_shifts_between_potentials() -> None:
+    """The published numbers, per atom: E(Materials Project) + shift is on GNoME's scale, E(GNoME) - shift on theirs."""
     cell = rock_salt("Mg", "O", 4.21)
-    difference = correction(cell, -50.0, CorrectionScheme.MP2020_GNOME) - correction(cell, -50.0, MP2020)
-    assert difference == pytest.approx(4 * 0.0924014)
-    assert pseudopotential_shift(Composition("LiGaGeNa2Cl")) == pytest.approx(
-        -0.00301278 - 0.0028805 + 0.10417085 - 2 * 0.00447437
-    )
+    to_gnome = correction(cell, -50.0, CorrectionScheme.MP2020_TO_GNOME) - correction(cell, -50.0, MP2020)
+    assert to_gnome == pytest.approx(4 * 0.0924014)
+    assert correction(cell, -50.0, CorrectionScheme.TO_GNOME) == pytest.approx(4 * 0.0924014)
+    assert correction(cell, -50.0, CorrectionScheme.FROM_GNOME) == pytest.approx(-4 * 0.0924014)
+    several = Composition("LiGaGeNa2Cl")
+    total = -0.00301278 - 0.0028805 + 0.10417085 - 2 * 0.00447437
+    assert potential_shift(several, CorrectionScheme.TO_GNOME) == pytest.approx(total)
+    assert potential_shift(several, CorrectionScheme.FROM_GNOME) == pytest.approx(-total)
+    assert potential_shift(several, MP2020) == 0.0
+
+
+def loose(formula: str) -> Structure:
+    """Atoms of a formula on a grid of 4 angstrom: their bonds do not matter here."""
+    species = [element.symbol for element, n in Composition(formula).items() for _ in range(int(n))]
+    k = math.ceil(len(species) ** (1 / 3))
+    grid = [[a / k, b / k, c / k] for a in range(k) for b in range(k) for c in range(k)]
+    return Structure(Lattice.cubic(4.0 * k), species, grid[: len(species)])
+
+
+@pytest.mark.parametrize(
+    ("formula", "per_atom"),
+    [("Ca5P3ClO12", -0.4218), ("Na4Al3Si3ClO12", -0.3851), ("Ca5P3BrO12", -0.4180), ("Zr8N2O13", -0.4197)],
+)
+def test_anions_of_large_formulas(formula: str, per_atom: float) -> None:
+    """pymatgen guesses no oxidation states above 20 atoms, and leaves out what is not the most electronegative."""
+    cell = loose(formula)
+    assert correction(cell, -100.0, MP2020) / len(cell) == pytest.approx(per_atom, abs=5e-5)
+
+
+def test_known_oxidation_states_come_first() -> None:
+    """Of the source, or of the crystal; -0.614 eV per chlorine hangs on them."""
+    cell = loose("Ca5P3ClO12")
+    neutral = {"oxidation_states": {"Ca": 2.0, "P": 5.0, "Cl": 0.5, "O": -2.0}}
+    without = correction(cell, -100.0, MP2020, neutral)
+    assert without - correction(cell, -100.0, MP2020) == pytest.approx(0.614, abs=1e-3)
+    cell.add_oxidation_state_by_element({"Ca": 2, "P": 5, "Cl": 0, "O": -2})
+    assert correction(cell, -100.0, MP2020) == pytest.approx(without)
+
+
+def test_oxidation_states_as_pymatgen_guesses_them() -> None:
+    for formula in ("Fe3O4", "NaCl", "Li2MnO3", "CaTiO3", "Li15Si4", "Mn3Fe2Si3O12", "KFe3O5", "NH4Cl", "Al2Cu"):
+        guesses = Composition(formula).oxi_state_guesses(max_sites=-20)
+        assert likeliest_states(Composition(formula)) == pytest.approx(guesses[0] if guesses else {})
+    assert likeliest_states(Composition("Ni3Fe200O300")) == pytest.approx({"Ni": 2, "Fe": 2.97, "O": -2})
+    assert likeliest_states(Composition("Fe999O1000")) == {}  # more atoms than anything is guessed for
 
 
 def entry(formula: str, energy_per_atom: float, correction_per_atom: float = 0.0) -> EntryEnergy:

@@ -27,6 +27,8 @@ from gnome_torch.data.kinds import EnergyKind
 from gnome_torch.data.outside import OutsideRecord, SourceError
 from gnome_torch.data.rejects import Reject
 
+CASES = Path(__file__).parents[1] / "data" / "cases"
+
 
 def salt(cation: str = "Mg", anion: str = "O") -> Structure:
     return Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.2), [cation, anion], [[0, 0, 0], [0.5, 0.5, 0.5]])
@@ -193,3 +195,19 @@ def test_files_of_which_nothing_can_be_used(tmp_path: Path, name: str, content: 
     assert str(tmp_path / name) in str(caught.value)
     with pytest.raises(SourceError, match="cannot be read"):
         list(EnergyFile(tmp_path / "missing.csv").records())
+
+
+def test_entries_without_a_crystal() -> None:
+    ((record,), rejects) = parted(CASES / "computed_entries_without_crystal.json")
+    assert rejects == []
+    assert (record.key, record.formula, record.structure, record.kind) == ("ce", "Fe2O3", None, EnergyKind.TOTAL)
+    assert record.energy_per_atom == pytest.approx(-33.0 / 5)
+    assert (record.functional, (record.parameters or {})["hubbards"]["Fe"]) == ("GGA", 5.3)
+
+
+def test_an_atom_in_a_box_is_no_reference() -> None:
+    _, rejects = parted(CASES / "isolated_atom_frames.extxyz")
+    reasons = {reject.value: reject.reason for reject in rejects if reject.value in ("Mo", "S", "Li2")}
+    box = "216,000 cubic angstrom per atom: an atom or a molecule in a box is no crystal"
+    overlap = "overlapping atoms: Li and Li (Li, Li) are 0.01 angstrom apart, less than 0.5"
+    assert reasons == {"Mo": box, "S": box, "Li2": overlap}

@@ -246,7 +246,7 @@ def test_formulas_are_read_as_pymatgen_reads_them() -> None:
             {e.symbol: x for e, x in expected.items()}
         )
     for text in ("", "nonsense", "Xx2O", "Na0", "2", "Li-O"):
-        with pytest.raises(FormulaError, match="not a chemical formula"):
+        with pytest.raises(FormulaError, match="is not a chemical formula"):
             fractions_of(["NaCl", text])
 
 
@@ -265,3 +265,10 @@ def test_a_missing_element_is_named() -> None:
         Hull([entry("Li", -1.0), entry("MgO", -3.0)])
     with pytest.raises(MissingReferenceError, match="pure element Al"):
         Hull([entry("Li", -1.0)]).energy(Composition("LiAl"))
+
+
+def test_an_element_below_the_zero_of_formation_energies() -> None:
+    with pytest.raises(ValueError, match=r"Si at -0\.4 eV/atom: .* none of an element is below 0"):
+        Hull.of_formation_energies(["Si", "SiO2"], [-0.4, -3.0])
+    hull = Hull.of_formation_energies(["Si", "SiO2"], [0.4, -3.0], ["clathrate", "quartz"])
+    assert hull.references == {"Si": 0.0, "O": 0.0}

@@ -24,6 +24,38 @@ def test_real_crystals_and_molecules_pass(structure: Structure) -> None:
     assert implausible(Relaxation(structure, -10.0, converged=True)) is None
 
 
+SHORT_AND_REAL = [
+    *(("U", "U", 2.71), ("U", "O", 1.74), ("U", "O", 1.70), ("U", "N", 1.76), ("Np", "Np", 2.60), ("Pu", "Pu", 2.57)),
+    *(
+        ("Np", "O", 1.73),
+        ("Pu", "O", 1.74),
+        ("Ce", "Ru", 2.33),
+        ("Cr", "Cr", 1.85),
+        ("Mo", "Mo", 2.10),
+        ("W", "W", 2.2),
+    ),
+    *(
+        ("Re", "Re", 2.22),
+        ("Tc", "Tc", 2.13),
+        ("V", "O", 1.58),
+        ("Ti", "O", 1.62),
+        ("Mo", "N", 1.64),
+        ("Os", "O", 1.68),
+    ),
+    *(("H", "H", 0.74), ("N", "N", 1.10), ("C", "O", 1.13), ("C", "C", 1.20), ("P", "P", 1.89), ("H", "F", 0.92)),
+]
+
+
+@pytest.mark.parametrize(("first", "second", "distance"), SHORT_AND_REAL)
+def test_the_shortest_bonds_that_are_known_pass(first: str, second: str, distance: float) -> None:
+    """And two atoms at 0.55 of such a distance are a hole of a potential."""
+    edge = 6.0
+    for factor, passes in ((1.0, True), (0.55, False)):
+        sites = [[0, 0, 0], [factor * distance / edge, 0, 0]]
+        cell = Structure(Lattice.cubic(edge), [first, second], sites)
+        assert (implausible(Relaxation(cell, -10.0, converged=True)) is None) is passes
+
+
 @pytest.mark.parametrize(
     ("relaxation", "reason"),
     [

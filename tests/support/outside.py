@@ -38,6 +38,8 @@ class Listed:
     breaks_after: int | None = None
     name: str = "listed"
     unique_keys: bool = True
+    corrected: bool = False
+    potentials: str = ""
     unchanging: bool = False
     version: str = "1"
 

@@ -150,7 +150,7 @@ def _vasprun(incar: Incar, structure, kpoints, frames) -> str:  # type: ignore[n
     kinds = list(dict.fromkeys(symbols))
     titles = _titles(kinds)
     defaults = {"PREC": "accura", "ENMAX": float(incar.get("ENCUT", 400)), "NELM": 60, "NSW": 0, "IBRION": -1, "ISIF": 2, "ISPIN": 1, "ISMEAR": 1,
-                "SIGMA": 0.2, "LORBIT": 0, "NBANDS": 4 * len(symbols), "NELECT": 8.0 * len(symbols), "GGA": "--", "METAGGA": "--", "LHFCALC": False, "LDAU": False,
+                "SIGMA": 0.2, "LORBIT": 0, "NBANDS": 4 * len(symbols), "NELECT": 8.0 * len(symbols), "GGA": "--", "METAGGA": "--", "LHFCALC": False, "AEXX": 0.0, "HFSCREEN": 0.0, "LDAU": False,
                 "IVDW": 0, "LUSE_VDW": False, "LASPH": False, "EDIFF": 1e-4, "EDIFFG": 1e-3, "POTIM": 0.5, "LSORBIT": False, "LNONCOLLINEAR": False}  # fmt: skip
     parameters = {**defaults, **{k: v for k, v in incar.items() if k not in ("SYSTEM", "MAGMOM")}}
     divisions = " ".join(map(str, kpoints.kpts[0])) if kpoints else "1 1 1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from uuid import uuid4
@@ -13,7 +14,7 @@ from gnome_torch.candidates.decoration import decorations, elemental_crystals, o
 from gnome_torch.candidates.prototypes import prototypes
 from gnome_torch.candidates.structural.pool import check_pool, source_of
 from gnome_torch.candidates.tables.shards import ShardError
-from gnome_torch.data.files import read_structures
+from gnome_torch.data.files import Crystal, read_structures
 from gnome_torch.plugins import PluginError
 from gnome_torch.records import Candidate, structure_key
 from workflows.campaign.campaign import Campaign
@@ -133,7 +134,7 @@ def first_crystals(settings: CampaignSettings) -> Iterable[tuple[Candidate, Stru
         return
     crystals = {
         f"file:{structure_key(structure)}": structure
-        for structure in read_structures(settings.seeds.source)
+        for structure in read_structures(settings.seeds.source, _say_skipped)
         if set(elements).issuperset(element.symbol for element in structure.composition)
     }
     if not crystals:
@@ -142,3 +143,8 @@ def first_crystals(settings: CampaignSettings) -> Iterable[tuple[Candidate, Stru
         )
     for candidate in own_crystals(crystals):
         yield candidate, crystals[candidate.parent_id]
+
+
+def _say_skipped(crystal: Crystal) -> None:
+    """Name a crystal of a directory that cannot be used; the others go on."""
+    print(f"skipped {crystal.name}: {crystal.problem}", file=sys.stderr)

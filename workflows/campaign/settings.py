@@ -31,6 +31,7 @@ from workflows.campaign.sections import (
     absolute_path,
 )
 from workflows.ground.home import data_home
+from workflows.ground.plain_yaml import YamlError, plain_yaml
 from workflows.ground.strict import SettingsError, Strict, validated
 from workflows.relax.potentials import ForcefieldTheory
 from workflows.relax.registry import TheorySettings
@@ -218,10 +219,10 @@ def read_campaign_file(path: Path) -> CampaignSettings:
         SettingsError: the file is missing, is not YAML, or its settings cannot be used.
     """
     try:
-        document = yaml.safe_load(path.read_text())
+        document = plain_yaml(path)
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, YamlError) as error:
         raise SettingsError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from None
     spec = document.get("spec") if isinstance(document, dict) else None
     if not isinstance(spec, dict) or "campaign" not in spec:

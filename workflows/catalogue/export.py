@@ -14,7 +14,6 @@ The same database gives the same bytes.
 
 from __future__ import annotations
 
-import csv
 import gzip
 import hashlib
 import io
@@ -27,12 +26,13 @@ from pathlib import Path
 
 from pymatgen.core import Structure
 from pymatgen.entries.computed_entries import ComputedStructureEntry
-from pymatgen.io.cif import CifWriter
 
 from gnome_torch.files import whole_directory
+from gnome_torch.spreadsheets import CsvWriter
 from gnome_torch.stability.hull import STABLE_TOLERANCE
 from workflows.catalogue.fields import FIELDS, Field, Kind
 from workflows.catalogue.known import Known
+from workflows.catalogue.phases.crystals import cif_of
 from workflows.store import NetworkKind, Store, StoreError, model_id
 from workflows.store.base import Document
 
@@ -139,7 +139,7 @@ def export(store: Store, name: str, directory: Path, distance: float) -> Exporte
 
 def _write_table(path: Path, documents: Sequence[Document]) -> None:
     with path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = CsvWriter(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         for known in map(Known, documents):
             writer.writerow([field.cell(field.read(known)) for field in COLUMNS.values()])
@@ -169,7 +169,7 @@ def _write_structures(directory: Path, documents: Sequence[Document]) -> None:
 
     with zipfile.ZipFile(directory / "structures.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for document in documents:
-            cif = str(CifWriter(Structure.from_dict(document["structure"]), significant_figures=12))
+            cif = cif_of(Structure.from_dict(document["structure"]))
             archive.writestr(zipfile.ZipInfo(f"{document['formula']}-{document['_id']}.cif", EPOCH), cif)
     columns = {
         "id": [document["_id"] for document in documents],

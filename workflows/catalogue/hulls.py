@@ -10,6 +10,7 @@ from gnome_torch.records import EntryEnergy, HullPoint
 from gnome_torch.stability.formulas import amounts_of, symbol_of
 from gnome_torch.stability.hull import Hull, MissingReferenceError
 from gnome_torch.stability.plausibility import unbelievable
+from workflows.catalogue.recorrections import recorrect
 from workflows.store import Store, StoreError, now
 
 FORMATION = ":formation"
@@ -21,7 +22,7 @@ def theory_of(name: str, kind: EnergyKind) -> str:
 
 
 def hull_of(entries: Sequence[EntryEnergy]) -> Hull:
-    """The hull of entries of one theory; for formation energies, elements that are not listed are at 0.
+    """The hull of entries of one theory; for formation energies, the reference of every element is at 0.
 
     Raises:
         MixedTheoryError: several theories.
@@ -29,15 +30,11 @@ def hull_of(entries: Sequence[EntryEnergy]) -> Hull:
     """
     if not entries or not entries[0].theory.endswith(FORMATION):
         return Hull(entries)
-    return Hull(
-        [
-            *entries,
-            *(
-                EntryEnergy(symbol, symbol, 0.0, 0.0, entries[0].theory)
-                for symbol in sorted(_elements(entries) - _pure(entries))
-            ),
-        ]
-    )
+    at_zero = _pure([entry for entry in entries if entry.energy_per_atom == 0])
+    zeros = [
+        EntryEnergy(symbol, symbol, 0.0, 0.0, entries[0].theory) for symbol in sorted(_elements(entries) - at_zero)
+    ]
+    return Hull([*(entry for entry in entries if not _rounded_below_zero(entry)), *zeros])
 
 
 def current_hull(store: Store, theory: str, elements: Collection[str] | None = None) -> Hull:
@@ -95,6 +92,7 @@ def renew(store: Store, theory: str, elements: Collection[str] | None = None) ->
         MissingReferenceError: one of `elements` has no entry of its own; nothing is written.
     """
     moment = now()
+    recorrect(store, theory)  # a hull has the corrections of one version
     kept, doubtful = _believable(store.entries.energies(theory))
     missing = sorted(_elements(kept) - _pure(kept)) if not theory.endswith(FORMATION) else []
     needed = sorted(set(elements or ()) - _pure(kept)) if not theory.endswith(FORMATION) else []
@@ -130,6 +128,11 @@ def _placeable(entries: Sequence[EntryEnergy]) -> list[EntryEnergy]:
         return list(entries)
     known = _pure(entries)
     return [entry for entry in entries if known.issuperset(_symbols(entry))]
+
+
+def _rounded_below_zero(entry: EntryEnergy) -> bool:
+    """Whether a formation energy is an element's and not above 0 but for its last digits."""
+    return entry.energy_per_atom < 0 and len(_symbols(entry)) == 1
 
 
 def _pure(entries: Sequence[EntryEnergy]) -> set[str]:

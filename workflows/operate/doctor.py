@@ -21,6 +21,8 @@ from workflows.campaign.settings import SettingsError
 from workflows.campaign.stages.rechecks import launch_rechecks
 from workflows.campaign.stages.relaxations import launch_relaxations
 from workflows.campaign.stages.searches import launch_searches
+from workflows.catalogue.hulls import renew
+from workflows.catalogue.recorrections import recorrect
 from workflows.ground.failures import NOT_RESULTS, PASSING, reason_of
 from workflows.operate.lost import Patience, Verdict
 from workflows.store import CampaignState, CandidateState, SearchState, Store, StoreError
@@ -86,6 +88,22 @@ def examine(
             found += _examine_campaign(campaign)
         else:  # what was run again, or told, above
             follow_state(campaign)
+    return found + _corrections(store)
+
+
+def _corrections(store: Store) -> list[Finding]:
+    """Corrections of another pymatgen, made anew; the hulls with them are renewed."""
+    found = []
+    for theory in sorted({row["theory"] for row in store.entries.theories()}):
+        old = recorrect(store, theory)
+        if old.renewed:
+            renew(store, theory)
+            found.append(Finding(f"theory {theory}: {old.renewed} corrections were of another pymatgen", "made anew"))
+        if old.refused:
+            key, reason = next(iter(old.refused.items()))
+            more = f" ({len(old.refused)} such entries)" if len(old.refused) > 1 else ""
+            what = f"theory {theory}: entry {key} has an old correction, and gets no new one: {reason}{more}"
+            found.append(Finding(what, remedy="compute it again, or delete it"))
     return found
 
 

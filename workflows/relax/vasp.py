@@ -24,7 +24,7 @@ from pydantic import Field
 from pymatgen.core import Structure
 
 from gnome_torch.records import Relaxation
-from gnome_torch.stability.corrections import PSEUDOPOTENTIAL_SHIFTS, CorrectionScheme
+from gnome_torch.stability.corrections import POTENTIAL_SHIFTS, CorrectionScheme
 from workflows.ground.site import COMMAND, GAMMA_COMMAND, site_file
 from workflows.relax.base import Theory, TheoryBase
 
@@ -180,7 +180,7 @@ class VaspRelaxation(Theory):
             details={
                 "potcars": potcars,
                 "potcar_functional": self.settings.potcars,
-                "shifted": sorted({t.split()[1].split("_")[0] for t in potcars} & PSEUDOPOTENTIAL_SHIFTS.keys()),
+                "shifted": sorted({t.split()[1].split("_")[0] for t in potcars} & POTENTIAL_SHIFTS.keys()),
                 "max_force": float(np.linalg.norm(forces, axis=1).max()) if forces else None,
                 "stress": stress,
                 "magnetization": outcar.get("total_magnetization"),

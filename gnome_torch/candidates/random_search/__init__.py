@@ -6,6 +6,7 @@ After Pickard and Needs, J. Phys.: Condens. Matter 23, 053201 (2011).
     separations.py    how near atoms may be, how much room they take
     cells.py          a random cell, by PyXtal
     buildcell.py      a random cell, by AIRSS's own program where it is installed
+    cell_files.py     what that program reads and prints
     soft_spheres.py   atoms that are too near pushed apart
     search.py         attempts -> crystals, each once
     files.py          crystals to files and back

@@ -1,8 +1,8 @@
 """Random cells by AIRSS's own `buildcell`, which the user installs (GPL): called as a program, never copied.
 
-It reads a seed from standard input and prints a CASTEP .cell on standard output. It exits with 0 even when it fails,
-so the cell is judged and not the status; and it can go on for ever where the limits are impossible, so it has a time
-limit.
+It reads its input from standard input and prints a CASTEP .cell on standard output; what it has to say is on standard
+error. Its exit status is 0 without a cell too, and it can go on for ever where the limits are impossible, so that
+what it says counts beside the status, and it has a time limit. `cell_files.py` knows what it reads and prints.
 """
 
 from __future__ import annotations
@@ -17,13 +17,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pymatgen.core import Element, Lattice, Structure
+from pymatgen.core import Structure
 
-from gnome_torch.candidates.random_search.cells import NoCellError, OutOfTimeError
+from gnome_torch.candidates.random_search.cell_files import input_of, read_cell
+from gnome_torch.candidates.random_search.cells import NoCellError, OutOfTimeError, ProgramFailedError
 from gnome_torch.candidates.random_search.options import Attempt, GeneratorMissingError
 
 PROGRAM = "buildcell"
-_NUMBER = re.compile(r"[-+]?\d*\.?\d+(?:[eEdD][-+]?\d+)?")
+
+REFUSALS = (
+    "init_pseudorandom : error reading seed",
+    "Number of symmetry operations not allowed",
+    "Requested number of operations not available",
+    "There is a problem reading the cell information",
+    "Both SPECIES and POSITIONS_ block defined",
+)
+"""What buildcell says, with a status of 0, of an input that it cannot read, whatever the composition."""
+
+_TELLING = re.compile(r"error|stop|signal|not found", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -58,110 +69,70 @@ class Buildcell:
         return f"airss {self.program}"
 
     def input_of(self, attempt: Attempt) -> str:
-        """Seed file of an attempt; the volume is given to AIRSS by formula unit."""
-        options, per_unit = attempt.options, attempt.volume / attempt.units
-        pairs = " ".join(f"{a}-{b}={distance:.3f}" for (a, b), distance in sorted(attempt.separations.items()))
-        species = ",".join(f"{e.symbol}%NUM={round(amount)}" for e, amount in attempt.composition.items())
-        low, high = options.operations
-        lines = [
-            f"#TARGVOL={0.98 * per_unit:.4f}-{1.02 * per_unit:.4f}",
-            f"#SPECIES={species}",
-            f"#NFORM={attempt.units}",
-            f"#SYMMOPS={low}-{high}" if high > low else f"#SYMMOPS={low}",
-            f"#SLACK={options.slack:g}",
-            f"#OVERLAP={options.overlap:g}",
-            f"#SEED={attempt.label}",  # of AIRSS's random numbers, which are the clock's otherwise
-            f"#MINSEP={min(attempt.separations.values()):.3f} {pairs}",
-        ]
-        if options.compact:
-            lines.append("#COMPACT")
-        return "\n".join(lines) + "\n"
+        """Input of an attempt."""
+        return input_of(attempt)
 
     def cell(self, attempt: Attempt, rng: np.random.Generator) -> Structure:
         """One random cell.
 
         Raises:
             NoCellError: no cell in time, or none of these atoms.
+            ProgramFailedError: the program does not work, whatever the composition.
             GeneratorMissingError: the program cannot be run.
         """
-        structure = read_cell(self._run(self.input_of(attempt)))
+        structure = read_cell(self._run(input_of(attempt)))
         if structure.composition != attempt.composition * attempt.units:
             raise NoCellError(f"a cell of other atoms ({structure.composition.formula})")
         return structure
 
-    def _run(self, seed: str) -> str:
+    def _run(self, text: str) -> str:
         """What the program prints; it and its children are ended when their time is over."""
         try:
             process = subprocess.Popen(
                 [str(self.program)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
                 start_new_session=True,
             )
         except OSError as error:
             raise GeneratorMissingError(f"{self.program}: cannot be run: {error.strerror}") from error
         try:
-            output, _ = process.communicate(seed.encode(), timeout=self.time_limit)
+            output, said = process.communicate(text.encode(), timeout=self.time_limit)
         except subprocess.TimeoutExpired:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
             raise OutOfTimeError(f"no cell within {self.time_limit:g} s") from None
-        return output.decode(errors="replace")
+        printed = output.decode(errors="replace")
+        _check(process.returncode, printed, said.decode(errors="replace"))
+        return printed
 
 
-def read_cell(text: str) -> Structure:
-    """The crystal of a CASTEP .cell file.
+def _check(status: int, printed: str, said: str) -> None:
+    """Make sure that the program has worked and has made a cell.
+
+    Args:
+        status: its exit status; of a signal, the negative.
+        printed: on standard output.
+        said: on standard error.
 
     Raises:
-        NoCellError: there is no whole crystal in it.
+        ProgramFailedError: it has not worked.
+        NoCellError: it has made no cell of this input.
     """
-    blocks = _blocks(text)
-    try:
-        if "LATTICE_CART" in blocks:
-            lattice = Lattice(_numbers(blocks["LATTICE_CART"][-3:]))
-        else:
-            (a, b, c), angles = _numbers(blocks["LATTICE_ABC"][-2:])
-            lattice = Lattice.from_parameters(a, b, c, *angles)
-        symbols, coordinates = [], []
-        for line in blocks["POSITIONS_FRAC"]:
-            symbol, *rest = line.split()
-            symbols.append(Element(symbol.split(":")[0]).symbol)
-            coordinates.append([float(value) for value in rest[:3]])
-        structure = Structure(lattice, symbols, coordinates, to_unit_cell=True)
-    except (KeyError, ValueError, IndexError, TypeError):
-        raise NoCellError("output without a whole cell") from None
-    if (
-        not (np.isfinite(structure.volume) and np.isfinite(structure.frac_coords).all())
-        or structure.volume < 1e-3
-        or len(structure) == 0
-    ):
-        raise NoCellError("output without a whole cell")
-    return structure
+    words = _words(said)
+    if status != 0:
+        how = f"ended by signal {-status}" if status < 0 else f"ended with status {status}"
+        raise ProgramFailedError(f"{how}: {words or 'without a word'}")
+    if any(refusal in said for refusal in REFUSALS):
+        raise ProgramFailedError(words)
+    if not printed.strip() and words:
+        raise NoCellError(f"no cell: {words}")
 
 
-def _blocks(text: str) -> dict[str, list[str]]:
-    """Lines of each %BLOCK that is closed, without comments."""
-    blocks: dict[str, list[str]] = {}
-    inside, lines = "", list[str]()
-    for raw in text.splitlines():
-        line = re.split(r"[#!]", raw, maxsplit=1)[0].strip()
-        words = line.upper().split()
-        if not words:
-            continue
-        if words[0] == "%BLOCK" and len(words) > 1:
-            inside, lines = words[1], []
-        elif words[0] == "%ENDBLOCK":
-            blocks[inside], lines = lines, []
-        else:
-            lines.append(line)
-    return blocks
-
-
-def _numbers(lines: list[str]) -> list[list[float]]:
-    """Three numbers of each line (a line with a unit has none, and is left out by whoever calls)."""
-    rows = [[float(value.replace("d", "e").replace("D", "e")) for value in _NUMBER.findall(line)] for line in lines]
-    if any(len(row) != 3 for row in rows):
-        raise ValueError("three numbers a line")
-    return rows
+def _words(said: str) -> str:
+    """The line of standard error that tells why: the first of an error, else the last."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    telling = [line for line in lines if _TELLING.search(line)] or lines[-1:]
+    return telling[0].removeprefix("STOP ")[:200] if telling else ""

@@ -24,6 +24,10 @@ class OutOfTimeError(NoCellError):
     """An attempt that has run into its time limit."""
 
 
+class ProgramFailedError(NoCellError):
+    """An attempt at which the program failed; at all of them, that says nothing about the composition."""
+
+
 class PyxtalCells:
     """A space group, Wyckoff positions for the atoms and a lattice, all from PyXtal's tables.
 

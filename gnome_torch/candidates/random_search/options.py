@@ -9,6 +9,8 @@ from math import isfinite
 
 from pymatgen.core import Composition, Element
 
+from gnome_torch.hydrates import in_brackets
+
 VOLUMES = (0.4, 1.2)
 """GNoME's range of volumes, in units of an estimate from atomic radii (`separations.estimated_volume`)."""
 
@@ -25,7 +27,7 @@ class SearchError(ValueError):
 
 
 class GeneratorMissingError(SearchError):
-    """The program that draws cells is not installed here, which says nothing about a composition."""
+    """The program that draws cells is not installed here or does not work: this says nothing about a composition."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,8 @@ class SearchOptions:
             low, high = getattr(self, name)
             if not 1 <= low <= high:
                 raise SearchError(f"{name} = {low} to {high}: must be 1 or more, the smaller number first")
-        low, high = self.operations
-        if not any(low <= order <= high for _, order in ORDERS):
+        if not self.orders:
+            low, high = self.operations
             orders = ", ".join(map(str, sorted({order for _, order in ORDERS})))
             raise SearchError(
                 f"operations = {low} to {high}: point groups have {orders}: choose a range with one of them"
@@ -91,6 +93,12 @@ class SearchOptions:
         low, high = self.volumes
         if not (0 < low <= high and isfinite(high)):
             raise SearchError(f"volumes = {low:g} to {high:g}: must be positive, the smaller number first")
+
+    @property
+    def orders(self) -> list[int]:
+        """Numbers of operations within the range that a crystal's point group can have, the smallest first."""
+        low, high = self.operations
+        return sorted({order for _, order in ORDERS if low <= order <= high})
 
     def units_for(self, composition: Composition) -> range:
         """Numbers of formula units that fit.
@@ -155,8 +163,10 @@ def composition_of(formula: str) -> Composition:
         SearchError: it is no formula of whole numbers of elements.
     """
     try:
-        composition = Composition(formula)
-        known = all(Element.is_valid_symbol(element.symbol) for element in composition)
+        composition = Composition(in_brackets(formula))
+        known = all(Element.is_valid_symbol(element.symbol) for element in composition) and isfinite(
+            composition.num_atoms
+        )
     except (ValueError, KeyError, AttributeError):
         known = False
     if not known or not composition:

@@ -6,15 +6,27 @@ import shutil
 import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 from pymatgen.core import Composition, Structure
 
 from gnome_torch.candidates.random_search.buildcell import PROGRAM, Buildcell
-from gnome_torch.candidates.random_search.cells import NoCellError, OutOfTimeError, PyxtalCells, operations_of
-from gnome_torch.candidates.random_search.options import Attempt, SearchError, SearchOptions, composition_of
+from gnome_torch.candidates.random_search.cells import (
+    NoCellError,
+    OutOfTimeError,
+    ProgramFailedError,
+    PyxtalCells,
+    operations_of,
+)
+from gnome_torch.candidates.random_search.options import (
+    Attempt,
+    GeneratorMissingError,
+    SearchError,
+    SearchOptions,
+    composition_of,
+)
 from gnome_torch.candidates.random_search.separations import (
     estimated_volume,
     minimum_separations,
@@ -30,6 +42,9 @@ OTHER_VOLUME = "a volume out of the range"
 SMALLER_CELL = "a smaller cell describes it"
 OTHER_SYMMETRY = "more or less symmetry than asked for"
 DUPLICATE = "a crystal that is there already"
+
+ROUNDING = 1e-3
+"""How far a volume may be from what was asked for, as a fraction: a .cell file has five decimals."""
 
 
 class CellGenerator(Protocol):
@@ -120,38 +135,73 @@ def search(
 
     Raises:
         SearchError: not one crystal could be made; the message names the composition and the limits.
+        GeneratorMissingError: the generator's program fails, which says nothing about the composition.
     """
     composition = composition_of(formula)
     options.units_for(composition)
     crystals: list[RandomCrystal] = []
-    distinct, rejected = Distinct(), Counter[str]()
-    attempts = late = 0
+    distinct, rejected = Distinct(), _Rejected()
+    attempts = 0
     for attempt in range(options.count * options.attempts):
-        if len(crystals) == options.count or late == _HOPELESS:
+        if len(crystals) == options.count or rejected.hopeless:
             break
         attempts += 1
-        late += 1  # unless it is not
         try:
             crystal = make(composition, attempt, options, generator)
-            if distinct.add(crystal.structure):
-                crystals.append(crystal)
-            else:
-                rejected[DUPLICATE] += 1
-            late = 0
-        except OutOfTimeError as error:
-            rejected[str(error)] += 1
+            if not distinct.add(crystal.structure):
+                raise NoCellError(DUPLICATE)
         except NoCellError as error:
-            rejected[str(error)] += 1
-            late = 0
+            rejected.add(error)
+        else:
+            crystals.append(crystal)
+            rejected.in_a_row.clear()
         if progress:
             progress(len(crystals), attempts)
+    failed = rejected.in_a_row[ProgramFailedError]
+    if failed and failed in (attempts, _HOPELESS):
+        raise GeneratorMissingError(_broken(generator, rejected.last, failed))
     if not crystals:
-        raise SearchError(impossible(composition, options, attempts, rejected))
-    return SearchResult(composition.reduced_formula, crystals, attempts, dict(rejected))
+        raise SearchError(impossible(composition, options, attempts, rejected.reasons))
+    return SearchResult(composition.reduced_formula, crystals, attempts, dict(rejected.reasons))
 
 
 _HOPELESS = 10
-"""Attempts in a row that run into the time limit before a search is given up."""
+"""Attempts in a row that run into the time limit, or at which the program fails, before a search is given up."""
+
+
+@dataclass
+class _Rejected:
+    """Attempts without a crystal.
+
+    Attributes:
+        reasons: how many, by reason.
+        in_a_row: how many of one kind, the last ones.
+        last: reason of the last.
+    """
+
+    reasons: Counter[str] = field(default_factory=Counter)
+    in_a_row: Counter[type[NoCellError]] = field(default_factory=Counter)
+    last: str = ""
+
+    def add(self, error: NoCellError) -> None:
+        """One more."""
+        self.last = str(error)
+        self.reasons[self.last] += 1
+        self.in_a_row = Counter({type(error): self.in_a_row[type(error)] + 1})
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether there is no point in going on."""
+        return max(self.in_a_row[OutOfTimeError], self.in_a_row[ProgramFailedError]) == _HOPELESS
+
+
+def _broken(generator: CellGenerator, reason: str, times: int) -> str:
+    """One line: which program, what it said."""
+    often = f"{times} times in a row, " if times > 1 else ""
+    return (
+        f"{generator.name} fails, which says nothing about the composition ({often}{reason}): mend its installation, "
+        "or use the embedded generator (pyxtal)"
+    )
 
 
 def make(composition: Composition, attempt: int, options: SearchOptions, generator: CellGenerator) -> RandomCrystal:
@@ -165,6 +215,7 @@ def make(composition: Composition, attempt: int, options: SearchOptions, generat
 
     Raises:
         NoCellError: the attempt fails.
+        GeneratorMissingError: the generator's program cannot be run.
     """
     rng = np.random.default_rng([options.seed, zlib.crc32(composition.reduced_formula.encode()), attempt])
     units = int(rng.choice(options.units_for(composition)))
@@ -184,7 +235,7 @@ def make(composition: Composition, attempt: int, options: SearchOptions, generat
     if nearest_ratio(structure, allowed) < 1.0:
         raise NoCellError(TOO_NEAR)
     low, high = options.volumes
-    if not 0.97 * low <= structure.volume / whole <= 1.03 * high:  # AIRSS is given a range of 2 %
+    if not (1 - ROUNDING) * low <= structure.volume / whole <= (1 + ROUNDING) * high:
         raise NoCellError(OTHER_VOLUME)
     # pushing can move atoms onto places that a translation joins: then it is a crystal of fewer formula units
     smaller = primitive(structure)
@@ -192,7 +243,7 @@ def make(composition: Composition, attempt: int, options: SearchOptions, generat
         raise NoCellError(SMALLER_CELL)
     group = symmetry(structure).number
     # special positions can have more symmetry than the group that was drawn, and pushing can lose some
-    if not options.operations[0] <= operations_of(group) <= options.operations[1]:
+    if operations_of(group) not in options.orders:
         raise NoCellError(OTHER_SYMMETRY)
     return RandomCrystal(
         structure.get_sorted_structure(),
@@ -216,10 +267,13 @@ def again(formula: str, attempt: int, options: SearchOptions, generator: CellGen
 
     Raises:
         SearchError: this attempt gives none.
+        GeneratorMissingError: the generator's program fails.
     """
     composition = composition_of(formula)
     try:
         crystal = make(composition, attempt, options, generator)
+    except ProgramFailedError as error:
+        raise GeneratorMissingError(_broken(generator, str(error), 1)) from None
     except NoCellError as error:
         raise SearchError(f"{composition.reduced_formula}: attempt {attempt} gives no crystal: {error}") from None
     return SearchResult(composition.reduced_formula, [crystal], 1, {})

@@ -28,6 +28,7 @@ from gnome_torch.candidates.structural.substitution import (
 )
 from gnome_torch.candidates.tables.keys import SiteKeys, composition_keys
 from gnome_torch.candidates.tables.rows import Rows, Tally, joined, unique
+from gnome_torch.hydrates import in_brackets
 from gnome_torch.symmetry import keeping
 
 # Substitutions worked on together, and proposals (substitutions times choices of sites) per unit of work
@@ -66,11 +67,11 @@ def known_compositions(formulas: Collection[str]) -> np.ndarray:
     compositions = []
     for formula in wanted:
         try:
-            composition = Composition(formula)
+            composition = Composition(in_brackets(formula))
             if not composition.is_element and any(amount != int(amount) for amount in composition.values()):
                 composition = Composition(composition.get_integer_formula_and_factor()[0])
             compositions.append([(Element(str(element)).Z, int(amount)) for element, amount in composition.items()])
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, OverflowError):
             compositions.append([])
         if not compositions[-1]:
             raise ValueError(f"{formula!r} is not a chemical formula")

@@ -11,6 +11,7 @@ from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from pymatgen.core import Composition
 
 Gnome = Callable[..., tuple[int, str, str]]
+CASES = Path(__file__).parents[2] / "data" / "cases"
 KNOWN = [("Li2O", -2.0), ("LiO", -1.4), ("MgO", -3.0), ("Mg2O", -1.5), ("MgO", -2.9), ("LiMgO2", -2.6), ("LiMg", 0.1)]
 
 
@@ -125,17 +126,59 @@ def test_files_of_which_nothing_can_be_used(gnome: Gnome, tmp_path: Path, conten
     assert (status, "cannot be read" in err) == (1, True)
 
 
-def test_elements_that_are_listed_are_what_everything_is_measured_from(gnome: Gnome, tmp_path: Path) -> None:
-    listed = [("Fe", 0.1), ("O", 0.0), ("FeO", -1.0), ("Fe2O3", -1.5)]
-    known = write(tmp_path / "known.csv", [("formula", "target"), *listed])
-    assert gnome("hull", "--entries", known, "--out", tmp_path / "hull.csv")[0] == 0
-    entries = [PDEntry(Composition(f), e * Composition(f).num_atoms) for f, e in listed]
-    diagram = PhaseDiagram(entries)
-    for row, entry in zip(read(tmp_path / "hull.csv"), entries, strict=True):
-        assert float(row["e_form"]) == pytest.approx(diagram.get_form_energy_per_atom(entry), abs=1e-6)
-        assert float(row["e_above_hull"]) == pytest.approx(diagram.get_e_above_hull(entry), abs=1e-6)
-        separation = diagram.get_phase_separation_energy(entry)
-        assert float(row["phase_separation_energy"]) == pytest.approx(separation, abs=1e-6)
+def test_a_listed_element_does_not_move_the_zero(gnome: Gnome, tmp_path: Path) -> None:
+    """Diamond is above graphite, which is not listed; carbides keep the formation energies that they are given."""
+    known = CASES / "element_above_its_reference.csv"
+    query = write(tmp_path / "q.csv", [("formula", "target"), ("C", "0.0"), ("C", "0.136"), ("C", ""), ("Mg2C3", "")])
+    for name, options in (("own.csv", ()), ("asked.csv", ("--query", query))):
+        assert gnome("hull", "--entries", known, *options, "--out", tmp_path / name)[::2] == (0, "")
+    places = {
+        (row["formula"], row["e_form"]): row["e_above_hull"]
+        for name in ("own.csv", "asked.csv")
+        for row in read(tmp_path / name)
+    }
+    assert places == {
+        ("C", "0.136000"): "0.136000",
+        ("Mg2C3", "0.050000"): "0.050000",
+        ("Mg", "0.000000"): "0.000000",
+        ("SiC", "0.030000"): "0.030000",
+        ("Si", "0.000000"): "0.000000",
+        ("C", "0.000000"): "0.000000",
+    }
+
+
+def test_an_element_below_zero_is_left_out(gnome: Gnome, tmp_path: Path) -> None:
+    listed = [("formula", "target"), ("Si", -5.4), ("O", -1e-7), ("SiO2", -3.0)]
+    known = write(tmp_path / "known.csv", listed)
+    status, _, err = gnome("hull", "--entries", known, "--out", tmp_path / "hull.csv")
+    assert status == 0
+    assert f"{known}, line 2: '-5.4': column target: Si at -5.4 eV/atom: formation energies are measured from" in err
+    rows = read(tmp_path / "hull.csv")
+    assert [(row["formula"], row["e_form"], row["e_above_hull"]) for row in rows] == [
+        ("O", "0.000000", "0.000000"),
+        ("SiO2", "-3.000000", "0.000000"),
+    ]
+
+
+def test_hydrates(gnome: Gnome, tmp_path: Path) -> None:
+    """CaSO4.2H2O: 6 atoms of 12 in CaSO4 at -2.43, as many in water at -0.99: -1.71, and it is 0.05 below."""
+    out = tmp_path / "hull.csv"
+    assert gnome("hull", "--entries", CASES / "hydrates.csv", "--out", out)[::2] == (0, "")
+    rows = {row["formula"]: row for row in read(out)}
+    assert rows["CaSO4.2H2O"]["e_above_hull"] == "0.000000"
+    assert rows["CaSO4.2H2O"]["phase_separation_energy"] == "-0.050000"
+    for formula, energy in (("Na2CO3.10H2O", -1.18), ("Zn(NO3)2.6H2O", -0.88)):
+        assert float(rows[formula]["e_form"]) == energy
+        assert len(rows[formula]["decomposition"].split(" + ")) == 1
+
+
+def test_an_amount_that_overflows(gnome: Gnome, tmp_path: Path) -> None:
+    out = tmp_path / "hull.csv"
+    status, _, err = gnome("hull", "--entries", CASES / "overflowing_amount.csv", "--out", out)
+    assert status == 0
+    assert "line 6: 'Fe2O1e400': column formula: 'Fe2O1e400' is not a chemical formula: an amount above" in err
+    assert [row["formula"] for row in read(out)] == ["Na", "Cl2", "NaCl", "Na2Cl3"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["hull.csv", "hull.csv.rejects.csv"]
 
 
 def test_the_entries_are_not_written_over(gnome: Gnome, tmp_path: Path) -> None:

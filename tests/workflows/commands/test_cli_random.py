@@ -85,3 +85,19 @@ def test_an_impossible_one_does_not_keep_back_the_others(gnome: Gnome, tmp_path:
     assert "Cu(Au)2" in err or "CuAu2: no crystal in 20 attempts" in err
     assert "MgO.extxyz" in text
     assert not list(tmp_path.glob("CuAu2*"))
+
+
+def test_a_program_that_fails_is_told_once(gnome: Gnome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would fail for the other compositions too, and is not called their failure."""
+    program = tmp_path / "bin" / "buildcell"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho 'STOP init_pseudorandom : error reading seed' >&2\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    both = ("--composition", "MgO", "--composition", "CaF2")
+    status, _, err = gnome("generate", "random", *both, "--generator", "airss", "--out", tmp_path / "out")
+    assert status == 1
+    assert len(err.splitlines()) == 1
+    assert f"airss {program} fails" in err
+    assert "10 times in a row, init_pseudorandom : error reading seed" in err
+    assert not (tmp_path / "out").exists()

@@ -45,6 +45,7 @@ def test_crystals_come_out_as_files(gnome: Gnome, tmp_path: Path, options: list[
     (file,) = (tmp_path / "phases").iterdir()
     assert file.name == name
     crystal = Structure.from_str(file.read_text(), fmt=file.suffix[1:])
+    assert name.endswith("poscar") or "_symmetry_Int_Tables_number   225" in file.read_text()
     assert crystal.volume == pytest.approx(4.5**3, rel=1e-3)
 
 

@@ -11,7 +11,7 @@ from pymatgen.core import Structure
 from gnome_torch.files import whole_path
 from gnome_torch.records import Entry, Lineage, Relaxation
 from gnome_torch.stability.changes import changed
-from gnome_torch.stability.corrections import UncorrectableError, correction
+from gnome_torch.stability.corrections import UncorrectableError, correction, stamp
 from gnome_torch.stability.plausibility import implausible
 from workflows.campaign.campaign import Campaign
 from workflows.campaign.places import steps_file
@@ -160,6 +160,7 @@ def _add(
         entry,
         candidate["campaign"],
         recheck_of=candidate.get("recheck_of"),
+        correction_scheme=stamp(theory.scheme),
         prediction=candidate["prediction"],
         calculation=calculation,
         initial={"structure": candidate["structure"], "energy": own},

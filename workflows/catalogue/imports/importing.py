@@ -11,7 +11,8 @@ from typing import Any
 from gnome_torch.data.kinds import Corrections
 from gnome_torch.data.outside import Batch, Source, SourceError
 from gnome_torch.records import content_hash
-from workflows.catalogue.imports.records import Records
+from gnome_torch.stability.corrections import HOLDING_MP2020
+from workflows.catalogue.imports.records import SCHEMES, Records
 from workflows.catalogue.imports.rejects import RejectsFile
 from workflows.store import ImportState, OutsideEntry, Store, StoreError, now
 from workflows.store.base import Document
@@ -73,6 +74,7 @@ def import_source(
     rejects: Path | None = None,
     corrections: Corrections = Corrections.AS_GIVEN,
     compatible: bool = False,
+    other_potentials: bool = False,
     report: Callable[[Imported, float | None], None] = lambda imported, done: None,
 ) -> Imported:
     """Import everything that a source has. Stopped, it goes on from the last batch; repeated, it changes nothing.
@@ -85,13 +87,14 @@ def import_source(
             directory, named after the source and this import of it.
         corrections: of total energies.
         compatible: the energies may share a hull with those that campaigns computed under this theory.
+        other_potentials: and that although these were computed with potentials of another release.
         report: told after every batch, with the share of the source that has been read, if that is known.
 
     Raises:
-        SourceError: the source cannot be read further; what was read is kept.
+        SourceError: the source cannot be read further, and what was read is kept; or it would be corrected twice.
         StoreError: the theory's name cannot be used, or the theory is a campaign's.
     """
-    _check_theory(store, theory, compatible)
+    _check(store, source, theory, corrections, compatible, other_potentials)
     identity = {**source.identity, "theory": theory, "corrections": corrections.value}
     key = content_hash(identity)
     mark = store.imports.open(key, source=source.name, identity=identity, theory=theory, theories=[])
@@ -153,15 +156,36 @@ def _end(store: Store, source: Source, imported: Imported) -> None:
     raise SourceError(f"{source.name}: nothing to import: {refused if imported.rejected else 'no record in it'}")
 
 
-def _check_theory(store: Store, theory: str, compatible: bool) -> None:
+def _check(
+    store: Store, source: Source, theory: str, corrections: Corrections, compatible: bool, other_potentials: bool
+) -> None:
+    """Refuse a name that is none, and what would mix or correct what must not be.
+
+    Raises:
+        SourceError: the source's energies have the corrections already.
+        StoreError: the theory's name cannot be used, or the theory is a campaign's.
+    """
     if not THEORY.fullmatch(theory):
         raise StoreError(f"theory {theory!r}: letters, digits, '.', '_', '+' and '-' only, beginning with a letter")
-    owners = sorted(c["_id"] for c in store.campaigns.all() if c["theory"] == theory)
-    if owners and not compatible:
+    if source.corrected and SCHEMES[corrections] in HOLDING_MP2020:
+        raise SourceError(
+            f"{source.name}: --corrections {corrections.value}: its energies have the corrections of MP2020 already; "
+            "leave this out"
+        )
+    owner = next((c for c in sorted(store.campaigns.all(), key=lambda c: str(c["_id"])) if c["theory"] == theory), None)
+    if owner is None:
+        return
+    if not compatible:
         raise StoreError(
-            f"theory {theory!r} is that of campaign '{owners[0]}': imported energies would share its hull and its "
+            f"theory {theory!r} is that of campaign '{owner['_id']}': imported energies would share its hull and its "
             "training set. If computed with the very same settings, say --compatible; otherwise choose another "
             "name"
+        )
+    release = (owner["settings"].get("theory") or {}).get("potcars", source.potentials)
+    if source.potentials and release != source.potentials and not other_potentials:
+        raise StoreError(
+            f"theory {theory!r} is computed with VASP's potentials {release}, {source.name} with {source.potentials}: "
+            "choose another name, or say --other-potentials if these energies may share a hull"
         )
 
 

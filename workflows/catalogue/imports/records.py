@@ -8,15 +8,25 @@ from gnome_torch.data.kinds import Corrections, EnergyKind
 from gnome_torch.data.outside import Batch, OutsideRecord
 from gnome_torch.data.rejects import Reject
 from gnome_torch.records import EntryEnergy, content_hash, structure_key
-from gnome_torch.stability.corrections import CorrectionScheme, UncorrectableError, correction
-from gnome_torch.stability.formulas import reduced_formula
+from gnome_torch.stability.corrections import (
+    HOLDING_MP2020,
+    CorrectionScheme,
+    UncorrectableError,
+    correction,
+    potential_shift,
+    stamp,
+)
+from gnome_torch.stability.formulas import composition_of, reduced_formula
+from gnome_torch.stability.hull import against_zero
 from workflows.catalogue.hulls import theory_of
 from workflows.store import OutsideEntry
 
-_SCHEMES = {
+SCHEMES = {
     Corrections.MP2020: CorrectionScheme.MP2020,
-    Corrections.MP2020_GNOME: CorrectionScheme.MP2020_GNOME,
-    Corrections.GNOME: CorrectionScheme.GNOME,
+    Corrections.MP2020_TO_GNOME: CorrectionScheme.MP2020_TO_GNOME,
+    Corrections.TO_GNOME: CorrectionScheme.TO_GNOME,
+    Corrections.FROM_GNOME: CorrectionScheme.FROM_GNOME,
+    Corrections.AS_GIVEN: CorrectionScheme.NONE,
 }
 
 
@@ -71,16 +81,13 @@ def _entry(record: OutsideRecord, theory: str, corrections: Corrections) -> Outs
 
     Raises:
         UncorrectableError: the scheme refuses the crystal.
-        ValueError: no crystal to correct, or a formation energy that is to be corrected.
+        ValueError: no crystal to correct, a formation energy that is to be corrected, or an element's below 0.
     """
     formula = reduced_formula(record.formula)
-    shift = record.correction_per_atom
-    if corrections is not Corrections.AS_GIVEN:
-        if record.structure is None or record.kind is EnergyKind.FORMATION:
-            raise ValueError(f"corrections {corrections.value!r} need a crystal and a total energy")
-        n = len(record.structure)
-        energy = record.energy_per_atom * n
-        shift = correction(record.structure, energy, _SCHEMES[corrections], record.parameters) / n
+    if record.kind is EnergyKind.FORMATION and (problem := against_zero(formula, record.energy_per_atom)):
+        raise ValueError(problem)
+    scheme = SCHEMES[corrections]
+    shift = _correction(record, scheme)
     content: dict[str, Any] = {
         "theory": theory,
         "crystal": structure_key(record.structure) if record.structure is not None else formula,
@@ -88,4 +95,28 @@ def _entry(record: OutsideRecord, theory: str, corrections: Corrections) -> Outs
         "correction_per_atom": round(shift, 6),
     }
     entry = EntryEnergy(content_hash(content), formula, record.energy_per_atom, shift, theory)
-    return OutsideEntry(record.key, record.structure, entry)
+    return OutsideEntry(record.key, record.structure, entry, stamp(scheme), record.parameters)
+
+
+def _correction(record: OutsideRecord, scheme: CorrectionScheme) -> float:
+    """What is added to the energy of a record before any hull, eV/atom.
+
+    Raises:
+        UncorrectableError: the scheme refuses the crystal.
+        ValueError: no crystal to correct, a formation energy, or an energy that is corrected already.
+    """
+    if scheme is CorrectionScheme.NONE:
+        return record.correction_per_atom
+    if record.kind is EnergyKind.FORMATION:
+        raise ValueError(f"corrections {scheme.value!r} need a total energy, and this is one of formation")
+    if scheme not in HOLDING_MP2020:
+        composition = composition_of(record.formula)
+        return record.correction_per_atom + potential_shift(composition, scheme) / composition.num_atoms
+    if record.structure is None:
+        raise ValueError(f"corrections {scheme.value!r} need a crystal and a total energy")
+    if record.correction_per_atom:
+        raise ValueError(
+            f"it comes with a correction of {record.correction_per_atom:g} eV/atom: give --corrections as-given"
+        )
+    n = len(record.structure)
+    return correction(record.structure, record.energy_per_atom * n, scheme, record.parameters) / n

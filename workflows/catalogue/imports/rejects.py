@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from gnome_torch.data.outside import SourceError
 from gnome_torch.data.rejects import COLUMNS, Reject
+from gnome_torch.spreadsheets import CsvWriter
 
 
 class RejectsFile:
@@ -28,7 +28,7 @@ class RejectsFile:
         if rejects:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("a", newline="") as file:
-                writer = csv.writer(file)
+                writer = CsvWriter(file)
                 if file.tell() == 0:
                     writer.writerow(COLUMNS)
                 writer.writerows((reject.file, reject.place, reject.value[:200], reject.reason) for reject in rejects)

@@ -6,11 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from gnome_torch.files import write_whole
 from workflows.catalogue.phases.rows import PhaseRow
 from workflows.store import Store
 
 if TYPE_CHECKING:
+    from pymatgen.core import Structure
     from pymatgen.entries.computed_entries import ComputedStructureEntry
+
+SYMMETRY_TOLERANCE = 0.01
+"""Angstrom: a relaxed crystal is written with the symmetry that it has to this."""
 
 
 def write_crystals(store: Store, rows: Sequence[PhaseRow], directory: Path, kind: Literal["cif", "poscar"]) -> None:
@@ -18,7 +23,20 @@ def write_crystals(store: Store, rows: Sequence[PhaseRow], directory: Path, kind
     directory.mkdir(parents=True, exist_ok=True)
     structures = store.entries.structures([row.entry for row in rows])
     for row in rows:
-        structures[row.entry].to(filename=str(directory / f"{row.formula}-{row.entry}.{kind}"), fmt=kind)
+        crystal = structures[row.entry]
+        text = cif_of(crystal) if kind == "cif" else crystal.to(fmt="poscar")
+        write_whole(directory / f"{row.formula}-{row.entry}.{kind}", text)
+
+
+def cif_of(structure: Structure) -> str:
+    """A crystal as CIF, in its conventional cell with space group and operations."""
+    from pymatgen.io.cif import CifWriter
+    from pymatgen.symmetry.analyzer import SymmetryUndeterminedError
+
+    try:
+        return str(CifWriter(structure, symprec=SYMMETRY_TOLERANCE, significant_figures=12))
+    except (SymmetryUndeterminedError, TypeError, ValueError):  # spglib finds none where atoms are too near
+        return str(CifWriter(structure, significant_figures=12))
 
 
 def computed_entries(store: Store, rows: Sequence[PhaseRow]) -> list[ComputedStructureEntry]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from gnome_torch.spreadsheets import CsvWriter
 from workflows.catalogue.fields import FIELDS, explained
 from workflows.catalogue.known import Known
 
@@ -78,7 +78,7 @@ def frame(rows: Iterable[PhaseRow]) -> pd.DataFrame:
 def csv_of(rows: Iterable[PhaseRow]) -> str:
     """A CSV file, a phase a row; the parts of a list share a cell."""
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
+    writer = CsvWriter(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)
     writer.writerows([FIELDS[name].cell(getattr(row, name)) for name in COLUMNS] for row in rows)
     return buffer.getvalue()

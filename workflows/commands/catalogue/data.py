@@ -36,7 +36,12 @@ REJECTS = Annotated[
 
 @imports.command("file", epilog="Example: gnome data import file crystals.csv --theory pbe --energy heat --per-cell")
 def import_file(
-    path: Annotated[Path, typer.Argument(help="CSV, pymatgen JSON (.gz, .bz2 too), extended XYZ, ASE database")],
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV, pymatgen JSON (.gz, .bz2 too), extended XYZ, ASE database, vasprun.xml or a directory"
+        ),
+    ],
     theory: THEORY,
     energy: Annotated[str, typer.Option(help="column of a CSV file with the energies, eV/atom")] = "target",
     per_cell: Annotated[
@@ -84,6 +89,9 @@ def import_mp(
     theory: Annotated[str, typer.Option(help="name of the theory; by default mp-pbe or mp-r2scan")] = "",
     corrections: CORRECTIONS = Corrections.AS_GIVEN,
     compatible: COMPATIBLE = False,
+    other_potentials: Annotated[
+        bool, typer.Option("--other-potentials", help="with --compatible: although the theory's potentials are others")
+    ] = False,
     rejects: REJECTS = None,
 ) -> None:
     """Import entries of the Materials Project, with its corrections. Your key is read from MP_API_KEY."""
@@ -91,7 +99,7 @@ def import_mp(
 
     source = MaterialsProject(_elements(elements), "R2SCAN" if r2scan else "GGA_GGA+U")
     name = theory or ("mp-r2scan" if r2scan else "mp-pbe")
-    run_import(source, Destination(name, corrections, compatible, rejects))
+    run_import(source, Destination(name, corrections, compatible, rejects, other_potentials))
 
 
 @imports.command(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gnome_torch.files import whole_file
+from gnome_torch.spreadsheets import CsvWriter
 
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
     from gnome_torch.stability.corrections import Flip
@@ -42,7 +42,7 @@ def flips(
 
 def _write(flipped: Sequence[Flip], out: Path) -> None:
     with whole_file(out) as file:
-        writer = csv.writer(file)
+        writer = CsvWriter(file)
         writer.writerow(("formula", "e_above_hull", "e_above_hull_uncorrected", "correction", "entry"))
         for flip in flipped:
             numbers = (flip.corrected, flip.uncorrected, flip.entry.correction)

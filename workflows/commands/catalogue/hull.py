@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gnome_torch.files import whole_file
+from gnome_torch.spreadsheets import CsvWriter
 
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
     from gnome_torch.data.energies import EnergyTable
@@ -32,7 +32,7 @@ TARGET = Annotated[str, typer.Option(help="column with the formation energies, e
 def hull(
     out: OUT, entries: ENTRIES = None, theory: THEORY = None, query: QUERY = None, target: TARGET = "target"
 ) -> None:
-    """Distances to the convex hull of formation energies; elements that are not listed are at 0.
+    """Distances to the convex hull of formation energies, which are measured from the elements, at 0.
 
     e_above_hull: above the hull of all entries. phase_separation_energy: against the hull without any entry of the
     same composition, negative for a stable compound; empty for an element. decomposition: phases on the hull with
@@ -54,7 +54,7 @@ def hull(
         asked = _with_known_elements(read_energies(query, target, required=False), engine, query)
         rejects += asked.rejects
     with whole_file(out) as file:
-        writer = csv.writer(file)
+        writer = CsvWriter(file)
         writer.writerow(COLUMNS)
         writer.writerows(_answers(engine, asked))
     write_rejects(rejects, out.with_name(f"{out.name}.rejects.csv"))
@@ -114,17 +114,13 @@ def _answers(engine: Hull, asked: EnergyTable) -> Iterator[list[str]]:
     import numpy as np
     from rich.progress import track
 
-    from gnome_torch.stability.formulas import fractions_of
-
     formula_of = cache(engine.formula_of)
     for start in track(range(0, len(asked), ROWS_AT_ONCE), "hull", disable=len(asked) <= ROWS_AT_ONCE):
         formulas = asked.formulas[start : start + ROWS_AT_ONCE]
         energies = np.array(asked.energies[start : start + ROWS_AT_ONCE], dtype=float)
         found = engine.decompositions(formulas)
         lowest = engine.lowest_energies(found)
-        # measured from the elements as they are listed, like the hull
-        given = engine.formation_energies(fractions_of(formulas), energies)
-        energies = np.where(np.isnan(given), lowest, given)
+        energies = np.where(np.isnan(energies), lowest, energies)
         for row, formula in enumerate(formulas):
             parts = engine.decomposition(found, row)
             numbers = (energies[row], energies[row] - found.energy[row], energies[row] - found.energy_without[row])

@@ -26,6 +26,7 @@ class Destination:
         theory: name of their theory.
         corrections: of total energies.
         compatible: whether they may share a hull with a campaign's.
+        other_potentials: whether they may, with potentials of another release.
         rejects: file for those that cannot be used; None: named after the import.
     """
 
@@ -33,6 +34,7 @@ class Destination:
     corrections: Corrections
     compatible: bool
     rejects: Path | None
+    other_potentials: bool = False
 
 
 def run_import(source: Source, destination: Destination) -> None:
@@ -67,7 +69,8 @@ def _import(store: Store, source: Source, destination: Destination) -> Imported:
 
         to = destination
         try:
-            return import_source(store, source, to.theory, to.rejects, to.corrections, to.compatible, report)
+            options = (to.theory, to.rejects, to.corrections, to.compatible, to.other_potentials)
+            return import_source(store, source, *options, report)
         except SourceError as error:
             if not kept:
                 raise

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gnome_torch.files import whole_file
+from gnome_torch.spreadsheets import CsvWriter
 from workflows.commands.generate.elements import (
     ELEMENTS,
     EXCLUDE,
@@ -76,7 +76,7 @@ def _write(parts: Iterator[Compositions], out: Path) -> tuple[int, int]:
     written = strict = 0
     with whole_file(out) as file, Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("formulas", total=None)
-        writer = csv.writer(file)
+        writer = CsvWriter(file)
         writer.writerow(("formula", "strict"))
         for part in parts:
             writer.writerows(zip(part.formulas(), part.strict.astype(int).tolist(), strict=True))

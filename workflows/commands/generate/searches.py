@@ -43,7 +43,7 @@ class Task:
 def write_crystals(formula: str, task: Task, report: Callable[[int, int], None]) -> bool:
     """Search the crystals of a composition and write them; whether they are there in the end."""
     from gnome_torch.candidates.random_search.files import is_written, plan_of, write_search
-    from gnome_torch.candidates.random_search.options import SearchError
+    from gnome_torch.candidates.random_search.options import GeneratorMissingError, SearchError
     from gnome_torch.candidates.random_search.search import again, search
 
     plan = plan_of(formula, task.options, task.generator.name, task.format.value) | {"attempt": task.attempt}
@@ -56,6 +56,8 @@ def write_crystals(formula: str, task: Task, report: Callable[[int, int], None])
             result = search(formula, task.options, task.generator, report)
         else:
             result = again(formula, task.attempt, task.options, task.generator)
+    except GeneratorMissingError:
+        raise  # the other compositions would fail too
     except SearchError as error:
         print(f"gnome: {error}", file=sys.stderr)
         return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gnome_torch.files import whole_file
+from gnome_torch.spreadsheets import CsvWriter
 from workflows.commands.networks.members import DEVICE, device_of, members_of
 
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
@@ -101,7 +101,7 @@ def _write_predictions(
     path: Path, ids: Sequence[str], formulas: Sequence[str], energies: Iterable[float], spread: Iterable[float]
 ) -> None:
     with whole_file(path) as file:
-        writer = csv.writer(file)
+        writer = CsvWriter(file)
         writer.writerow(["id", "formula", "energy_per_atom", "iqr"])
         for row in zip(ids, formulas, energies, spread, strict=True):
             writer.writerow([*row[:2], f"{row[2]:.6f}", f"{row[3]:.6f}"])

@@ -6,7 +6,7 @@ entries     _id = content hash of input crystal and theory, or of what came from
 from __future__ import annotations
 
 from collections.abc import Collection as Some
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from itertools import combinations
@@ -244,6 +244,27 @@ class Entries(Collection):
             operations.append(UpdateOne({"_id": key, "replaced_by": None, **not_later}, {"$set": change}))
         if operations:
             self.documents.bulk_write(operations, ordered=False)
+
+    def corrected_otherwise(self, theory: str, mark: Mapping[str, str], unmarked: bool) -> Iterator[Document]:
+        """Entries of a theory whose correction is of the same scheme, and not of the version that a mark names.
+
+        Args:
+            theory: key of the theory.
+            mark: name of the scheme, version of pymatgen.
+            unmarked: also those that a campaign computed before corrections were marked.
+        """
+        other = {"correction_scheme.name": mark["name"], "correction_scheme.pymatgen": {"$ne": mark["pymatgen"]}}
+        bare = {"correction_scheme": None, "outside": None}
+        fields = {"structure": 1, "energy": 1, "nsites": 1, "calculation": 1, "outside.parameters": 1}
+        # one after the other: the embedded server would look through all entries for an $or
+        for which in (other, bare) if unmarked else (other,):
+            yield from self.documents.find({"theory": theory, "structure": {"$ne": None}, **which}, fields)
+
+    def set_correction(self, document: Document, correction: float, mark: Mapping[str, str]) -> None:
+        """Write the correction of an entry's cell, eV, and by what it was made."""
+        per_atom = (document["energy"] + correction) / document["nsites"]
+        changes = {"correction": correction, "energy_per_atom": per_atom, "correction_scheme": dict(mark)}
+        self.documents.update_one({"_id": document["_id"]}, {"$set": {**changes, "changed": now()}})
 
     def set_doubtful(self, reasons: Mapping[str, str]) -> None:
         """Keep entries out of every hull and training set, with the reason."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any
 
 from pymatgen.core import Composition, Structure
 
@@ -23,11 +25,15 @@ class OutsideEntry:
         key: name in its source.
         structure: crystal; None where only the composition is known.
         energy: its energy, under the key of the entry.
+        scheme: name and version of pymatgen of the correction, if it is ours.
+        parameters: what it was computed with, which a correction depends on; None if not known.
     """
 
     key: str
     structure: Structure | None
     energy: EntryEnergy
+    scheme: Mapping[str, str] | None = None
+    parameters: Mapping[str, Any] | None = None
 
     @property
     def id(self) -> str:
@@ -110,7 +116,9 @@ def outside_document(record: OutsideEntry, source: str, version: str) -> Documen
             "key": record.key,
             "version": version,
             "record": record_id(record, source),
+            "parameters": dict(record.parameters) if record.parameters else None,
         },
+        "correction_scheme": dict(record.scheme) if record.scheme else None,
         "campaigns": [],
         "stability": None,
         **written(),

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,19 +13,16 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Composition, Lattice, Structure
 from pymatgen.symmetry.groups import SpaceGroup
 
-from gnome_torch.candidates.random_search.buildcell import Buildcell, read_cell
-from gnome_torch.candidates.random_search.cells import NoCellError, PyxtalCells, operations_of, space_groups
+from gnome_torch.candidates.random_search.buildcell import Buildcell
+from gnome_torch.candidates.random_search.cells import PyxtalCells, operations_of, space_groups
 from gnome_torch.candidates.random_search.files import is_complete, is_written, plan_of, read_crystals, write_search
 from gnome_torch.candidates.random_search.options import (
-    Attempt,
-    GeneratorMissingError,
     SearchError,
     SearchOptions,
     composition_of,
 )
 from gnome_torch.candidates.random_search.search import again, generator_of, search
 from gnome_torch.candidates.random_search.separations import (
-    estimated_volume,
     minimum_separations,
     separation_matrix,
 )
@@ -38,41 +31,7 @@ from gnome_torch.similarity import Distinct
 from gnome_torch.symmetry import primitive, symmetry
 
 ELEMENTS = ("Li", "Na", "Mg", "Al", "Si", "Fe", "O", "N", "S", "Cl")
-STAND_IN = Path(__file__).with_name("buildcell_stand_in.py")
-
-
-@pytest.fixture
-def buildcell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Buildcell]:
-    """The stand-in as the `buildcell` on the PATH, in one of its moods."""
-    program = tmp_path / "bin" / "buildcell"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{STAND_IN}"\n')
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
-
-    def found(how: str = "", time_limit: float = 10.0) -> Buildcell:
-        monkeypatch.setenv("STAND_IN", how)
-        return Buildcell.found(time_limit)
-
-    return found
-
-
-def check(structure: Structure, formula: str, options: SearchOptions) -> None:
-    """What every crystal of a search keeps."""
-    composition = composition_of(formula)
-    assert structure.composition.reduced_composition == composition
-    units = round(len(structure) / composition.num_atoms)
-    low, high = options.formula_units
-    assert low <= units <= high
-    assert len(structure) <= options.max_sites
-    volume = structure.volume / (units * estimated_volume(composition))
-    assert options.volumes[0] * 0.97 <= volume <= options.volumes[1] * 1.03  # AIRSS is given a range of 2 %
-    # every pair of sites, images included, one by one
-    separations = minimum_separations(composition, options.separations)
-    for site in structure:
-        for other in structure.get_neighbors(site, 6.0):
-            a, b = sorted((site.specie.symbol, other.specie.symbol))
-            assert other.nn_distance >= separations[a, b] - 1e-6
+Check = Callable[[Structure, str, SearchOptions], None]
 
 
 # ---- what every generator owes
@@ -80,7 +39,9 @@ def check(structure: Structure, formula: str, options: SearchOptions) -> None:
 
 @pytest.mark.parametrize("name", ["pyxtal", "airss"])
 @pytest.mark.parametrize("formula", ["MgO", "Li3N", "SrTiO3"])
-def test_crystals_keep_what_was_asked_for(name: str, formula: str, buildcell: Callable[..., Buildcell]) -> None:
+def test_crystals_keep_what_was_asked_for(
+    name: str, formula: str, buildcell: Callable[..., Buildcell], check: Check
+) -> None:
     options = SearchOptions(count=8, formula_units=(1, 2), volumes=(0.7, 1.2), separations={"O-O": 1.9})
     generator = PyxtalCells() if name == "pyxtal" else buildcell()
     result = search(formula, options, generator)
@@ -100,7 +61,7 @@ def test_crystals_keep_what_was_asked_for(name: str, formula: str, buildcell: Ca
     st.lists(st.sampled_from(ELEMENTS), min_size=2, max_size=3, unique=True),
     st.data(),
 )
-def test_any_composition(symbols: list[str], data: st.DataObject) -> None:
+def test_any_composition(check: Check, symbols: list[str], data: st.DataObject) -> None:
     amounts = data.draw(st.lists(st.integers(1, 3), min_size=len(symbols), max_size=len(symbols)))
     formula = Composition(dict(zip(symbols, amounts, strict=True))).reduced_formula
     low = data.draw(st.sampled_from([1, 2, 4]))
@@ -211,80 +172,6 @@ def test_distinct_knows_a_crystal_in_another_cell() -> None:
     assert not distinct.add(caesium.make_supercell([2, 1, 1], in_place=False))
 
 
-# ---- buildcell
-
-
-def test_the_seed_that_buildcell_gets(buildcell: Callable[..., Buildcell]) -> None:
-    separations = {("Li", "Li"): 2.4, ("Li", "O"): 1.8, ("O", "O"): 2.6}
-    options = SearchOptions(operations=(2, 4))
-    seed = buildcell().input_of(Attempt(Composition("Li2O"), 2, 100.0, separations, options, "0-Li2O-7"))
-    assert seed.splitlines() == [
-        "#TARGVOL=49.0000-51.0000",
-        "#SPECIES=Li%NUM=2,O%NUM=1",
-        "#NFORM=2",
-        "#SYMMOPS=2-4",
-        "#SLACK=0.25",
-        "#OVERLAP=0.1",
-        "#SEED=0-Li2O-7",
-        "#MINSEP=1.800 Li-Li=2.400 Li-O=1.800 O-O=2.600",
-        "#COMPACT",
-    ]
-
-
-def test_cells_of_both_kinds(buildcell: Callable[..., Buildcell]) -> None:
-    options = SearchOptions(count=3, volumes=(1.0, 1.0), formula_units=(2, 2))
-    for how in ("", "cart"):
-        for crystal in search("MgO", options, buildcell(how)).crystals:
-            assert crystal.structure.composition == Composition("Mg2O2")
-            assert crystal.volume == pytest.approx(1.0, abs=0.021)
-
-
-def test_a_cell_with_comments_and_units() -> None:
-    text = """! a comment
-%BLOCK LATTICE_ABC
-ang
-   3.0 4.0 5.0   # a b c
-   90.0 90.0 120.0
-%ENDBLOCK LATTICE_ABC
-%BLOCK POSITIONS_FRAC
-  Fe:1  0.0 0.0 0.0 SPIN= 1.0 # Fe1 % NUM=1
-  O     0.5 0.5 -0.25
-%ENDBLOCK POSITIONS_FRAC
-SYMMETRY_GENERATE
-"""
-    structure = read_cell(text)
-    assert structure.composition == Composition("FeO")
-    assert structure.lattice.parameters == pytest.approx((3, 4, 5, 90, 90, 120))
-    assert structure[1].frac_coords == pytest.approx([0.5, 0.5, 0.75])
-    for broken in (
-        "",
-        "%BLOCK LATTICE_ABC\n1 2\n",
-        text.replace("120.0", ""),
-        text.replace("0.0 0.0 0.0", "0.0 x 0.0"),
-        text.replace("%ENDBLOCK POS", "POS"),
-    ):
-        with pytest.raises(NoCellError):
-            read_cell(broken)
-
-
-@pytest.mark.parametrize(
-    ("how", "reason"),
-    [
-        ("nothing", "output without a whole cell: 20"),
-        ("half", "output without a whole cell: 20"),
-        ("other atoms", "a cell of other atoms"),
-        ("hang", "no cell within 0.3 s: 10"),
-        ("nan", "output without a whole cell: 20"),
-        ("volume", "a volume out of the range: 20"),
-    ],
-)
-def test_a_buildcell_that_fails_with_status_0(how: str, reason: str, buildcell: Callable[..., Buildcell]) -> None:
-    options = SearchOptions(count=1, formula_units=(1, 1), operations=(2, 4))
-    pattern = f"MgO: no crystal in [12]0 attempts .*{re.escape(reason)}.*Mg-O 1.55.*15.2 to 45.5 cubic angstrom"
-    with pytest.raises(SearchError, match=pattern):
-        search("MgO", options, buildcell(how, time_limit=0.3 if how == "hang" else 10.0))
-
-
 def test_the_generator_that_is_there(buildcell: Callable[..., Buildcell], monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(generator_of("auto"), Buildcell)
     assert isinstance(generator_of("pyxtal"), PyxtalCells)
@@ -294,45 +181,6 @@ def test_the_generator_that_is_there(buildcell: Callable[..., Buildcell], monkey
         generator_of("airss")
     with pytest.raises(SearchError, match="choose one of auto, airss, pyxtal"):
         generator_of("calypso")
-
-
-def test_buildcell_makes_the_same_again(buildcell: Callable[..., Buildcell]) -> None:
-    options = SearchOptions(count=3, formula_units=(1, 2), volumes=(0.8, 1.2))
-    for crystal in search("Li3N", options, buildcell()).crystals:
-        (made,) = again("Li3N", crystal.attempt, options, buildcell()).crystals
-        assert made == crystal
-        assert f"#SEED=0-Li3N-{crystal.attempt}" in crystal.made_from
-
-
-def test_bytes_that_are_no_text_do_no_harm(buildcell: Callable[..., Buildcell]) -> None:
-    options = SearchOptions(count=2, formula_units=(1, 2), volumes=(0.8, 1.2))
-    assert len(search("MgO", options, buildcell("bytes")).crystals) == 2
-
-
-def test_a_program_that_starts_to_hang_is_given_up(buildcell: Callable[..., Buildcell]) -> None:
-    """What there is by then is kept; the program's children end with it."""
-    options = SearchOptions(count=50, formula_units=(2, 2), volumes=(0.9, 1.2))
-    result = search("MgO", options, buildcell("hang:6", time_limit=0.5))
-    assert 0 < len(result.crystals) <= 6
-    assert result.rejected["no cell within 0.5 s"] == 10
-    assert result.attempts == 16
-    running = subprocess.run(["pgrep", "-f", str(STAND_IN)], capture_output=True, text=True, check=False)
-    assert running.stdout == ""
-
-
-def test_a_buildcell_that_cannot_be_run_is_no_answer(tmp_path: Path) -> None:
-    with pytest.raises(GeneratorMissingError, match="cannot be run"):
-        search("MgO", SearchOptions(count=1), Buildcell(tmp_path / "gone"))
-
-
-@pytest.mark.skipif(shutil.which("buildcell") is None, reason="AIRSS's buildcell is not on the PATH")
-def test_the_real_buildcell() -> None:
-    options = SearchOptions(count=5, formula_units=(1, 2), operations=(2, 4))
-    result = search("MgO", options, generator_of("airss"))
-    for crystal in result.crystals:
-        check(crystal.structure, "MgO", options)
-        (made,) = again("MgO", crystal.attempt, options, generator_of("airss")).crystals
-        assert made.structure == crystal.structure
 
 
 def test_symmetry_is_what_was_asked_for() -> None:

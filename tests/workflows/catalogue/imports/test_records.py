@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from outside import Listed, computed, record, salt
+from outside import Listed, computed, record, rejects_in, salt
 
 from gnome_torch.data.energy_files import EnergyFile
+from gnome_torch.data.gnome_release import GnomeRelease
 from gnome_torch.data.kinds import Corrections
+from gnome_torch.data.materials_project import MaterialsProject
 from gnome_torch.data.outside import OutsideRecord, SourceError
 from gnome_torch.data.rejects import Reject
+from gnome_torch.records import EntryEnergy
+from workflows.catalogue.hulls import renew
 from workflows.catalogue.imports import import_source
-from workflows.store import Store
+from workflows.store import OutsideEntry, Store, StoreError
 
 
 def test_corrections_of_total_energies(store: Store, tmp_path: Path) -> None:
@@ -22,13 +27,16 @@ def test_corrections_of_total_energies(store: Store, tmp_path: Path) -> None:
     (entry,) = store.entries.energies("t")
     assert entry.correction == pytest.approx(-0.687 / 2)
     assert entry.uncorrected == pytest.approx(-5.0)
-    import_source(store, Listed([record("a", salt(), -5.0)]), "u", tmp_path / "r.csv", Corrections.GNOME)
-    assert store.entries.energies("u")[0].correction == pytest.approx(0.0924014 / 2)
+    for theory, corrections, sign in (("u", Corrections.TO_GNOME, 1), ("w", Corrections.FROM_GNOME, -1)):
+        some = [replace(record("a", salt(), -5.0), correction_per_atom=-0.3), record("b", salt("Ca"), -5.0)]
+        import_source(store, Listed(list(some)), theory, tmp_path / "r.csv", corrections)
+        shifted = {entry.reduced_formula: entry.correction for entry in store.entries.energies(theory)}
+        assert shifted == {"MgO": pytest.approx(-0.3 + sign * 0.0924014 / 2), "CaO": 0.0}
     path = tmp_path / "f.csv"
     path.write_text("formula,target\nMgO,-3\n")
     with pytest.raises(SourceError, match="all 1 records are refused"):
         import_source(store, EnergyFile(path), "v", tmp_path / "r.csv", Corrections.MP2020)
-    assert "need a crystal and a total energy" in (tmp_path / "r.csv").read_text()
+    assert "need a total energy, and this is one of formation" in (tmp_path / "r.csv").read_text()
 
 
 def test_corrections_of_calculations_without_u(store: Store, tmp_path: Path) -> None:
@@ -60,3 +68,45 @@ def test_functionals_do_not_meet_in_a_theory(store: Store, tmp_path: Path) -> No
     assert later.new == 1
     with pytest.raises(SourceError, match="all 1 records are refused"):
         import_source(store, Listed(items[2:], name="third", version="2"), "t", tmp_path / "u.csv")
+
+
+def test_potentials_of_another_release_are_not_mixed_unasked(store: Store, tmp_path: Path) -> None:
+    settings = {"elements": ["Mg", "O"], "theory": {"name": "vasp-pbe-mp", "potcars": "PBE_54"}}
+    store.campaigns.create("c", settings, "vasp-1", "MP2020", "/d", "uid")
+    source = Listed([record("a", salt(), -5.0)], potentials="PBE")
+    with pytest.raises(StoreError, match=r"VASP's potentials PBE_54, listed with PBE: .*--other-potentials"):
+        import_source(store, source, "vasp-1", tmp_path / "r.csv", compatible=True)
+    import_source(store, source, "vasp-1", tmp_path / "r.csv", compatible=True, other_potentials=True)
+    assert len(store.entries.energies("vasp-1")) == 1
+    assert [MaterialsProject((), kind).potentials for kind in ("GGA_GGA+U", "R2SCAN")] == ["PBE", "PBE_54"]
+
+
+def test_elements_do_not_move_the_zero_of_formation_energies(store: Store, tmp_path: Path) -> None:
+    """Diamond lies above its reference; below it no element can, whether it comes now or was imported long ago."""
+    path = tmp_path / "f.csv"
+    path.write_text("formula,target\nC,0.136\nMg2C3,0.05\nMg,0.0\nSi,-0.4\nSiC,0.03\n")
+    done = import_source(store, EnergyFile(path), "mp", tmp_path / "r.csv")
+    assert (done.new, rejects_in(tmp_path / "r.csv")) == (4, ["line 5"])
+    old = EntryEnergy("old", "Si", -0.4, 0.0, "mp:formation")
+    store.entries.add_outside([OutsideEntry("old", None, old)], "earlier", "1", True)
+    renewed = renew(store, "mp:formation")
+    formulas = {entry.id: entry.reduced_formula for entry in store.entries.energies("mp:formation")}
+    places = {formulas[key]: (point.formation_energy, point.e_above_hull) for key, point in renewed.points.items()}
+    assert places == {
+        formula: (pytest.approx(energy), pytest.approx(energy))
+        for formula, energy in (("C", 0.136), ("Mg2C3", 0.05), ("Mg", 0.0), ("SiC", 0.03))
+    }
+    assert "none of an element is below 0" in renewed.doubtful["old"]
+
+
+def test_nothing_is_corrected_twice(store: Store, tmp_path: Path) -> None:
+    own = replace(record("a", salt(), -5.0), correction_per_atom=-0.3435)
+    done = import_source(
+        store, Listed([own, record("b", salt("Ca"), -5.0)]), "t", tmp_path / "r.csv", Corrections.MP2020
+    )
+    assert (done.new, rejects_in(tmp_path / "r.csv")) == (1, ["a"])
+    assert "it comes with a correction of -0.3435 eV/atom" in (tmp_path / "r.csv").read_text()
+    with pytest.raises(SourceError, match=r"listed: --corrections mp2020: .* have the corrections of MP2020 already"):
+        import_source(store, Listed([own], corrected=True), "t", tmp_path / "r.csv", Corrections.MP2020)
+    assert GnomeRelease(Path("s.csv")).corrected
+    assert MaterialsProject().corrected
