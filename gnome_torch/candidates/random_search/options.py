@@ -105,7 +105,7 @@ class SearchOptions:
         Raises:
             SearchError: not even the smallest does.
         """
-        reduced = Composition(composition.get_el_amt_dict()).reduced_composition  # D and H by their symbol: one element
+        reduced = composition.reduced_composition
         low, high = self.formula_units
         most = min(high, int(self.max_sites // reduced.num_atoms))
         if most < low:
