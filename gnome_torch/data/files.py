@@ -270,4 +270,4 @@ def _formula(text: str) -> str:
     if unknown or not composition:
         raise ValueError(f"{', '.join(unknown) or 'nothing'} is not an element")
     amounts_of(text)  # none that is out of all bounds
-    return composition.reduced_formula
+    return Composition(composition.get_el_amt_dict()).reduced_formula  # D and H by their symbol: one element

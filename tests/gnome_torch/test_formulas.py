@@ -71,9 +71,9 @@ def test_the_same_where_crystals_are_searched_for() -> None:
 def test_an_element_that_does_not_exist() -> None:
     """By its number, in a table of examples and in one of energies."""
     path = CASES / "element_Q.csv"
-    with pytest.raises(StructureFileError, match=r"element_Q\.csv: crystal 2 \(element_Q:b\): Q is not an element"):
+    with pytest.raises(StructureFileError, match=r"crystal 2 \(element_Q:b\): .*site Cu2: 'Q' is not an element"):
         read_examples(path, "target")
     first, second = EnergyFile(path).records()
     assert isinstance(first, OutsideRecord)
     assert isinstance(second, Reject)
-    assert (second.place, "'Q' is not a valid Element" in second.reason) == ("line 61", True)
+    assert (second.place, "site Cu2: 'Q' is not an element" in second.reason) == ("line 61", True)

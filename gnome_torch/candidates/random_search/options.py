@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isfinite
@@ -157,7 +156,7 @@ def pair_of(text: str) -> tuple[str, str]:
 
 
 def composition_of(formula: str) -> Composition:
-    """The reduced composition that a formula means.
+    """The reduced composition that a formula means; D and T are hydrogen, from which energies do not tell them.
 
     Raises:
         SearchError: it is no formula of whole numbers of elements.
@@ -171,11 +170,7 @@ def composition_of(formula: str) -> Composition:
         known = False
     if not known or not composition:
         raise SearchError(f"{formula!r} is not a chemical formula; write Li3N")
-    if isotopes := set(re.findall(r"[A-Z][a-z]?", formula)) & {"D", "T"}:
-        raise SearchError(
-            f"{formula}: {min(isotopes)} is an isotope, which energies do not tell from hydrogen: write H"
-        )
-    reduced = composition.reduced_composition
+    reduced = Composition(composition.get_el_amt_dict()).reduced_composition  # D and H by their symbol: one element
     if any(abs(amount - round(amount)) > 1e-8 for amount in reduced.values()):
         raise SearchError(f"{formula}: a crystal has whole numbers of atoms; write Li15Si4")
     return Composition(reduced.reduced_formula)  # the order of the elements is that of the formula, always

@@ -11,16 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Composition, Lattice, Structure
 from pymatgen.io.cif import CifWriter
 
+from gnome_torch.candidates.random_search.options import composition_of
 from gnome_torch.data import json_stream, texts
 from gnome_torch.data.ase_crystals import crystal_of_atoms
 from gnome_torch.data.energy_files import EnergyFile
-from gnome_torch.data.files import Crystal, StructureFileError, read_crystals, read_structures
+from gnome_torch.data.files import Crystal, StructureFileError, read_crystals, read_formulas, read_structures
 from gnome_torch.data.outside import OutsideRecord
 from gnome_torch.data.rejects import Reject
 from gnome_torch.data.sound import CrystalError, sound
+from gnome_torch.stability.formulas import reduced_formula
 
 CASES = Path(__file__).parents[2] / "data" / "cases"
 SALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
@@ -213,3 +215,12 @@ def test_overlapping_rows_of_a_table(tmp_path: Path) -> None:
     assert isinstance(reject, Reject)
     assert "overlapping atoms: Na and Na (Na0, Na8) are 0.01 angstrom apart" in reject.reason
     assert isinstance(record, OutsideRecord)
+
+
+def test_heavy_hydrogen_is_hydrogen_in_every_formula(tmp_path: Path) -> None:
+    right = {"LiD": "LiH", "HDO": "H2O", "T2O": "H2O", "DyTi": "DyTi", "CaSO4.2D2O": "CaH4SO6"}
+    (tmp_path / "f.csv").write_text("formula\n" + "\n".join(right) + "\n")
+    assert read_formulas(tmp_path / "f.csv") == [Composition(formula).reduced_formula for formula in right.values()]
+    for text, formula in right.items():
+        assert composition_of(text) == Composition(formula)
+        assert reduced_formula(text) == Composition(formula).reduced_formula

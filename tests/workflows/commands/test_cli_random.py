@@ -65,7 +65,6 @@ def test_one_of_them_made_again_as_cif(gnome: Gnome, tmp_path: Path) -> None:
         (("--compositions", "none.csv"), "none.csv: cannot be read"),
         (("--composition", "MgO", "--units", "nan"), "--units nan: write two numbers"),
         (("--composition", "MgO", "--separation", "F-F=2"), "--separation F-F: no composition has both elements"),
-        (("--composition", "D2O"), "D2O: D is an isotope"),
     ],
 )
 def test_one_clear_line(gnome: Gnome, tmp_path: Path, options: tuple[str, ...], message: str) -> None:
