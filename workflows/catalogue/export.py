@@ -21,7 +21,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from pymatgen.core import Structure
@@ -46,11 +46,6 @@ _OURS = {
         Kind.TEXT,
         "stable phases that it would fall apart into, as JSON: key to fraction of atoms",
         lambda known: json.dumps(known.document["stability"]["decomposition"], sort_keys=True),
-    ),
-    # whether it has been imported is nothing that the campaign found out
-    "new_composition": replace(
-        FIELDS["new_composition"],
-        description="whether its composition was not in the first data of the campaign that computed it",
     ),
 }
 COLUMNS = {

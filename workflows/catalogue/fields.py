@@ -220,14 +220,15 @@ _ALL = (
     Field(
         "new",
         Kind.TRUTH,
-        "whether its composition was not in the first data (of the campaign asked for, else of the one that computed "
-        "it), and has not been imported at whatever theory",
+        "whether its composition is new: not imported, at whatever theory, not in the first data of a campaign that "
+        "had begun by then, and no other campaign came to it earlier",
         lambda known: known.is_new_composition,
     ),
     Field(
         "new_composition",
         Kind.TRUTH,
-        "whether its composition is neither in the first data of the campaign that computed it nor imported",
+        "whether its composition is new: not imported, at whatever theory, not in the first data of a campaign that "
+        "had begun by then, and no other campaign came to it earlier",
         lambda known: known.is_new_composition,
     ),
     Field(
@@ -252,16 +253,16 @@ _ALL = (
     Field(
         "duplicate_of",
         Kind.TEXT,
-        "older entry that is the same crystal, if any",
-        _within("novelty", "duplicate_of"),
+        "older entry that is the same crystal, if any, other than an earlier find of the same campaign",
+        lambda known: known.duplicate_of,
     ),
     # where it comes from
     Field("campaigns", Kind.LIST, "campaigns that have it", lambda known: tuple(sorted(known.document["campaigns"]))),
     Field(
         "round",
         Kind.WHOLE,
-        "round of the campaign that proposed it; 0 for the known crystals that a campaign begins with",
-        _within("lineage", "round"),
+        "round of the campaign that came to this crystal first; 0 for the known crystals that a campaign begins with",
+        lambda known: known.round,
     ),
     Field(
         "source",

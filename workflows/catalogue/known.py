@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from workflows.store.base import Document
@@ -38,26 +38,33 @@ class Known:
 
     Attributes:
         document: of the entry, without its crystal.
-        imported: whether its composition has been imported, at whatever theory.
-        first: compositions of the first data of the campaign asked for; None for that of the campaign that computed it.
         recheck: at another theory.
+        first: document of the entry that was there first, among those that are the same crystal; None for itself.
         others: documents of the entries that it names, and of their ancestors, by key.
     """
 
     document: Document
-    imported: bool = False
-    first: Collection[str] | None = None
     recheck: Recheck = NOT_ASKED
+    first: Document | None = None
     others: Mapping[str, Document] = field(default_factory=dict)
 
     @property
     def is_new_composition(self) -> bool:
-        """Whether nobody had its composition before."""
-        if self.first is None:
-            new = bool(self.document["novelty"].get("new_composition"))
-        else:
-            new = self.document["formula"] not in self.first
-        return new and not self.imported
+        """Whether nobody had its composition before: `Finds.settle_compositions`."""
+        return bool(self.document["novelty"].get("new_composition"))
+
+    @property
+    def round(self) -> int:
+        """Round that came to the crystal first."""
+        return int((self.first or self.document)["lineage"]["round"])
+
+    @property
+    def duplicate_of(self) -> str | None:
+        """Key of an older entry that is the same crystal; an earlier find of the same campaign is no doubt about it."""
+        key: str | None = self.document["novelty"].get("duplicate_of")
+        older = (self.others.get(key) or {}).get("lineage", {}) if key else {}
+        own = older.get("round", 0) > 0 and older.get("campaign") == self.document["lineage"]["campaign"]
+        return None if own else key
 
     def formula_of(self, key: str) -> str:
         """Formula of another entry; its key where the entry is not known."""

@@ -121,7 +121,7 @@ def print_phases(rows: list[PhaseRow], console: Console) -> None:
     if not rows:
         console.print("no stable compound yet")
         return
-    table = Table(title="Stable phases ('new': a composition neither in the campaign's first data nor imported)")
+    table = Table(title="Stable phases ('new': of a composition that nobody had before)")
     theories = sorted({row.theory for row in rows})
     if len(theories) > 1:
         console.print(f"phases of {len(theories)} theories, each against its own hull: {', '.join(theories)}")

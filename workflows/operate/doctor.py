@@ -88,6 +88,8 @@ def examine(
             found += _examine_campaign(campaign)
         else:  # what was run again, or told, above
             follow_state(campaign)
+    if settled := store.finds.settle_compositions():
+        found.append(Finding(f"{settled} entries said wrongly whether their composition is new", "mended"))
     return found + _corrections(store)
 
 

@@ -8,11 +8,13 @@ from typing import Any
 from outside import Listed, record, salt
 from pymatgen.core import Lattice, Structure
 
-from gnome_torch.records import Entry, Lineage
+from gnome_torch.records import Candidate, Entry, HullPoint, Lineage
 from workflows.catalogue.imports import import_source
 from workflows.catalogue.novelty import judge
-from workflows.store import Store
-from workflows.store.collections.entries import Entries
+from workflows.catalogue.phases import PhaseQuery, phases
+from workflows.catalogue.phases.doubts import doubts
+from workflows.store import CandidateState, Store, now
+from workflows.store.collections.finds import Finds
 
 
 def test_novelty_beside_what_was_imported(store: Store, tmp_path: Path) -> None:
@@ -30,7 +32,7 @@ def test_novelty_beside_what_was_imported(store: Store, tmp_path: Path) -> None:
     assert documents["found"]["duplicate_of"] is None
     assert documents["again"]["duplicate_of"] == "found"
     assert documents["known"]["duplicate_of"] == calcium
-    assert store.finds.known_outside({"CaO", "MgO"}) == {"CaO"}
+    assert [documents[key]["new_composition"] for key in documents] == [True, True, False]  # nobody had MgO
     # of a prototype that nobody has, the library's crystal is the analogue
     perovskite = Structure(
         Lattice.cubic(4), ["K", "Mg", "F", "F", "F"],
@@ -43,8 +45,8 @@ def test_novelty_beside_what_was_imported(store: Store, tmp_path: Path) -> None:
     assert novelty["analogue"].startswith("aflow:")
 
 
-class Counting(Entries):
-    """Entries that note what they are asked for."""
+class Counting(Finds):
+    """Finds that note what they are asked for."""
 
     def __init__(self, database: Any) -> None:
         super().__init__(database)
@@ -59,6 +61,56 @@ def test_known_crystals_of_a_prototype_are_read_once(store: Store) -> None:
     keys = ["MgO", "CaO", "SrO"]
     for key in keys:
         store.entries.add(Entry(key, salt(key[:2]), -40.0, 0.0, "t", Lineage("saps", "x", "y", 1)), "c")
-    store.entries = Counting(store.database)
+    store.finds = Counting(store.database)
     judge(store, keys)
-    assert len(store.entries.asked) == 1
+    assert len(store.finds.asked) == 1
+
+
+def test_new_is_what_nobody_had(store: Store, tmp_path: Path) -> None:
+    """Imports, first data (also what failed there), the campaign that came first: one truth, wherever it is read."""
+    for name in ("a", "b"):
+        store.campaigns.create(name, {"elements": ["Mg", "O"]}, "t", "none", "/d", "uid")
+    seed = salt("Sr")
+    species = tuple(site.specie.symbol for site in seed)
+    candidate = Candidate("seed", "x", species, seed.volume, Lineage("file", "x", "", 0))
+    store.candidates.select("a", 0, [(candidate, seed, None, None)], None)
+    store.candidates.end("a/seed", CandidateState.FAILED, reason="broken")
+
+    def find(key: str, crystal: Structure, campaign: str, number: int) -> None:
+        store.entries.add(Entry(key, crystal, -40.0, 0.0, "t", Lineage("saps", "x", "y", number)), campaign)
+
+    find("first data of b", salt("Mg"), "b", 0)
+    find("in b's first data", salt("Mg", 4.3), "a", 1)
+    find("by a", salt("Ba"), "a", 1)
+    find("a's polymorph", salt("Ba", 5.0), "a", 2)
+    find("by b, later", salt("Ba", 4.9), "b", 1)
+    find("failed in a's first data", salt("Sr", 4.4), "b", 1)
+    find("imported", salt("Ca"), "b", 1)
+    import_source(store, Listed([record("mp-1", salt("Ca", 4.8), -5.0)]), "other", tmp_path / "r.csv")
+
+    def new() -> set[str]:
+        return {d["_id"] for d in store.database["entries"].find({"novelty.new_composition": True})}
+
+    assert "imported" not in new()  # at once
+    store.finds.settle_compositions()
+    assert new() == {"by a", "a's polymorph"}
+    assert store.finds.settle_compositions() == 0
+    keys = ("by a", "a's polymorph", "by b, later", "imported")
+    store.entries.set_stability("t", dict.fromkeys(keys, HullPoint(-1.0, 0.0, -3.0, {})), now(), 7)
+    for campaign, listed in ((None, set(keys)), ("a", set(keys[:2])), ("b", set(keys[2:]))):
+        rows = phases(store, PhaseQuery(campaign))
+        assert {row.entry for row in rows} == listed
+        assert {row.entry for row in rows if row.new} == listed & new()
+
+
+def test_the_same_crystal_is_listed_once(store: Store) -> None:
+    """At its lowest energy, with the round that came to it first, which is no doubt about it."""
+    store.campaigns.create("c", {"elements": ["Mg", "O"]}, "t", "none", "/d", "uid")
+    for key, number, e_above_hull in (("first", 1, 0.03), ("again", 2, 0.0), ("once more", 3, 0.01)):
+        lineage = Lineage("saps", "x", "y", number)
+        store.entries.add(Entry(key, salt("Mg", 4.2 + number / 100), -40.0, 0.0, "t", lineage), "c")
+        store.entries.set_stability("t", {key: HullPoint(-1.0, e_above_hull, -3.0, {})}, now(), 3)
+    judge(store, ["first", "again", "once more"])
+    (row,) = phases(store, PhaseQuery("c", max_e_above_hull=0.1))
+    assert (row.entry, row.round, row.duplicate_of) == ("again", 1, "")
+    assert doubts(row) == []

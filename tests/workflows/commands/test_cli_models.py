@@ -208,7 +208,7 @@ def test_crystals_there_and_back(gnome: Gnome, tmp_path: Path) -> None:
         ("formula,energy\nNaCl,1\n", "no column 'target'; its columns are formula, energy"),
         ("name,target\nNaCl,1\n", "one must be formula or cif"),
         ("formula,target\nNaCl,1\nKCl,nan\nKBr,\n", "line 3: 'nan' in column target is not an energy and 1 more"),
-        ("formula,target\nNaCl,1\nNaQq,1\n", "line 3: 'NaQq' in column formula is not a chemical formula"),
+        ("formula,target\nNaCl,1\nNaQq,1\n", "line 3, column formula: 'NaQq' is not a chemical formula"),
         ("formula,target\nNaCl,1\nAmO2,1\n", "the networks know compounds of H to Pu"),
     ],
 )

@@ -68,6 +68,7 @@ def close_round(campaign: Campaign, number: int) -> Closed:
 def _judge_novelty(campaign: Campaign, number: int, points: Mapping[str, HullPoint]) -> None:
     """Say what is new about a round's crystals; of a search's hundred nobody asks it of those far from the hull."""
     relaxed = campaign.store.candidates.of_round(campaign.name, number, CandidateState.RELAXED)
+    campaign.store.finds.settle_compositions({c["formula"] for c in relaxed})
     asked = {c["entry"] for c in relaxed if c.get("search") is None or _is_near(points.get(c["entry"]))}
     judge(campaign.store, sorted(asked))
 

@@ -19,10 +19,11 @@ def with_background(store: Store, phases: Sequence[Known]) -> list[Known]:
 
 
 def _others(store: Store, documents: Sequence[Document]) -> dict[str, Document]:
-    """Ancestors, analogues and decomposition products by key."""
+    """Ancestors, analogues, older twins and decomposition products by key."""
     others: dict[str, Document] = {}
     wanted = {document["lineage"]["parent_id"] for document in documents}
     wanted |= {document["novelty"].get("analogue") for document in documents}
+    wanted |= {document["novelty"].get("duplicate_of") for document in documents}
     wanted |= {key for document in documents for key in document["stability"]["decomposition"]}
     while missing := {key for key in wanted if key} - others.keys():
         read = store.entries.documents_of(missing, ("formula", "lineage", "outside"))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any, Literal
 
 from gnome_torch.stability.hull import STABLE_TOLERANCE
@@ -66,7 +69,11 @@ def phases(store: Store, query: PhaseQuery) -> list[PhaseRow]:
         store: the database.
         query: which.
     """
-    return [row_of(known) for known in with_background(store, _chosen(store, query, _in_order(store, query)))]
+    sort, downwards = query.sort.removeprefix("-"), query.sort.startswith("-")
+    each = _each_once(_documents(store, query))
+    in_order = sorted(each, key=lambda known: _place(known, sort), reverse=downwards)
+    chosen = list(islice(filter(query.wants, in_order), query.limit or None))
+    return [row_of(known) for known in with_background(store, chosen)]
 
 
 def phase_rows(
@@ -89,34 +96,25 @@ def phase_rows(
     return phases(store, PhaseQuery(campaign, max_e_above_hull=max_e_above_hull, new=new, limit=limit))
 
 
-def _in_order(store: Store, query: PhaseQuery) -> list[Document]:
-    """Entries near the hull; the same crystal, found again, is not shown again."""
-    documents = store.finds.phases(query.campaign, query.max_e_above_hull, query.elements, query.chemsys, query.since)
-    listed = {document["_id"] for document in documents}
-    once = [document for document in documents if document["novelty"].get("duplicate_of") not in listed]
-    sort = query.sort.removeprefix("-")
-    return sorted(once, key=lambda document: _place(document, sort), reverse=query.sort.startswith("-"))
+def _documents(store: Store, query: PhaseQuery) -> list[Document]:
+    """Entries near the hull, those nearest to it first."""
+    return store.finds.phases(query.campaign, query.max_e_above_hull, query.elements, query.chemsys, query.since)
 
 
-def _place(document: Document, sort: str) -> tuple[Any, ...]:
+def _each_once(documents: Sequence[Document]) -> list[Known]:
+    """Of entries that are the same crystal the most stable one, with the one that was there first."""
+    older = {document["_id"]: document["novelty"].get("duplicate_of") for document in documents}
+    groups: dict[str, list[Document]] = defaultdict(list)
+    for document in documents:
+        oldest = document["_id"]
+        while older.get(oldest):
+            oldest = older[oldest]
+        groups[oldest].append(document)
+    return [Known(same[0], first=min(same, key=lambda d: (d["created"], d["_id"]))) for same in groups.values()]
+
+
+def _place(known: Known, sort: str) -> tuple[Any, ...]:
+    document = known.document
     stability = document["stability"]
-    first = document["created"] if sort == "created" else FIELDS[sort].read(Known(document))
+    first = document["created"] if sort == "created" else FIELDS[sort].read(known)
     return first, stability["e_above_hull"], stability["phase_separation_energy"], document["_id"]
-
-
-def _chosen(store: Store, query: PhaseQuery, documents: list[Document]) -> list[Known]:
-    """The first entries that are as new as is asked for.
-
-    What is known outside is asked for so many at once, until there are enough.
-    """
-    first = store.candidates.first_formulas(query.campaign) if query.campaign else None
-    chosen: list[Known] = []
-    at_once = query.limit or len(documents) or 1
-    for start in range(0, len(documents), at_once):
-        part = documents[start : start + at_once]
-        outside = store.finds.known_outside({document["formula"] for document in part})
-        known = (Known(document, document["formula"] in outside, first) for document in part)
-        chosen += [phase for phase in known if query.wants(phase)]
-        if query.limit and len(chosen) >= query.limit:
-            return chosen[: query.limit]
-    return chosen

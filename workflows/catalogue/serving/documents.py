@@ -78,20 +78,14 @@ def refresh(
         at_once: entries of a look at the database.
     """
     rechecks = _rechecks(store)
-    imported: dict[str, bool] = {}  # composition -> whether it is
     changed = 0
     state: dict[str, str] = {}
     keys = store.published.found_or_published() if since is None else store.published.touched(since)
     for part in chunks(keys, at_once):
         tell(changed, len(state) / len(keys))
         entries = store.published.found_crystals(part)
-        new = {entry["formula"] for entry in entries} - imported.keys()
-        imported |= dict.fromkeys(new, False) | dict.fromkeys(store.finds.known_outside(new), True)
         properties = {
-            entry["_id"]: _properties(
-                Known(entry, imported[entry["formula"]], recheck=rechecks.get(entry["_id"], NOT_ASKED))
-            )
-            for entry in entries
+            entry["_id"]: _properties(Known(entry, recheck=rechecks.get(entry["_id"], NOT_ASKED))) for entry in entries
         }
         changed += _update(store, "structures", part, properties, partial(_structures, store, properties))
         state |= dict.fromkeys(part, "") | _digests(properties)

@@ -131,3 +131,4 @@ def _place(store: Store, theories: Sequence[str]) -> None:
                 file=sys.stderr,
             )
     judge(store, store.finds.near_hull(NEAR))
+    store.finds.settle_compositions()  # what a source has replaced is known no longer

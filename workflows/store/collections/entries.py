@@ -73,13 +73,19 @@ class Entries(Collection):
             **written(),
             **fields,
         }
-        # for the campaign that computed it: round 0 is its known data, later rounds propose only other compositions
-        document["novelty"]["new_composition"] = entry.lineage.round > 0
+        # of what campaigns had, `Finds.settle_compositions` asks when the round closes
+        formula = document["formula"]
+        document["novelty"]["new_composition"] = entry.lineage.round > 0 and not self._is_imported(formula)
         if recheck_of is not None:
             document["recheck_of"] = recheck_of
         self.documents.update_one({"_id": entry.id}, {"$setOnInsert": document}, upsert=True)
         if recheck_of is None:
             self.share([entry.id], campaign)
+
+    def _is_imported(self, formula: str) -> bool:
+        """Whether a composition, reduced formula, has been imported, at whatever theory."""
+        query = {"formula": formula, "outside": {"$ne": None}, "replaced_by": None}
+        return self.documents.find_one(query, {"_id": 1}) is not None
 
     def add_outside(self, records: Sequence[OutsideEntry], source: str, version: str, replaces: bool) -> int:
         """Write entries that come from outside; what is there already is kept.
@@ -111,7 +117,17 @@ class Entries(Collection):
                     raise  # another import of the same data, at the same time, is no harm
         if replaces:
             self._retire(records, source)
+        self._no_longer_new({record.energy.reduced_formula for record in records})
         return len(documents)
+
+    def _no_longer_new(self, formulas: Some[str]) -> None:
+        """What was imported is no new composition of a campaign."""
+        for part in chunks(formulas):
+            same = self.documents.find({"formula": {"$in": part}}, {"novelty.new_composition": 1})
+            new = [document["_id"] for document in same if document["novelty"].get("new_composition")]
+            if new:
+                known = {"novelty.new_composition": False, "changed": now()}
+                self.documents.update_many({"_id": {"$in": new}}, {"$set": known})
 
     def _retire(self, records: Sequence[OutsideEntry], source: str) -> None:
         """Mark entries of the same keys and other content as replaced: no hull and no training set sees them again."""

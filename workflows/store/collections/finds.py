@@ -5,18 +5,36 @@ entries     as in `entries.py`
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection as Some
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from pymatgen.core import Structure
 
 from workflows.store.base import Collection, Document, StoreError, chunks, now, utc
+from workflows.store.collections.candidates import Candidates
 from workflows.store.collections.entries import Entries
 
 COMMON = ("O", "F", "S", "N", "Cl", "H", "C", "P")
 """Elements that most compounds hold: the last ones to be looked for."""
+
+
+@dataclass(frozen=True)
+class FirstData:
+    """What a campaign begins with.
+
+    Attributes:
+        campaign: its name.
+        begun: when.
+        formulas: reduced ones, of what was relaxed and of what failed.
+    """
+
+    campaign: str
+    begun: datetime
+    formulas: Some[str]
 
 
 class Finds(Collection):
@@ -96,13 +114,41 @@ class Finds(Collection):
         query = {"novelty.prototype": prototype, "lineage.round": 0, "replaced_by": None, "recheck_of": None}
         return [(d["_id"], d["formula"]) for d in self.documents.find(query, {"formula": 1})]
 
-    def known_outside(self, formulas: Some[str]) -> set[str]:
-        """Which of some reduced formulas have been imported, at whatever theory."""
-        found: set[str] = set()
+    def settle_compositions(self, formulas: Some[str] | None = None) -> int:
+        """Write of proposed entries whether their composition is new; repeated, it changes nothing.
+
+        New: not imported, at whatever theory and whenever; not in the first data of a campaign that had begun when the
+        entry came, relaxed or not; and no other campaign came to it earlier.
+
+        Args:
+            formulas: reduced ones, of the entries to look at; None for all that campaigns proposed.
+
+        Returns:
+            How many entries said otherwise.
+        """
+        if formulas is None:
+            proposed = self.documents.find({"lineage.round": {"$gt": 0}}, {"formula": 1})
+            formulas = {document["formula"] for document in proposed}
+        first = self._first_data()
+        fields = ("formula", "created", "lineage.round", "lineage.campaign", "outside.source", "novelty")
+        changed = 0
         for part in chunks(set(formulas)):
-            query = {"formula": {"$in": part}, "outside": {"$ne": None}, "replaced_by": None}
-            found |= {document["formula"] for document in self.documents.find(query, {"formula": 1})}
-        return found
+            query = {"formula": {"$in": part}, "replaced_by": None, "recheck_of": None}
+            of_formula: dict[str, list[Document]] = defaultdict(list)
+            for document in self.documents.find(query, dict.fromkeys(fields, 1)):
+                of_formula[document["formula"]].append(document)
+            right = {key: new for same in of_formula.values() for key, new in _new_compositions(same, first)}
+            stored = {d["_id"]: d["novelty"].get("new_composition") for same in of_formula.values() for d in same}
+            for key in sorted(key for key, new in right.items() if stored[key] is not new):
+                self.set_novelty(key, new_composition=right[key])
+                changed += 1
+        return changed
+
+    def _first_data(self) -> list[FirstData]:
+        """What campaigns begin with."""
+        begun = self.database["campaigns"].find({}, {"created": 1})
+        candidates = Candidates(self.database)
+        return [FirstData(d["_id"], d["created"], candidates.first_formulas(d["_id"])) for d in begun]
 
     def older_crystals(self, key: str) -> Iterator[tuple[str, Structure]]:
         """Key and crystal of the entries of the same formula that were there first: known ones, then found ones."""
@@ -142,3 +188,19 @@ class Finds(Collection):
                 f"campaign '{campaign}' has nothing to show yet: no relaxation has ended well; where it stands: "
                 f"'gnome campaign status {campaign}'"
             )
+
+
+def _new_compositions(same: Sequence[Document], first: Sequence[FirstData]) -> Iterator[tuple[str, bool]]:
+    """Of the proposed ones among all entries of one composition: key, and whether the composition was new."""
+    imported = any(document.get("outside") for document in same)
+    found = sorted((d["created"], d["_id"], d["lineage"]["campaign"]) for d in same if not d.get("outside"))
+    for document in same:
+        lineage = document["lineage"]
+        if document.get("outside") or not lineage["round"]:
+            continue
+        began_with_it = any(
+            document["formula"] in known.formulas
+            for known in first
+            if known.campaign == lineage["campaign"] or known.begun <= document["created"]
+        )
+        yield document["_id"], not imported and not began_with_it and found[0][2] == lineage["campaign"]

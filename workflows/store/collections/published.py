@@ -49,21 +49,15 @@ class Published(Collection):
     def touched(self, since: datetime) -> set[str]:
         """Entries that may have to be served otherwise than before a moment.
 
-        They have changed themselves, their recheck has, or their composition has been imported.
+        They have changed themselves, or their recheck has.
         """
         keys: set[str] = set()
-        formulas: set[str] = set()
-        fields = {"formula": 1, "outside.source": 1, "recheck_of": 1, "campaigns": 1}
+        fields = {"recheck_of": 1, "campaigns": 1}
         for entry in self.documents.find({"changed": {"$gte": since}}, fields):
             if entry["campaigns"]:
                 keys.add(entry["_id"])
             if entry.get("recheck_of"):
                 keys.add(entry["recheck_of"])
-            if entry.get("outside"):
-                formulas.add(entry["formula"])
-        for part in chunks(formulas):
-            same = self.documents.find({"formula": {"$in": part}, "campaigns": {"$ne": []}}, {"_id": 1})
-            keys |= {entry["_id"] for entry in same}
         return keys
 
     def collection(self, kind: str) -> Documents[Any]:

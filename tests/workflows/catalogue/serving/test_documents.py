@@ -92,6 +92,7 @@ def test_a_look_at_what_changed_sees_what_a_full_one_does(store: Store) -> None:
         assert changed == of_formula | {rest[0], rest[2]}
     finally:
         store.database["entries"].delete_one({"_id": "imported"})
+        store.finds.settle_compositions()
         for entry in (store.entries.get(key) or {} for key in rest[:3]):
             old = before[entry["_id"]]
             kept = {"stability": store_stability(old), "novelty.prototype": old["_gnome_prototype"]}
@@ -128,6 +129,7 @@ def test_rechecks_and_imports_are_told(store: Store) -> None:
     assert published.find_one({"_id": key})["_gnome_new_composition"] is True
     store.database["entries"].insert_many([again, known])
     try:
+        store.finds.settle_compositions()
         refresh(store)
         told = published.find_one({"_id": key})
         assert (told["_gnome_second_opinion_theory"], told["_gnome_second_opinion_e_above_hull"]) == ("better", 0.25)
@@ -135,6 +137,7 @@ def test_rechecks_and_imports_are_told(store: Store) -> None:
         assert published.count_documents({"_id": {"$in": ["again", "known"]}}) == 0
     finally:
         store.database["entries"].delete_many({"_id": {"$in": ["again", "known"]}})
+        store.finds.settle_compositions()
         refresh(store)
 
 
