@@ -39,7 +39,7 @@ def csv_header(path: Path) -> list[str]:
         OSError, csv.Error: it cannot be read.
     """
     with path.open("rb") as raw:
-        return next(csv.reader([_text(raw).readline()]), [])
+        return next(csv.reader([_text(raw).readline().rstrip("\r\n")]), [])
 
 
 def csv_rows(path: Path) -> Iterator[CsvRow]:
@@ -52,7 +52,7 @@ def csv_rows(path: Path) -> Iterator[CsvRow]:
     size = max(path.stat().st_size, 1)
     with path.open("rb") as raw:
         text = _text(raw)
-        header = next(csv.reader([text.readline()]), [])
+        header = next(csv.reader([text.readline().rstrip("\r\n")]), [])
         several_lines = any(name.strip().lower() == "cif" for name in header)
         for line, values, problem in _long_rows(text) if several_lines else _lines(text):
             if problem or any(value.strip() for value in values):

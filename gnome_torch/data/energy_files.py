@@ -261,12 +261,14 @@ class EnergyFile:
     def _atoms(self, atoms: Any, name: str, place: str) -> OutsideRecord | Reject:
         try:
             structure = crystal_of_atoms(atoms)
+            if atoms.calc is None:
+                return Reject(str(self.path), place, atoms.get_chemical_formula(), "it has no energy")
             energy = float(atoms.get_potential_energy()) / len(atoms)
             info = {**atoms.info, **atoms.info.get("key_value_pairs", {})}
             key = str(info.get("material_id") or info.get("id") or name)
             record = crystal_record(key, structure, energy, EnergyKind.TOTAL)
             return found_at(record, str(self.path), place)
-        except Exception as error:  # no calculator, a broken crystal
+        except Exception as error:  # a calculator without an energy, a broken crystal
             return Reject(str(self.path), place, atoms.get_chemical_formula(), one_line(error))
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+COLUMNS = re.compile(r":[SRIL]:(\d+)")
+"""How many columns a property has, in `Properties=species:S:1:pos:R:3`."""
 
 
 class Frame(NamedTuple):
@@ -51,8 +55,16 @@ def frames(path: Path) -> Iterator[Frame]:
                     break
                 text.append(ahead[1])
                 ahead = next(lines, None)
-            short = len(text) < count + 2
-            yield Frame(number, "".join(text), f"{count} atoms announced, {len(text) - 2} there" if short else "")
+            yield Frame(number, "".join(text), _problem(count, text))
+
+
+def _problem(count: int, lines: list[str]) -> str:
+    """What is wrong with a frame by what it announces, which libraries would make room for; empty for nothing."""
+    if len(lines) < count + 2:
+        return f"{count} atoms announced, {len(lines) - 2} there"
+    announced = sum(int(number) for number in COLUMNS.findall(lines[1]))
+    there = max((len(line.split()) for line in lines[2:]), default=0)
+    return f"{announced} columns announced, {there} there" if announced > there else ""
 
 
 def _count(line: str) -> int | None:

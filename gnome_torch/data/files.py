@@ -222,8 +222,10 @@ def _guarded(name: str, read: Callable[[Source], tuple[Structure, int]], source:
 
 
 def _one_line(error: BaseException) -> str:
-    if isinstance(error, KeyError | IndexError | AttributeError):
-        return f"{type(error).__name__} {error}: a part of it is missing"
+    if isinstance(error, KeyError):
+        return f"a part of it is missing: {error}"
+    if isinstance(error, IndexError | AttributeError | TypeError):  # words of Python about its own objects
+        return "a part of it is missing, or is something else than it should be"
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 300 else f"{text[:300]}…"
 

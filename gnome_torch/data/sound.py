@@ -15,6 +15,10 @@ LONGEST = 1000.0
 """No vector of a cell is longer, angstrom."""
 THINNEST = 0.5
 """No cell is thinner, angstrom: its atoms would meet themselves."""
+FARTHEST = 1000.0
+"""No coordinate is larger, in units of the cell's vectors: atoms of molecular dynamics drift some tens of cells."""
+NEARBY = 3.0
+"""Atoms that are farther away are put back into the cell, in units of its vectors."""
 DENSEST, EMPTIEST = 1.0, 1000.0
 """Volume of an atom, cubic angstrom: hydrogen at the centre of Jupiter has more than the one, no solid the other."""
 ROOMY = 40.0
@@ -58,6 +62,11 @@ def sound(structure: Structure) -> Structure:
     sound_lattice(structure.lattice)
     if not np.isfinite(structure.frac_coords).all():
         raise CrystalError("a coordinate is not finite")
+    farthest = np.abs(structure.frac_coords).max()
+    if farthest > FARTHEST:
+        raise CrystalError(f"a coordinate of {farthest:.4g} in units of the cell, more than {FARTHEST:g}")
+    if farthest > NEARBY:  # a search for neighbours would fill all the space to them, and the memory
+        structure = structure.copy().translate_sites(range(len(structure)), [0, 0, 0], to_unit_cell=True)
     structure = _of_elements(structure)
     volume = structure.volume / len(structure)
     if not volume < EMPTIEST:
