@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -70,7 +70,8 @@ def phases(store: Store, query: PhaseQuery) -> list[PhaseRow]:
         query: which.
     """
     sort, downwards = query.sort.removeprefix("-"), query.sort.startswith("-")
-    each = _each_once(_documents(store, query))
+    documents = _documents(store, query)
+    each = _each_once(documents, _older_twins(store, documents))
     in_order = sorted(each, key=lambda known: _place(known, sort), reverse=downwards)
     chosen = list(islice(filter(query.wants, in_order), query.limit or None))
     return [row_of(known) for known in with_background(store, chosen)]
@@ -101,8 +102,21 @@ def _documents(store: Store, query: PhaseQuery) -> list[Document]:
     return store.finds.phases(query.campaign, query.max_e_above_hull, query.elements, query.chemsys, query.since)
 
 
-def _each_once(documents: Sequence[Document]) -> list[Known]:
-    """Of entries that are the same crystal the most stable one, with the one that was there first."""
+def _older_twins(store: Store, documents: Sequence[Document]) -> dict[str, Document]:
+    """Entries of campaigns that are the same crystal as one listed, were there earlier, and are not listed."""
+    older = {document["novelty"].get("duplicate_of") for document in documents} - {None}
+    absent = older - {document["_id"] for document in documents}
+    twins = store.entries.documents_of(absent, ("created", "lineage", "outside"))
+    return {key: document for key, document in twins.items() if not document["outside"]}
+
+
+def _each_once(documents: Sequence[Document], twins: Mapping[str, Document]) -> list[Known]:
+    """Of entries that are the same crystal the most stable one, with the one that was there first.
+
+    Args:
+        documents: the entries, the most stable first.
+        twins: older ones that are not among them.
+    """
     older = {document["_id"]: document["novelty"].get("duplicate_of") for document in documents}
     groups: dict[str, list[Document]] = defaultdict(list)
     for document in documents:
@@ -110,7 +124,10 @@ def _each_once(documents: Sequence[Document]) -> list[Known]:
         while older.get(oldest):
             oldest = older[oldest]
         groups[oldest].append(document)
-    return [Known(same[0], first=min(same, key=lambda d: (d["created"], d["_id"]))) for same in groups.values()]
+    return [
+        Known(same[0], first=min([*same, twins.get(oldest, same[0])], key=lambda d: (d["created"], d["_id"])))
+        for oldest, same in groups.items()
+    ]
 
 
 def _place(known: Known, sort: str) -> tuple[Any, ...]:
