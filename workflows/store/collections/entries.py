@@ -123,11 +123,8 @@ class Entries(Collection):
     def _no_longer_new(self, formulas: Some[str]) -> None:
         """What was imported is no new composition of a campaign."""
         for part in chunks(formulas):
-            same = self.documents.find({"formula": {"$in": part}}, {"novelty.new_composition": 1})
-            new = [document["_id"] for document in same if document["novelty"].get("new_composition")]
-            if new:
-                known = {"novelty.new_composition": False, "changed": now()}
-                self.documents.update_many({"_id": {"$in": new}}, {"$set": known})
+            new = {"formula": {"$in": part}, "novelty.new_composition": True}
+            self.documents.update_many(new, {"$set": {"novelty.new_composition": False, "changed": now()}})
 
     def _retire(self, records: Sequence[OutsideEntry], source: str) -> None:
         """Mark entries of the same keys and other content as replaced: no hull and no training set sees them again."""
