@@ -261,7 +261,8 @@ _ALL = (
     Field(
         "round",
         Kind.WHOLE,
-        "round of the campaign that came to this crystal first; 0 for the known crystals that a campaign begins with",
+        "round of the campaign that proposed it, or, in a list that has each crystal once, that came to it first; 0 "
+        "for the known crystals that a campaign begins with",
         lambda known: known.round,
     ),
     Field(

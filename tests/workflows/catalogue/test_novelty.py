@@ -115,3 +115,10 @@ def test_the_same_crystal_is_listed_once(store: Store) -> None:
         (row,) = phases(store, PhaseQuery("c", max_e_above_hull=listed_down_to))
         assert (row.entry, row.round, row.duplicate_of) == ("again", 1, "")
         assert doubts(row) == []
+    # at another theory it stands on another hull, and hides nothing
+    store.entries.add(Entry("other", salt("Mg", 4.21), -40.0, 0.0, "u", Lineage("saps", "x", "y", 1)), "c")
+    store.entries.set_stability("u", {"other": HullPoint(-1.0, 0.0, -3.0, {})}, now(), 1)
+    judge(store, ["other"])
+    assert {row.entry for row in phases(store, PhaseQuery("c"))} == {"again", "other"}
+    store.finds.set_novelty("first", duplicate_of="once more")  # a broken record: a circle
+    assert {row.theory for row in phases(store, PhaseQuery("c"))} == {"t", "u"}

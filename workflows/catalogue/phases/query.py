@@ -111,22 +111,25 @@ def _older_twins(store: Store, documents: Sequence[Document]) -> dict[str, Docum
 
 
 def _each_once(documents: Sequence[Document], twins: Mapping[str, Document]) -> list[Known]:
-    """Of entries that are the same crystal the most stable one, with the one that was there first.
+    """Of entries of a theory that are the same crystal the most stable one, with the one that was there first.
+
+    Entries of two theories stand on two hulls: neither is the more stable one.
 
     Args:
         documents: the entries, the most stable first.
         twins: older ones that are not among them.
     """
     older = {document["_id"]: document["novelty"].get("duplicate_of") for document in documents}
-    groups: dict[str, list[Document]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[Document]] = defaultdict(list)
     for document in documents:
-        oldest = document["_id"]
-        while older.get(oldest):
+        oldest, passed = document["_id"], set[str]()
+        while older.get(oldest) and oldest not in passed:  # broken records may go round
+            passed.add(oldest)
             oldest = older[oldest]
-        groups[oldest].append(document)
+        groups[oldest, document["theory"]].append(document)
     return [
         Known(same[0], first=min([*same, twins.get(oldest, same[0])], key=lambda d: (d["created"], d["_id"])))
-        for oldest, same in groups.items()
+        for (oldest, _), same in groups.items()
     ]
 
 
