@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from pymatgen.core import Composition, Structure
 from scipy.special import ndtri
 
+from gnome_torch.baseline import IQR_OF_NORMAL
 from gnome_torch.candidates.tables.shards import (
     SUMMARY,
     candidates_of,
@@ -101,10 +102,6 @@ class Ranking:
         return np.where(distance <= threshold, threshold - uniform, np.inf)
 
 
-IQR_OF_NORMAL = 1.349
-"""Inter-quartile range of a normal distribution, in standard deviations."""
-
-
 def _uniform(text: str) -> float:
     """A number between 0 and 1 that hangs on a text alone."""
     return (int(hashlib.sha256(text.encode()).hexdigest()[:13], 16) + 0.5) / 16**13
@@ -119,12 +116,17 @@ class Criteria:
         limit: candidates chosen at most; None for all.
         ranking: how the spread enters the choice.
         per_system: candidates of one chemical system chosen at most; None for all.
+        per_composition: candidates of one composition chosen at most.
+        confirm: reduced formula -> candidates of that composition that are chosen before all others, the most
+            promising ones, however far they are predicted from the hull.
     """
 
     threshold: float = 0.05
     limit: int | None = None
     ranking: Ranking = Ranking()
     per_system: int | None = None
+    per_composition: int = 1
+    confirm: Mapping[str, int] = field(default_factory=dict)
 
     def choices(self, table: pa.Table, codes: np.ndarray, distance: np.ndarray) -> list[Choice]:
         """Choose among predicted candidates.
@@ -136,12 +138,22 @@ class Criteria:
         """
         iqr = table["iqr"].to_numpy()
         scores = self.ranking.scores(table["id"].to_pylist(), distance, iqr, self.threshold)
+        unique = pc.dictionary_encode(table["formula"]).combine_chunks().dictionary.to_pylist()
         systems = None
         if self.per_system is not None:
-            unique = pc.dictionary_encode(table["formula"]).combine_chunks().dictionary.to_pylist()
             systems = np.array([Composition(formula).chemical_system for formula in unique])[codes]
-        choices = select(codes, scores, np.zeros(len(scores)), self.threshold, self.limit, systems, self.per_system)
-        return [Choice(choice.index, float(distance[choice.index])) for choice in choices]
+        first = self._confirmations(unique, codes, scores)
+        per = (self.per_system, self.per_composition)
+        others = select(codes, scores, np.zeros(len(scores)), self.threshold, None, systems, *per)
+        chosen = [*first, *(choice.index for choice in others if choice.index not in first)]
+        return [Choice(index, float(distance[index])) for index in chosen[: self.limit]]
+
+    def _confirmations(self, formulas: Sequence[str], codes: np.ndarray, scores: np.ndarray) -> list[int]:
+        """Rows of the candidates that are to confirm what is on the hull."""
+        wanted = np.array([self.confirm.get(formula, 0) for formula in formulas], dtype=np.int64)[codes]
+        rows = np.flatnonzero((wanted > 0) & np.isfinite(scores))
+        rows = rows[np.argsort(scores[rows], kind="stable")]
+        return [int(row) for row in rows[_place_among_equals(codes[rows]) < wanted[rows]]]
 
 
 @dataclass(frozen=True)
@@ -212,11 +224,14 @@ def select(
     limit: int | None = None,
     systems: Sequence[Any] | np.ndarray | None = None,
     per_system: int | None = None,
+    per_composition: int = 1,
 ) -> list[Choice]:
-    """Candidates predicted near or below the hull, one per composition, the most promising first.
+    """Candidates predicted near or below the hull, the most promising first.
 
     GNoME's rule: predicted distance to the current hull at most 50 meV/atom, and only the structure of lowest
-    predicted energy of each composition. Ties are broken by the order of the input.
+    predicted energy of each composition. Where more of a composition are wanted, the further ones are ranked by how far
+    they are above its lowest: they matter as far as the prediction may have the two the wrong way round. Ties are
+    broken by the order of the input.
 
     Args:
         formulas: reduced formulas, or numbers that stand for them, (n,).
@@ -226,6 +241,7 @@ def select(
         limit: at most this many; None for all.
         systems: chemical system of each candidate, or a number that stands for it, (n,); wanted for `per_system`.
         per_system: at most this many of one chemical system; None for all.
+        per_composition: at most this many of one composition.
 
     Raises:
         ValueError: inputs of different lengths.
@@ -235,8 +251,12 @@ def select(
     distance = np.asarray(predicted, dtype=float) - np.asarray(hull, dtype=float)
     near = np.flatnonzero(distance <= threshold)
     ranked = near[np.argsort(distance[near], kind="stable")]
-    _, first = np.unique(np.asarray(formulas)[ranked], return_index=True)
-    best = ranked[np.sort(first)]
+    _, first, code = np.unique(np.asarray(formulas)[ranked], return_index=True, return_inverse=True)
+    place = _place_among_equals(code)
+    above = distance[ranked] - np.minimum(distance[ranked[first]], 0.0)[code]  # the lowest of the composition
+    score = np.where(place == 0, distance[ranked], above)
+    kept = np.flatnonzero((place < per_composition) & (score <= threshold))
+    best = ranked[kept[np.argsort(score[kept], kind="stable")]]
     if per_system is not None:
         best = best[_place_among_equals(np.asarray(systems)[best]) < per_system]
     return [Choice(int(i), float(distance[i])) for i in best[:limit]]

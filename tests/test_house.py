@@ -33,6 +33,7 @@ LAYERS = {
         ("workflows.campaign.stages",),
         ("workflows.campaign.plan",),
         ("workflows.campaign.pipelines", "workflows.campaign.holding"),
+        ("workflows.campaign.baseline",),
         ("workflows.campaign.campaign",),
         ("workflows.campaign.settings", "workflows.campaign.places"),
         ("workflows.campaign.sections",),
@@ -42,8 +43,8 @@ LAYERS = {
         ("gnome_torch.models",),
         ("gnome_torch.graphs", "gnome_torch.screening", "gnome_torch.data"),
         ("gnome_torch.candidates", "gnome_torch.stability"),
-        ("gnome_torch.records", "gnome_torch.symmetry", "gnome_torch.similarity", "gnome_torch.plugins",
-         "gnome_torch.files", "gnome_torch.devices", "gnome_torch.hydrates",
+        ("gnome_torch.records", "gnome_torch.baseline", "gnome_torch.symmetry", "gnome_torch.similarity",
+         "gnome_torch.plugins", "gnome_torch.files", "gnome_torch.devices", "gnome_torch.hydrates",
          "gnome_torch.spreadsheets"),
     ),
     "launchers": (

@@ -50,7 +50,7 @@ def register(store: Store, settings: CampaignSettings) -> None:
 def _check_theories(settings: CampaignSettings) -> Theory:
     """The campaign's own theory, after all that it names have been made once."""
     own = theory(settings.theory)
-    for other in (settings.prerelax, settings.compositional.search.prerelax):
+    for other in (settings.prerelax, settings.compositional.search.prerelax, settings.baseline):
         if other is not None:
             theory(other)
     if settings.recheck is not None and theory(settings.recheck.theory).id == own.id:

@@ -60,6 +60,13 @@ class Campaign:
         return theory(self.settings.prerelax) if self.settings.prerelax is not None else None
 
     @cached_property
+    def baseline_theory(self) -> Theory:
+        """The potential that candidates are judged by before the networks; only asked for where there is one."""
+        if self.settings.baseline is None:
+            raise ValueError(f"campaign '{self.name}' has no baseline")
+        return theory(self.settings.baseline)
+
+    @cached_property
     def search_theory(self) -> Theory | None:
         """The cheap theory that the crystals of its random searches go through, if it has one."""
         prerelax = self.settings.compositional.search.prerelax

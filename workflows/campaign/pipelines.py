@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from workflows.campaign.baseline import fit_baseline
 from workflows.campaign.campaign import Campaign
 from workflows.campaign.settings import CampaignSettings, CompositionNetworkSettings, Network
 from workflows.store import NetworkKind, model_id
@@ -99,7 +101,10 @@ class Structural(Pipeline):
         return TrainingSet.load(path)
 
     def build_data(self, campaign: Campaign, number: int) -> TrainingSet:
-        """Entries as relaxed, and the crystals that their relaxations began from as the settings say."""
+        """Entries as relaxed, and the crystals that their relaxations began from as the settings say.
+
+        With a baseline: what it leaves to the networks.
+        """
         from gnome_torch.training.dataset import TrainingSet
 
         closed = campaign.store.rounds.get(campaign.name, number - 1)["closed"]
@@ -108,6 +113,10 @@ class Structural(Pipeline):
             campaign.theory_id, settings.elements, closed, settings.network.starts
         )
         keys, structures, energies = zip(*data, strict=True) if data else ((), (), ())
+        if settings.baseline is not None:
+            _, left = fit_baseline(campaign, number, keys, structures, energies)
+            rows = zip(keys, structures, left.tolist(), strict=True)
+            keys, structures, energies = zip(*(row for row in rows if isfinite(row[2])), strict=True)
         return TrainingSet.build(structures, energies, keys)
 
     def network_config(self, settings: CampaignSettings) -> StructureNetworkConfig:
@@ -205,9 +214,11 @@ PIPELINES: Sequence[Pipeline] = (STRUCTURAL, COMPOSITIONAL)
 """In the order in which they choose in a round: substitution knows what it chooses at once."""
 
 
-def pipelines_of(settings: CampaignSettings) -> list[Pipeline]:
-    """The pipelines that run in each round of a campaign."""
-    return [pipeline for pipeline in PIPELINES if pipeline.name in settings.pipelines]
+def pipelines_of(settings: CampaignSettings, number: int) -> list[Pipeline]:
+    """The pipelines that run in a round of a campaign; the first data, and rounds that confirm, are crystals alone."""
+    if number == 0 or settings.rounds < number <= settings.last_round:
+        return [STRUCTURAL]
+    return [p for p in PIPELINES if p.name in settings.pipelines] if number <= settings.rounds else []
 
 
 def pipeline_of(network: str | None) -> Pipeline:

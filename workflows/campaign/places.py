@@ -39,6 +39,11 @@ class RoundPlaces:
         return self.directory / "proposed"
 
     @property
+    def baseline(self) -> Path:
+        """How the baseline's energies become formation energies."""
+        return self.directory / "baseline.json"
+
+    @property
     def screening(self) -> Path:
         """What the networks think of each crystal."""
         return self.directory / "screening"

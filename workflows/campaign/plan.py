@@ -4,7 +4,7 @@
                                                    │ the record that sees the round full adds, once:
                                                    v
     close ─┬─> train, one for each member ──> evaluate ─┬─> screen ──> for each chosen crystal:  relax ──> record
-           ├─> generate ────────────────────────────────┘     │
+           ├─> generate [ ──> baseline ] ───────────────┘     │
            │                                                  v  (so that no composition is chosen twice)
            ├─> train compositions ──> evaluate ─┬─> screen compositions ──> for each chosen formula:
            ├─> generate compositions ───────────┘                             make crystals ──> pre-relax ──> record
@@ -28,7 +28,7 @@ from fireworks import FiretaskBase, Firework, Workflow
 from pymatgen.core import Structure
 
 from gnome_torch.records import content_hash
-from workflows.campaign.pipelines import Pipeline, pipelines_of
+from workflows.campaign.pipelines import STRUCTURAL, Pipeline, pipelines_of
 from workflows.campaign.settings import CampaignSettings
 from workflows.relax import Theory
 from workflows.store.base import Document
@@ -68,6 +68,7 @@ SCREEN = {
     "structural": Step("workflows.firetasks.screen.ScreenCandidates", "screen", 20),
     "compositional": Step("workflows.firetasks.compositions.ScreenCompositions", "screen", 20),
 }
+JUDGE = Step("workflows.firetasks.baseline.JudgeCandidates", "screen", 20)
 MAKE_CRYSTALS = Step("workflows.firetasks.search.MakeCrystals", "generate", 10, False, is_recorded=True)
 PRE_RELAX = Step("workflows.firetasks.search.PrerelaxCrystals", "relax", 10, True, is_recorded=True)
 RECORD_SEARCH = Step("workflows.firetasks.search.RecordSearch", "control", 40, True, is_recorded=False)
@@ -78,7 +79,7 @@ RELAX_MANY = Step("workflows.firetasks.relax_many.RelaxMany", "relax", 10)
 RESUME = Step("workflows.firetasks.relax_many.Resume", "control", 40, True)
 
 STEPS: Sequence[Step] = (
-    START, CLOSE, TRAIN, EVALUATE, *GENERATE.values(), *SCREEN.values(),
+    START, CLOSE, TRAIN, EVALUATE, *GENERATE.values(), JUDGE, *SCREEN.values(),
     MAKE_CRYSTALS, PRE_RELAX, RECORD_SEARCH, RELAX, RECHECK, RECORD, RELAX_MANY, RESUME,
 )  # fmt: skip
 
@@ -99,17 +100,17 @@ def round_workflow(settings: CampaignSettings, number: int) -> Workflow:
     close = _firework(CLOSE, f"{name}: close round {number - 1}", campaign=name, round=number - 1)
     fireworks = [close]
     before: list[Firework] = []  # screening that has to have chosen first, so that no composition is chosen twice
-    for pipeline in pipelines_of(settings) if number <= settings.rounds else ():
+    for pipeline in pipelines_of(settings, number):
         fireworks += _pipeline(settings, number, pipeline, close, before)
         before = fireworks[-1:]
-    title = f"{name}: round {number}" if number <= settings.rounds else f"{name}: end"
+    title = f"{name}: round {number}" if number <= settings.last_round else f"{name}: end"
     return _workflow(fireworks, title, name, number, "round", f"round/{name}/{number}")
 
 
 def _pipeline(
     settings: CampaignSettings, number: int, pipeline: Pipeline, close: Firework, before: Sequence[Firework]
 ) -> list[Firework]:
-    """Train (a Firework per member) -> evaluate, and generate; then screen, which is the last."""
+    """Train (a Firework per member) -> evaluate, and generate -> baseline; then screen, which is the last."""
     name, what, count = settings.name, pipeline.of_what, pipeline.members(settings)
     which: dict[str, Any] = {"campaign": name, "round": number}
     # earlier versions knew one network, and the tasks of that one still name none
@@ -127,9 +128,12 @@ def _pipeline(
     ]
     evaluate = _firework(EVALUATE, f"{name}: evaluate {number}{what}", train, **which, **network)
     generate = _firework(GENERATE[pipeline.name], f"{name}: generate {number}{what}", [close], **which)
-    waits_for = [evaluate, generate, *before]
+    proposed = [generate]
+    if pipeline is STRUCTURAL and settings.baseline is not None:
+        proposed.append(_firework(JUDGE, f"{name}: baseline {number}", [generate], **which))
+    waits_for = [evaluate, proposed[-1], *before]
     screen = _firework(SCREEN[pipeline.name], f"{name}: screen {number}{what}", waits_for, **which)
-    return [*train, evaluate, generate, screen]
+    return [*train, evaluate, *proposed, screen]
 
 
 def search_workflow(settings: CampaignSettings, number: int, formula: str) -> Workflow:

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from workflows.campaign.campaign import Campaign
 from workflows.campaign.holding import add_workflows
-from workflows.campaign.pipelines import STRUCTURAL, pipelines_of
+from workflows.campaign.pipelines import pipelines_of
 from workflows.campaign.plan import round_workflow
 from workflows.campaign.stages.rechecks import renew_recheck_hull
 from workflows.store import ENDED, CampaignState, SearchState, now, utc
@@ -41,8 +41,7 @@ def advance(campaign: Campaign) -> None:
 
 def _all_is_sent(campaign: Campaign, document: Document) -> bool:
     """Whether every pipeline of a round has sent on what it chose; the first data are crystals alone."""
-    pipelines = pipelines_of(campaign.settings) if document["number"] else [STRUCTURAL]
-    return all(is_done(document, pipeline.sent) for pipeline in pipelines)
+    return all(is_done(document, pipeline.sent) for pipeline in pipelines_of(campaign.settings, document["number"]))
 
 
 def _may_be_followed(campaign: Campaign, number: int) -> bool:

@@ -227,6 +227,13 @@ class Screening(Strict):
     )
     cascade: FirstLook | None = Field(None, description="a cheap first look at every candidate; empty: none")
     max_relaxations: int = Field(1000, ge=1, description="relaxations per round at most")
+    per_composition: int = Field(1, ge=1, description="crystals of one composition relaxed per round at most")
+    confirm: int = Field(
+        0,
+        ge=0,
+        description="crystals of a composition that must have been relaxed before what is on the hull counts as "
+        "confirmed; they go first, and after the last round there are up to two more for them. 0: as in GNoME",
+    )
 
 
 class Recheck(Strict):

@@ -41,6 +41,8 @@ WORDS = {
     "string_pattern_mismatch": "letters, digits, '.', '_' and '-' only, at most 64, beginning with a letter or digit",
 }
 """Of problems, where pydantic's do not say what to write."""
+CONFIRMING_ROUNDS = 2
+"""After the last round, at most: what one brings to the hull is new, and to be confirmed by another."""
 START_TASK = "{{workflows.firetasks.start.StartCampaign}}"
 
 
@@ -57,6 +59,11 @@ class CampaignSettings(Strict):
     )
     prerelax: TheorySettings | None = Field(
         None, description="a cheap theory that crystals go through before the theory; empty: none"
+    )
+    baseline: TheorySettings | None = Field(
+        None,
+        description="a universal potential that candidates are judged by, and whose difference to the theory the "
+        "networks learn; none: the networks judge alone, as in GNoME",
     )
     recheck: Recheck | None = Field(None, description="relax stable phases again at another theory; empty: do not")
     relaxations: Relaxations = Relaxations()
@@ -84,6 +91,11 @@ class CampaignSettings(Strict):
         if len(set(value)) != len(value):
             raise ValueError("an element is named twice")
         return value
+
+    @field_validator("baseline", mode="before")
+    @classmethod
+    def _none_is_a_word(cls, value: Any) -> Any:
+        return None if value == "none" else value
 
     @field_validator("directory")
     @classmethod
@@ -125,14 +137,18 @@ class CampaignSettings(Strict):
 
     def _check_cheap_theories(self) -> None:
         for key, theory in self._cheap_theories().items():
-            if theory.name.startswith("vasp"):
+            if theory.name.startswith("vasp") or (key == "baseline" and not theory.single_points):
                 raise ValueError(f"{key}: theory {theory.name!r} is not cheap: name a potential")
             if theory.keep_steps:
                 raise ValueError(f"{key}.keep_steps: steps are kept of the campaign's own theory alone: leave it out")
 
     def _cheap_theories(self) -> dict[str, TheorySettings]:
         """The theories that crystals go through before the campaign's own, by their keys."""
-        theories = {"prerelax": self.prerelax, "compositional.search.prerelax": self.compositional.search.prerelax}
+        theories = {
+            "prerelax": self.prerelax,
+            "compositional.search.prerelax": self.compositional.search.prerelax,
+            "baseline": self.baseline,
+        }
         return {key: theory for key, theory in theories.items() if theory is not None}
 
     def _check_separations(self) -> None:
@@ -155,6 +171,11 @@ class CampaignSettings(Strict):
         excluded = frozenset(self.policy.exclude)
         excluded |= frozenset() if self.policy.radioactive else RADIOACTIVE
         return excluded | (frozenset() if self.policy.noble_gases else NOBLE_GASES)
+
+    @property
+    def last_round(self) -> int:
+        """The last round that there can be: of those that confirm what is on the hull, or of the others."""
+        return self.rounds + (CONFIRMING_ROUNDS if self.screening.confirm else 0)
 
     @property
     def root(self) -> Path:

@@ -7,9 +7,11 @@ settings (a `TheoryBase`) and its `Theory`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 from ase import Atoms
 from pydantic import Field
 from pymatgen.core import Element, Structure
@@ -31,6 +33,7 @@ class TheoryBase(Strict):
         operational: settings that change no energy, and are left out of the theory's key.
         optional: settings that are left out of the key while they are empty, because they came later.
         at_once: whether `Theory.relax` can do it, without Fireworks of the theory's own.
+        single_points: whether `Theory.energies` can: whether it may be a baseline.
     """
 
     name: str
@@ -40,6 +43,7 @@ class TheoryBase(Strict):
     operational: ClassVar[frozenset[str]] = frozenset()
     optional: ClassVar[frozenset[str]] = frozenset()
     at_once: ClassVar[bool] = False
+    single_points: ClassVar[bool] = False
 
     @property
     def supported(self) -> frozenset[str]:
@@ -93,6 +97,13 @@ class Theory(ABC):
             Exception: whatever the calculator stumbles over.
         """
         raise TypeError(f"theory {self.settings.name!r} relaxes in Fireworks only")
+
+    def energies(self, structures: Sequence[Structure]) -> np.ndarray:
+        """Energies of crystals as they stand, eV/atom, (n,); nan where one cannot be computed.
+
+        Only theories that are cheap can, here and now.
+        """
+        raise TypeError(f"theory {self.settings.name!r} computes in Fireworks only")
 
     def refusal(self, structure: Structure) -> str | None:
         """Why a crystal must not be computed, with the remedy; None if nothing speaks against it.

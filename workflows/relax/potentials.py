@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +18,7 @@ from pymatgen.core import Structure
 from gnome_torch.records import Relaxation
 from gnome_torch.stability.corrections import CorrectionScheme
 from workflows.ground.strict import SettingsError
+from workflows.relax import calculators, single_points
 from workflows.relax.base import Theory, TheoryBase
 
 # model -> package, weights inside it, correction scheme. SevenNet was trained on uncorrected energies of the
@@ -55,6 +57,7 @@ class ForcefieldTheory(TheoryBase):
     operational = frozenset({"device"})
     optional = frozenset({"corrections", "calculator", "version"})
     at_once = True
+    single_points = True
 
     @model_validator(mode="after")
     def _known(self) -> ForcefieldTheory:
@@ -74,6 +77,7 @@ class EmtTheory(TheoryBase):
 
     name: Literal["emt"] = "emt"
     at_once = True
+    single_points = True
     fmax: float = Field(0.02, gt=0, le=0.5, description="largest force left, eV/angstrom")
     max_steps: int = Field(300, ge=2, description="ionic steps at most")
 
@@ -96,6 +100,7 @@ class AseTheory(TheoryBase):
     max_steps: int = Field(500, ge=2, description="ionic steps at most")
     operational = frozenset({"elements"})
     at_once = True
+    single_points = True
 
     @property
     def supported(self) -> frozenset[str]:
@@ -139,6 +144,12 @@ class AseRelaxation(Theory):
             initial_energy=float(frames[0]["energy"]),
             details={"max_force": _largest(frames[-1]["forces"]), "stress": _plain(frames[-1].get("stress"))},
         )
+
+    def energies(self, structures: Sequence[Structure]) -> np.ndarray:
+        """Single points, in batches where the potential's own package has them."""
+        if isinstance(self.settings, ForcefieldTheory) and self.settings.model == "chgnet":
+            return single_points.by_chgnet(structures, calculators.chgnet(self.settings.device))
+        return single_points.by_calculator(structures, self._maker().calculator)
 
     def read(self, output: dict[str, Any]) -> Relaxation:
         """The result in the job's output."""

@@ -54,6 +54,7 @@ def workflows(directory: Path) -> Iterator[Workflow]:
         directory,
         pipelines=["compositional", "structural"],
         prerelax=rough,
+        baseline=rough,
         compositional={"search": {"prerelax": rough}},
         rounds=2,
     )

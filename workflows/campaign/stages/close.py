@@ -12,6 +12,7 @@ from gnome_torch.stability.hull import STABLE_TOLERANCE, MissingReferenceError
 from workflows.campaign.campaign import Campaign
 from workflows.campaign.pipelines import COMPOSITIONAL, STRUCTURAL, pipelines_of
 from workflows.campaign.settings import CampaignSettings
+from workflows.campaign.stages.confirm import unconfirmed
 from workflows.campaign.stages.rechecks import launch_rechecks, renew_recheck_hull
 from workflows.catalogue.hulls import renew
 from workflows.catalogue.novelty import NEAR, judge
@@ -56,13 +57,13 @@ def close_round(campaign: Campaign, number: int) -> Closed:
             store.rounds.close(name, earlier["number"], summary(campaign, earlier["number"], points))
     renew_recheck_hull(campaign)
     launch_rechecks(campaign, number)
-    last = number >= settings.rounds
+    last = number >= settings.last_round or (number >= settings.rounds and not unconfirmed(campaign))
     empty = number > 0 and not store.candidates.count(name, number) and not store.searches.count(name, number)
-    if last:
+    if last or (empty and number > settings.rounds):
         store.campaigns.set_over(name, f"all {settings.rounds} rounds done")
     elif empty:
         store.campaigns.set_over(name, f"round {number}: nothing predicted near the hull ({_thresholds(settings)})")
-    return Closed(result, nothing_follows=empty and not last)
+    return Closed(result, nothing_follows=(empty or last) and number < settings.last_round)
 
 
 def _judge_novelty(campaign: Campaign, number: int, points: Mapping[str, HullPoint]) -> None:
@@ -80,7 +81,7 @@ def _is_near(point: HullPoint | None) -> bool:
 def _thresholds(settings: CampaignSettings) -> str:
     """How near each pipeline wants its candidates."""
     limits = {STRUCTURAL: settings.screening.threshold, COMPOSITIONAL: settings.compositional.threshold}
-    return ", ".join(f"{pipeline.name}: {limits[pipeline]} eV/atom" for pipeline in pipelines_of(settings))
+    return ", ".join(f"{pipeline.name}: {limits[pipeline]} eV/atom" for pipeline in pipelines_of(settings, 1))
 
 
 def summary(campaign: Campaign, number: int, points: Mapping[str, HullPoint]) -> dict[str, Any]:

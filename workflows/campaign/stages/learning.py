@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pyarrow as pa
+
+from gnome_torch.baseline import Baseline, trust_in
 from gnome_torch.devices import best_device, one_thread_unless_told
+from workflows.campaign.baseline import baseline_of, energies_of, formation_energies
 from workflows.campaign.campaign import Campaign
-from workflows.campaign.pipelines import Pipeline
+from workflows.campaign.pipelines import STRUCTURAL, Pipeline
 from workflows.ground.continuation import Stopped, StopRequested, never
+from workflows.store.base import Document
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from gnome_torch.training.dataset import CompositionSet, TrainingSet
 
 
@@ -79,7 +83,8 @@ def evaluate_ensemble(campaign: Campaign, pipeline: Pipeline, number: int) -> di
     directories = [str(pipeline.member_directory(campaign, number, member)) for member in members]
     before = models.get(pipeline.model_id(name, number - 1))
     tested = relaxed_test_part(dataset)
-    errors = test_errors(dataset, tested, directories)
+    baseline = _tested_baseline(campaign, number, dataset, directories) if _has_baseline(campaign, pipeline) else None
+    errors = test_errors(dataset, tested, directories, baseline)
     fields = {
         "campaign": name,
         "round": number,
@@ -90,15 +95,63 @@ def evaluate_ensemble(campaign: Campaign, pipeline: Pipeline, number: int) -> di
         "n_train": len(dataset.split()[0]),
         "n_test": len(tested),
         "test_mae": errors.get("mae"),
-        "test_mae_before": test_errors(dataset, tested, before["directories"]).get("mae") if before else None,
+        "test_mae_before": _mae_before(campaign, dataset, tested, baseline, before) if before else None,
         "calibration": errors,
+        "baseline": _about(campaign, dataset, tested, baseline) if baseline else None,
     }
     models.add(pipeline.model_id(name, number), **fields)
     return {key: fields[key] for key in ("test_mae", "test_mae_before", "n_train", "n_test")}
 
 
+def _has_baseline(campaign: Campaign, pipeline: Pipeline) -> bool:
+    return pipeline is STRUCTURAL and campaign.settings.baseline is not None
+
+
+def _tested_baseline(
+    campaign: Campaign, number: int, dataset: TrainingSet | CompositionSet, directories: Sequence[str]
+) -> Baseline:
+    """The baseline of a round, with how far the ensemble's correction is to be trusted.
+
+    That is asked of all crystals of the test part, those from which relaxations began too: candidates are such.
+    """
+    from gnome_torch.models.ensemble import Ensemble
+    from gnome_torch.training.calibration import member_energies
+
+    _, test = dataset.split()
+    corrections = np.median(member_energies(Ensemble.load(directories), dataset, test), axis=0)
+    return replace(baseline_of(campaign, number), trust=trust_in(corrections, dataset.targets[test]))
+
+
+def _about(
+    campaign: Campaign, dataset: TrainingSet | CompositionSet, tested: np.ndarray, baseline: Baseline
+) -> dict[str, Any]:
+    """A baseline as the model's document has it, with its own error on the tested crystals, eV/atom."""
+    alone = float(np.abs(dataset.targets[tested]).mean()) if len(tested) else None
+    return {**baseline.document(), "theory": campaign.baseline_theory.id, "test_mae": alone}
+
+
+def _mae_before(
+    campaign: Campaign,
+    dataset: TrainingSet | CompositionSet,
+    tested: np.ndarray,
+    baseline: Baseline | None,
+    before: Document,
+) -> float | None:
+    """Error of the ensemble of the round before, with its own baseline, on the same crystals, eV/atom."""
+    earlier = Baseline.from_document(before["baseline"]) if before.get("baseline") else None
+    if baseline is not None and earlier is not None:
+        names = [dataset.name(index) for index in tested.tolist()]
+        formulas = pa.array([formula.decode() for formula in dataset.formulas[tested].tolist()], pa.string())
+        energies = energies_of(campaign)
+        now, then = (formation_energies(one, energies, names, formulas) for one in (baseline, earlier))
+        targets = dataset.targets.copy()
+        targets[tested] += now - then  # what that baseline left to its networks
+        dataset = replace(dataset, targets=targets)
+    return test_errors(dataset, tested, before["directories"], earlier).get("mae")
+
+
 def test_errors(
-    dataset: TrainingSet | CompositionSet, tested: np.ndarray, directories: Sequence[str]
+    dataset: TrainingSet | CompositionSet, tested: np.ndarray, directories: Sequence[str], baseline: Baseline | None
 ) -> dict[str, Any]:
     """Errors of an ensemble on examples of a data set (eV/atom), and what its spread is worth; empty for no example.
 
@@ -106,13 +159,14 @@ def test_errors(
         dataset: with the examples.
         tested: their indices, (n,).
         directories: of the members.
+        baseline: which they correct, as far as they are trusted; None where they judge alone.
     """
     from gnome_torch.models.ensemble import Ensemble
     from gnome_torch.training.calibration import calibrate, member_energies
 
     if len(tested) == 0:
         return {}
-    energies = member_energies(Ensemble.load(directories), dataset, tested)
+    energies = member_energies(Ensemble.load(directories), dataset, tested) * (baseline.trust if baseline else 1.0)
     targets = dataset.targets[tested]
     if len(energies) == 1:
         return {"n": len(targets), "mae": float(abs(energies[0] - targets).mean())}

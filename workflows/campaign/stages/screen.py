@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gnome_torch.baseline import Baseline
 from gnome_torch.candidates.tables.shards import read_parents
 from gnome_torch.devices import best_device, one_thread_unless_told
 from gnome_torch.records import Prediction, Predictions
 from gnome_torch.screening import Cascade, Criteria, Predict, Predictor, Ranking, by_parent, screen
+from workflows.campaign.baseline import energies_of, formation_energies
 from workflows.campaign.campaign import Campaign
 from workflows.campaign.pipelines import COMPOSITIONAL, STRUCTURAL
+from workflows.campaign.stages.confirm import unconfirmed
 from workflows.campaign.stages.relaxations import launch_relaxations
 from workflows.campaign.stages.searches import launch_searches
 from workflows.catalogue.hulls import current_hull
 from workflows.ground.continuation import Stopped, never, stop_after_part
+from workflows.store.base import Document
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,24 +52,29 @@ def _choose_candidates(campaign: Campaign, number: int, stopped: Stopped) -> Non
     one_thread_unless_told()
     settings, screening, places = campaign.settings, campaign.settings.screening, campaign.places(number)
     model_id = STRUCTURAL.model_id(campaign.name, number)
+    model = campaign.store.models.get(model_id)
     crystals = read_parents(places.candidates)
-    ensemble = Ensemble.load(campaign.store.models.get(model_id)["directories"])
+    ensemble = Ensemble.load(model["directories"])
+    judged = _over_baseline(campaign, model.get("baseline"))
     hull = current_hull(campaign.store, campaign.theory_id, settings.elements)
-    identity: dict[str, Any] = {"ensemble": ensemble.fingerprint(), "volumes": screening.volumes}
+    identity: dict[str, Any] = {
+        "ensemble": ensemble.fingerprint(),
+        "volumes": screening.volumes,
+        "baseline": model.get("baseline"),
+    }
     cascade = None
     if screening.cascade:
         few = Ensemble(list(ensemble.members)[: screening.cascade.members])
-        first_look = _predict_crystals(few, crystals, screening.cascade.volumes)
+        first_look = judged(_predict_crystals(few, crystals, screening.cascade.volumes))
         cascade = Cascade(first_look, screening.cascade.margin, screening.cascade.audit)
         # the first look decides against the hull of its time
         identity |= {"first_look": screening.cascade.model_dump(), "hull": hull.fingerprint()}
-    ranking = Ranking(screening.ranking.rule, screening.ranking.weight, settings.seed + number)
     screened = screen(
         places.candidates,
         places.screening,
-        Predictor(_predict_crystals(ensemble, crystals, screening.volumes), identity, cascade),
+        Predictor(judged(_predict_crystals(ensemble, crystals, screening.volumes)), identity, cascade),
         hull.energies,
-        Criteria(screening.threshold, screening.max_relaxations, ranking, screening.per_system),
+        _criteria(campaign, number),
         progress=stop_after_part(stopped),
     )
     chosen = [
@@ -82,12 +92,45 @@ def _choose_candidates(campaign: Campaign, number: int, stopped: Stopped) -> Non
     campaign.store.rounds.set_counts(campaign.name, number, counts)
 
 
+def _criteria(campaign: Campaign, number: int) -> Criteria:
+    """What decides in a round."""
+    settings, screening = campaign.settings, campaign.settings.screening
+    return Criteria(
+        screening.threshold,
+        screening.max_relaxations,
+        Ranking(screening.ranking.rule, screening.ranking.weight, settings.seed + number),
+        screening.per_system,
+        screening.per_composition if number <= settings.rounds else 0,  # the last rounds confirm, and no more
+        unconfirmed(campaign),
+    )
+
+
 def _predict_crystals(ensemble: Ensemble, parents: Any, volumes: int) -> Predict:
     """Predictions for candidates as their shards have them, from the crystals of their parents."""
     from gnome_torch.inference import Evaluation, predict
 
     evaluation, scales = Evaluation(best_device()), volume_scales(volumes)
     return by_parent(parents, lambda part: predict(ensemble, part, scales, evaluation))
+
+
+def _over_baseline(campaign: Campaign, document: Document | None) -> Callable[[Predict], Predict]:
+    """What makes a prediction of the networks' corrections; without a baseline they are the prediction."""
+    if document is None:
+        return lambda predict: predict
+    baseline, energies = Baseline.from_document(document), energies_of(campaign)
+
+    def corrected(predict: Predict) -> Predict:
+        def over(table: pa.Table) -> Predictions:
+            networks = predict(table)
+            formulas = table["formula"].combine_chunks()
+            own = formation_energies(baseline, energies, table["id"].to_pylist(), formulas)
+            energy, iqr = baseline.corrected(own, networks.energy, networks.iqr)
+            # what the potential cannot compute is not to be chosen
+            return Predictions(np.where(np.isnan(energy), np.inf, energy), iqr, networks.volume_scale)
+
+        return over
+
+    return corrected
 
 
 def volume_scales(count: int) -> np.ndarray:

@@ -185,6 +185,14 @@ class Candidates(Collection):
             tally.setdefault(group["_id"]["round"], {})[group["_id"]["state"]] = group["count"]
         return tally
 
+    def count_by_formula(self, campaign: str) -> dict[str, int]:
+        """How many crystals of each composition a campaign has sent to relaxation; rechecks are none."""
+        stages: list[Document] = [
+            {"$match": {"campaign": campaign, "round": {"$ne": None}}},
+            {"$group": {"_id": "$formula", "count": {"$sum": 1}}},
+        ]
+        return {group["_id"]: group["count"] for group in self.documents.aggregate(stages)}
+
     def count_unended(self, campaign: str) -> int:
         """Candidates of all rounds whose relaxation has not ended; rechecks are of no round."""
         query = {"campaign": campaign, "round": {"$ne": None}, "state": CandidateState.SELECTED}

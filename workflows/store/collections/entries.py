@@ -189,6 +189,12 @@ class Entries(Collection):
         found = {d["_id"]: Structure.from_dict(d["structure"]) for d in self.documents.find(query, {"structure": 1})}
         return sorted(found.items())
 
+    def stable_compounds(self, theory: str, elements: Some[str]) -> set[str]:
+        """Reduced formulas of the compounds that were on the hull when it was last renewed."""
+        query = {**within(theory, elements), "stability.e_above_hull": {"$lte": STABLE_TOLERANCE}}
+        found = self.documents.find(query, {"formula": 1, "nelements": 1})
+        return {document["formula"] for document in found if document["nelements"] > 1}
+
     def structures(self, keys: Some[str]) -> dict[str, Structure]:
         """Relaxed crystals of entries by key.
 
