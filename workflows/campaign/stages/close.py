@@ -35,7 +35,8 @@ class Closed:
 def close_round(campaign: Campaign, number: int) -> Closed:
     """Place every entry on the current hull, and count what the round brought.
 
-    After the last round, and after one that chose nothing, the campaign is over; it ends when its rechecks have.
+    After the last round, and after one that chose nothing, the campaign is over; it ends when its rechecks have. It
+    fails where its networks could not be trained.
     """
     store, name, settings = campaign.store, campaign.name, campaign.settings
     # campaigns share entries, so one that has ended needs to hear of phases that others find in its systems: every
@@ -44,9 +45,7 @@ def close_round(campaign: Campaign, number: int) -> Closed:
         points = renew(store, campaign.theory_id, settings.elements).points
     except MissingReferenceError as error:
         failed = store.candidates.count(name, number, [CandidateState.FAILED])
-        reason = f"{error} ({failed} relaxations of round {number} failed)"
-        store.campaigns.end(name, CampaignState.FAILED, reason)
-        return Closed({"campaign": CampaignState.FAILED.value}, nothing_follows=True)
+        return _failed(campaign, f"{error} ({failed} relaxations of round {number} failed)")
     if number > 0:
         _judge_novelty(campaign, number, points)
     result = summary(campaign, number, points)
@@ -62,7 +61,21 @@ def close_round(campaign: Campaign, number: int) -> Closed:
         store.campaigns.set_over(name, f"all {settings.rounds} rounds done")
     elif empty:
         store.campaigns.set_over(name, f"round {number}: nothing predicted near the hull ({_thresholds(settings)})")
+    elif problem := _nothing_to_learn(campaign, number + 1):
+        return _failed(campaign, problem)
     return Closed(result, nothing_follows=empty and not last)
+
+
+def _nothing_to_learn(campaign: Campaign, number: int) -> str | None:
+    """Why the networks of a round cannot be trained; None if all can."""
+    problems = (pipeline.nothing_to_learn(campaign, number) for pipeline in pipelines_of(campaign.settings))
+    return next((problem for problem in problems if problem), None)
+
+
+def _failed(campaign: Campaign, reason: str) -> Closed:
+    """End a campaign that cannot go on."""
+    campaign.store.campaigns.end(campaign.name, CampaignState.FAILED, reason)
+    return Closed({"campaign": CampaignState.FAILED.value}, nothing_follows=True)
 
 
 def _judge_novelty(campaign: Campaign, number: int, points: Mapping[str, HullPoint]) -> None:
