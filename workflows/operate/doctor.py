@@ -94,18 +94,22 @@ def examine(
 
 
 def _corrections(store: Store) -> list[Finding]:
-    """Corrections of another pymatgen, made anew; the hulls with them are renewed."""
+    """Corrections of another pymatgen, or that do not say of which, made anew; the hulls with them are renewed."""
     found = []
     for theory in sorted({row["theory"] for row in store.entries.theories()}):
         old = recorrect(store, theory)
         if old.renewed:
             renew(store, theory)
-            found.append(Finding(f"theory {theory}: {old.renewed} corrections were of another pymatgen", "made anew"))
+            what = f"theory {theory}: {old.renewed} corrections were of another pymatgen, or did not say of which"
+            found.append(Finding(what, "made anew"))
         if old.refused:
             key, reason = next(iter(old.refused.items()))
             more = f" ({len(old.refused)} such entries)" if len(old.refused) > 1 else ""
             what = f"theory {theory}: entry {key} has an old correction, and gets no new one: {reason}{more}"
             found.append(Finding(what, remedy="compute it again, or delete it"))
+        for source, reason in old.unclear.items():
+            what = f"theory {theory}: {source}: {reason}"
+            found.append(Finding(what, remedy="import it again under the name of another theory"))
     return found
 
 

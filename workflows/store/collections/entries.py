@@ -27,6 +27,7 @@ from workflows.store.collections.entry_documents import (
     record_id,
     written,
 )
+from workflows.store.collections.imports import PastImport
 
 DUPLICATE_KEY = 11000  # MongoDB's number of the error
 
@@ -268,10 +269,17 @@ class Entries(Collection):
         """
         other = {"correction_scheme.name": mark["name"], "correction_scheme.pymatgen": {"$ne": mark["pymatgen"]}}
         bare = {"correction_scheme": None, "outside": None}
-        fields = {"structure": 1, "energy": 1, "nsites": 1, "calculation": 1, "outside.parameters": 1}
         # one after the other: the embedded server would look through all entries for an $or
         for which in (other, bare) if unmarked else (other,):
-            yield from self.documents.find({"theory": theory, "structure": {"$ne": None}, **which}, fields)
+            yield from self.documents.find({"theory": theory, "structure": {"$ne": None}, **which}, _OF_CORRECTION)
+
+    def unmarked_of(self, some: PastImport) -> Iterator[Document]:
+        """Entries of an import that a version wrote which did not mark corrections, nor what they depend on."""
+        yield from self.documents.find(_unmarked(some), _OF_CORRECTION)
+
+    def count_unmarked_of(self, some: PastImport) -> int:
+        """How many there are of `unmarked_of`."""
+        return int(self.documents.count_documents(_unmarked(some)))
 
     def set_correction(self, document: Document, correction: float, mark: Mapping[str, str]) -> None:
         """Write the correction of an entry's cell, eV, and by what it was made."""
@@ -308,6 +316,23 @@ class Entries(Collection):
         """Document of one entry, without its crystal; None when there is none."""
         found = self.documents.find_one({"_id": key}, {"structure": 0, "initial": 0})
         return dict(found) if found else None
+
+
+_OF_CORRECTION = {"structure": 1, "energy": 1, "nsites": 1, "calculation": 1, "outside.parameters": 1}
+"""Fields that a correction is made from."""
+
+
+def _unmarked(some: PastImport) -> Document:
+    """Query for entries with a crystal of an import, of before corrections were marked."""
+    return {
+        "theory": some.theory,
+        "structure": {"$ne": None},
+        "outside.source": some.source,
+        "outside.parameters": {"$exists": False},
+        "correction_scheme": None,
+        "replaced_by": None,
+        "created": {"$gte": some.begun, "$lte": some.ended},
+    }
 
 
 def within(theory: str, elements: Some[str]) -> Document:
