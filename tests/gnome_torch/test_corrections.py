@@ -90,7 +90,7 @@ def test_anions_of_large_formulas(formula: str, per_atom: float) -> None:
 
 
 def test_known_oxidation_states_come_first() -> None:
-    """Of the source, or of the crystal; -0.614 eV per chlorine hangs on them."""
+    """Of the source, or of the crystal; -0.614 eV per chlorine depends on them."""
     cell = loose("Ca5P3ClO12")
     neutral = {"oxidation_states": {"Ca": 2.0, "P": 5.0, "Cl": 0.5, "O": -2.0}}
     without = correction(cell, -100.0, MP2020, neutral)
@@ -111,7 +111,7 @@ def entry(formula: str, energy_per_atom: float, correction_per_atom: float = 0.0
     return EntryEnergy(formula, formula, energy_per_atom, correction_per_atom, "t")
 
 
-def test_stabilities_that_hang_on_a_correction() -> None:
+def test_stabilities_that_depend_on_a_correction() -> None:
     elements = [entry("Li", 0.0), entry("O", 0.0)]
     # Li2O is on both hulls, LiO on the corrected one only, LiO3 on the uncorrected one only
     compounds = [entry("Li2O", -1.8), entry("LiO", -1.2, -0.4), entry("LiO3", -0.7, 0.0)]
