@@ -22,6 +22,7 @@ from workflows.campaign.stages.rechecks import launch_rechecks
 from workflows.campaign.stages.relaxations import launch_relaxations
 from workflows.campaign.stages.searches import launch_searches
 from workflows.catalogue.hulls import renew
+from workflows.catalogue.novelty import join_mirror_images
 from workflows.catalogue.recorrections import recorrect
 from workflows.ground.failures import NOT_RESULTS, PASSING, reason_of
 from workflows.operate.lost import Patience, Verdict
@@ -88,9 +89,17 @@ def examine(
             found += _examine_campaign(campaign)
         else:  # what was run again, or told, above
             follow_state(campaign)
+    return found + _novelty(store) + _corrections(store)
+
+
+def _novelty(store: Store) -> list[Finding]:
+    """What earlier versions have said otherwise of what is new."""
+    found = []
+    if joined := join_mirror_images(store):
+        found.append(Finding(f"{joined} prototypes were written apart from their mirror images", "joined"))
     if settled := store.finds.settle_compositions():
         found.append(Finding(f"{settled} entries said wrongly whether their composition is new", "mended"))
-    return found + _corrections(store)
+    return found
 
 
 def _corrections(store: Store) -> list[Finding]:

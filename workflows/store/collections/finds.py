@@ -14,6 +14,7 @@ from typing import Any
 
 from pymatgen.core import Structure
 
+from gnome_torch.stability.novelty import of_one_hand
 from workflows.store.base import Collection, Document, StoreError, chunks, now, utc
 from workflows.store.collections.candidates import Candidates
 from workflows.store.collections.entries import Entries
@@ -113,6 +114,29 @@ class Finds(Collection):
         """Key and reduced formula of the known crystals of a prototype: first data of campaigns, and imported ones."""
         query = {"novelty.prototype": prototype, "lineage.round": 0, "replaced_by": None, "recheck_of": None}
         return [(d["_id"], d["formula"]) for d in self.documents.find(query, {"formula": 1})]
+
+    def proposed_of_prototype(self, prototype: str) -> list[str]:
+        """Keys of the entries of a prototype that campaigns proposed."""
+        query = {"novelty.prototype": prototype, "lineage.round": {"$gt": 0}, "recheck_of": None}
+        return sorted(document["_id"] for document in self.documents.find(query, {"_id": 1}))
+
+    def join_mirror_images(self) -> set[str]:
+        """Write one prototype for both hands of a crystal; earlier versions wrote one for each.
+
+        Returns:
+            The prototypes that were written.
+        """
+        written = set()
+        for label in filter(None, self.documents.distinct("novelty.prototype")):
+            if (joined := of_one_hand(label)) != label:
+                change = {"novelty.prototype": joined, "changed": now()}
+                self.documents.update_many({"novelty.prototype": label}, {"$set": change})
+                written.add(joined)
+                # a relaxation that changed the hand alone has not changed the prototype
+                turned = {"novelty.prototype": joined, "change.prototype_before": {"$in": [label, joined]}}
+                same = {"change.prototype_before": joined, "change.transformed": False}
+                self.documents.update_many(turned, {"$set": same})
+        return written
 
     def settle_compositions(self, formulas: Some[str] | None = None) -> int:
         """Write of proposed entries whether their composition is new; repeated, it changes nothing.
