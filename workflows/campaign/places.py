@@ -77,6 +77,11 @@ def launches_of(root: Path) -> Path:
     return root / "launches"
 
 
+def seed_rejects_of(root: Path) -> Path:
+    """Crystals of `seeds.source` that could not be used."""
+    return root / "seeds.rejects.csv"
+
+
 def steps_file(root: Path, candidate: str, restart: int = 0) -> Path:
     """Where the ionic steps of a candidate's relaxation are kept.
 
