@@ -303,6 +303,8 @@ def run_path(out: Path, strategy: str, seed: int) -> Path:
 
 def outcome(store: Any, world: World) -> dict[str, Any]:
     """What a campaign relaxed, round by round."""
+    from workflows.catalogue.hits import Hits
+
     state = store.campaigns.get("run")
     if state["state"] != "finished":
         raise RuntimeError(f"the campaign is {state['state']}: {state.get('reason')}")
@@ -328,7 +330,7 @@ def outcome(store: Any, world: World) -> dict[str, Any]:
                 "relaxed": len(candidates),
                 "failed": sum(some["state"] == "failed" for some in candidates),
                 "hits": len(found) - before,
-                "on_the_hull_then": result["stable"],
+                "on_the_hull_then": Hits.read(result).on_hull,
                 "prediction_mae": result["prediction_mae"],
                 "test_mae": (store.models.get(f"run/{number}") or {}).get("test_mae"),
                 "screened": document["counts"].get("screened"),

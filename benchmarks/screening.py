@@ -6,7 +6,7 @@
 Candidates: what `gnome generate structural` proposes (full and partial substitution) from the crystals of 8 to 12 atoms
 of pymatgen's prototype library; a random sample, in shards on disk as in a campaign. Networks of the released size,
 (256, 256), trained for a few epochs on the perovskites of ../shared/data if they are there (only the cascade's recall
-hangs on that), with random weights otherwise. Prints
+depends on that), with random weights otherwise. Prints
 
 - candidates a second, achieved FLOP/s beside a plain product of matrices, and operations per candidate, for the plain
   formulation (concatenations, every layer on every edge, a graph for each candidate and volume; `plain.py`) and ours;

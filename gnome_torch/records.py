@@ -171,7 +171,7 @@ class Relaxation:
         converged: whether forces and cell reached the tolerance.
         steps: ionic steps taken, when known.
         initial_energy: total energy of the cell before the first step, eV, uncorrected; None when unknown.
-        parameters: `run_type` and `hubbards` of the calculation, which its corrections hang on; None when unknown.
+        parameters: `run_type` and `hubbards` of the calculation, which its corrections depend on; None when unknown.
         details: what else is worth keeping, as JSON: forces and stress at the end, magnetisation, pseudopotentials.
     """
 

@@ -103,7 +103,7 @@ class Ranking:
 
 
 def _uniform(text: str) -> float:
-    """A number between 0 and 1 that hangs on a text alone."""
+    """A number between 0 and 1 that depends on a text alone."""
     return (int(hashlib.sha256(text.encode()).hexdigest()[:13], 16) + 0.5) / 16**13
 
 
@@ -401,7 +401,7 @@ def _predict_part(
         rough = cascade.first_look(table)
         codes, floors = _floors(table["formula"], hull_energies)
         promising = rough.energy - floors[codes] <= threshold + cascade.margin
-        # the sample hangs on the candidates alone, so a repeated run takes the same
+        # the sample depends on the candidates alone, so a repeated run takes the same
         seed = int(hashlib.sha256("".join(table["id"].to_pylist()).encode()).hexdigest()[:16], 16)
         audited = ~promising & (np.random.default_rng(seed).random(table.num_rows) < cascade.audit)
         rows = np.flatnonzero(promising | audited)

@@ -38,6 +38,13 @@ def first_duplicate(structure: Structure, known: Iterable[tuple[str, Structure]]
     return None
 
 
+def criterion() -> str:
+    """What makes two crystals the same one here, in words, tolerances included."""
+    matcher = StructureMatcher()
+    tolerances = f"ltol {matcher.ltol}, stol {matcher.stol}, angle_tol {matcher.angle_tol}"
+    return f"pymatgen's StructureMatcher ({tolerances}) after a fingerprint of the neighbours ({_FINGERPRINT_DISTANCE})"
+
+
 def fingerprint(structure: Structure) -> dict[tuple[int, int], np.ndarray]:
     """Mean number of neighbours of each kind within each radius: (element, neighbour) -> (81,).
 

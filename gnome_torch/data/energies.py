@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gnome_torch.data.csv_rows import CsvRow, csv_header, csv_rows
-from gnome_torch.data.files import NAME_COLUMNS, StructureFileError
+from gnome_torch.data.files import FORMULA_COLUMNS, NAME_COLUMNS, StructureFileError
 from gnome_torch.data.outside import number_of
 from gnome_torch.data.rejects import Reject
-from gnome_torch.data.tables import FORMULA_COLUMNS
 from gnome_torch.stability.formulas import FormulaError, amounts_of
 from gnome_torch.stability.hull import against_zero
 

@@ -30,7 +30,7 @@ from gnome_torch.data.ase_crystals import atoms_of_frame, crystal_of_atoms
 from gnome_torch.data.cif import crystal_of_cif
 from gnome_torch.data.csv_rows import csv_header, csv_rows
 from gnome_torch.data.extxyz_frames import frames
-from gnome_torch.data.files import NAME_COLUMNS
+from gnome_torch.data.files import FORMULA_COLUMNS, NAME_COLUMNS
 from gnome_torch.data.json_stream import json_items
 from gnome_torch.data.kinds import EnergyKind
 from gnome_torch.data.outside import (
@@ -47,7 +47,6 @@ from gnome_torch.data.outside import (
 )
 from gnome_torch.data.pymatgen_json import plain_entry
 from gnome_torch.data.rejects import Reject
-from gnome_torch.data.tables import FORMULA_COLUMNS
 from gnome_torch.data.vasp_runs import is_task, is_vasprun, task_record, vasprun_record, vaspruns
 from gnome_torch.stability.formulas import FormulaError, amounts_of
 

@@ -19,6 +19,7 @@ from gnome_torch.data.csv_rows import csv_header, csv_rows
 from gnome_torch.data.extxyz_frames import frames
 from gnome_torch.data.json_stream import json_items
 from gnome_torch.data.pymatgen_json import structure_of
+from gnome_torch.data.rejects import Reject
 from gnome_torch.data.sound import CrystalError, sound
 from gnome_torch.data.texts import read_text, unpacked
 from gnome_torch.hydrates import in_brackets
@@ -27,8 +28,7 @@ from gnome_torch.stability.formulas import amounts_of
 Source = TypeVar("Source")
 ASE_SUFFIXES = {".xyz", ".extxyz", ".traj", ".db"}
 NAME_COLUMNS = ("material_id", "id", "name", "structure_id")
-
-
+FORMULA_COLUMNS = ("formula", "composition", "reduced_formula")
 PARTLY = "has partly occupied sites: order it first (pymatgen's OrderDisorderedStructureTransformation)"
 
 
@@ -53,30 +53,28 @@ class Crystal:
     cell_sites: int = 0
 
 
-def read_structures(path: str | Path, skipped: Callable[[Crystal], None] | None = None) -> list[Structure]:
-    """All crystals of a file, ordered ones only, without oxidation states. Formats: see `read_crystals`.
+def read_structures(path: str | Path, rejected: Callable[[Reject], None] = lambda reject: None) -> list[Structure]:
+    """All crystals of a file or directory, ordered ones only, without oxidation states. Formats: see `read_crystals`.
 
     Args:
         path: a file or a directory.
-        skipped: called with each crystal of a directory that cannot be used; None: none may be.
+        rejected: called with each crystal that cannot be used.
 
     Raises:
-        StructureFileError: there is no crystal that can be used, or one that cannot and was named itself.
+        StructureFileError: there is no crystal that can be used; the message says what is wrong with the first.
     """
     path = Path(path).expanduser()
-    structures = []
-    for index, crystal in enumerate(read_crystals(path), start=1):
-        problem = f"({crystal.name}): {crystal.problem}"
-        if crystal.structure is not None:
-            if crystal.structure.is_ordered:
-                structures.append(crystal.structure.remove_oxidation_states())
-                continue
-            problem = f"({crystal.structure.composition.reduced_formula}) {PARTLY}"
-        if skipped is None or not path.is_dir():
-            raise StructureFileError(f"{path}: crystal {index} {problem}")
-        skipped(replace(crystal, structure=None, problem=crystal.problem or PARTLY))
+    structures, first = [], None
+    for crystal in read_crystals(path):
+        if crystal.structure is not None and crystal.structure.is_ordered:
+            structures.append(crystal.structure.remove_oxidation_states())
+            continue
+        value = "" if crystal.structure is None else crystal.structure.composition.reduced_formula
+        reject = Reject(str(path), crystal.name, value, crystal.problem or PARTLY)
+        first = first or reject
+        rejected(reject)
     if not structures:
-        raise StructureFileError(f"{path}: no crystal in it that can be used")
+        raise StructureFileError(f"{path}: no crystal in it that can be used{f'; the first: {first}' if first else ''}")
     return structures
 
 
@@ -143,13 +141,13 @@ def _read(path: Path) -> Iterator[Crystal]:
         blocks = blocks_of(read_text(path))
         for block in blocks:
             if block.has_crystal:
-                yield _guarded(stem if len(blocks) == 1 else f"{stem}:{block.name}", crystal_of_block, block)
+                yield read_guarded(stem if len(blocks) == 1 else f"{stem}:{block.name}", crystal_of_block, block)
     elif "poscar" in name or "contcar" in name or suffix == ".vasp":
-        yield _guarded(path.name if suffix != ".vasp" else path.stem, _of_poscar, read_text(path))
+        yield read_guarded(path.name if suffix != ".vasp" else path.stem, _of_poscar, read_text(path))
     elif suffix in (".yaml", ".yml", ".md", ".txt", ".log"):  # pymatgen would read YAML, and import what it names
         raise ValueError(f"its name ends in {suffix}")
     else:
-        yield _guarded(stem, lambda file: _whole(sound(Structure.from_file(file))), path)
+        yield read_guarded(stem, lambda file: _whole(sound(Structure.from_file(file))), path)
 
 
 def _read_json(path: Path, stem: str) -> Iterator[Crystal]:
@@ -157,7 +155,7 @@ def _read_json(path: Path, stem: str) -> Iterator[Crystal]:
         text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace")
         for index, item in enumerate(json_items(text, "entries"), start=1):
             name = str((item.get("entry_id") if isinstance(item, Mapping) else None) or index)
-            yield _guarded(f"{stem}:{name}", _of_json, item)
+            yield read_guarded(f"{stem}:{name}", _of_json, item)
 
 
 def _read_csv(path: Path, stem: str) -> Iterator[Crystal]:
@@ -167,7 +165,7 @@ def _read_csv(path: Path, stem: str) -> Iterator[Crystal]:
         raise ValueError(f"its columns are {', '.join(header) or 'none'}; one must be cif")
     named = next((name for name in NAME_COLUMNS if name in header), None)
     for index, row in enumerate(csv_rows(path), start=1):
-        yield _guarded(f"{stem}:{row.fields[named] if named else index}", crystal_of_cif, row.fields[column])
+        yield read_guarded(f"{stem}:{row.fields[named] if named else index}", crystal_of_cif, row.fields[column])
 
 
 def _read_ase(path: Path, stem: str) -> Iterator[Crystal]:
@@ -177,12 +175,12 @@ def _read_ase(path: Path, stem: str) -> Iterator[Crystal]:
             if frame.problem:
                 yield Crystal(name, None, f"line {frame.line}: {frame.problem}")
             else:
-                yield _guarded(name, lambda text: _whole(crystal_of_atoms(atoms_of_frame(text))), frame.text)
+                yield read_guarded(name, lambda text: _whole(crystal_of_atoms(atoms_of_frame(text))), frame.text)
         return
     from ase.io import iread
 
     for index, atoms in enumerate(iread(path, index=":"), start=1):
-        yield _guarded(f"{stem}:{index}", lambda atoms: _whole(crystal_of_atoms(atoms)), atoms)
+        yield read_guarded(f"{stem}:{index}", lambda atoms: _whole(crystal_of_atoms(atoms)), atoms)
 
 
 def _whole(structure: Structure) -> tuple[Structure, int]:
@@ -208,7 +206,7 @@ def _of_poscar(text: str) -> tuple[Structure, int]:
         return _whole(sound(Poscar.from_str(text).structure))
 
 
-def _guarded(name: str, read: Callable[[Source], tuple[Structure, int]], source: Source) -> Crystal:
+def read_guarded(name: str, read: Callable[[Source], tuple[Structure, int]], source: Source) -> Crystal:
     """A crystal, or the reason why it cannot be read from a source."""
     try:
         with warnings.catch_warnings():
@@ -230,25 +228,27 @@ def _one_line(error: BaseException) -> str:
     return text if len(text) <= 300 else f"{text[:300]}…"
 
 
-def read_formulas(path: str | Path) -> list[str]:
+def read_formulas(path: str | Path, rejected: Callable[[Reject], None] = lambda reject: None) -> list[str]:
     """Reduced formulas of a CSV file: the column `formula`, or the first one.
 
+    Args:
+        path: the file.
+        rejected: called with each row that is no formula.
+
     Raises:
-        StructureFileError: the file cannot be read, is empty, or holds something that is no formula; the message names
-            the line.
+        StructureFileError: the file cannot be read, is empty, or holds nothing that is a formula; the message says
+            what is wrong with the first.
     """
     path = Path(path).expanduser()
     try:
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.reader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise StructureFileError(f"{path}: cannot be read: {_one_line(error)}") from error
     header = [name.strip().lower() for name in rows[0]] if rows else []
-    column = next(
-        (header.index(name) for name in ("formula", "reduced_formula", "composition") if name in header), None
-    )
+    column = next((header.index(name) for name in FORMULA_COLUMNS if name in header), None)
     body = rows if column is None else rows[1:]
-    formulas = []
+    formulas, first = [], None
     for line, row in enumerate(body, start=1 if column is None else 2):
         text = row[column or 0].strip() if len(row) > (column or 0) else ""
         if not text and not any(cell.strip() for cell in row):
@@ -256,12 +256,13 @@ def read_formulas(path: str | Path) -> list[str]:
         try:
             formulas.append(_formula(text))
         except (ValueError, KeyError) as error:
-            raise StructureFileError(
-                f"{path}, line {line}: {text!r} is not a chemical formula ({_one_line(error)}); the column is "
-                f"{rows[0][column] if column is not None else 'the first: name it formula if it is another'}"
-            ) from None
+            where = rows[0][column] if column is not None else "the first: name it formula if it is another"
+            reason = f"not a chemical formula ({_one_line(error)}); the column is {where}"
+            reject = Reject(str(path), f"line {line}", text, reason)
+            first = first or reject
+            rejected(reject)
     if not formulas:
-        raise StructureFileError(f"{path}: no formula in it")
+        raise StructureFileError(f"{path}: no formula in it{f'; the first: {first}' if first else ''}")
     return formulas
 
 

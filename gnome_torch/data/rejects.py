@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from gnome_torch.files import whole_file
 from gnome_torch.spreadsheets import CsvWriter
 
 COLUMNS = ("file", "place", "value", "reason")
+SHOWN = 3
+"""Rejects that are named on the terminal; the file has them all."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,12 @@ class Reject:
 
     def __str__(self) -> str:
         value = self.value if len(self.value) <= 60 else f"{self.value[:60]}…"
-        return f"{self.file}, {self.place}: {value!r}: {self.reason}"
+        return f"{self.file}, {self.place}: {f'{value!r}: ' if value else ''}{self.reason}"
+
+
+def rejects_of(out: Path) -> Path:
+    """Where the rejects of what a file was made from are written: beside it."""
+    return out.with_name(f"{out.name}.rejects.csv")
 
 
 def write_rejects(rejects: Iterable[Reject], path: Path) -> None:
@@ -48,3 +56,13 @@ def write_rejects(rejects: Iterable[Reject], path: Path) -> None:
         writer = CsvWriter(file)
         writer.writerow(COLUMNS)
         writer.writerows((some.file, some.place, some.value[:200], some.reason) for some in rejects)
+
+
+def keep_rejects(rejects: Sequence[Reject], path: Path) -> None:
+    """Write rejects down, as `write_rejects`, and name the first of them, and the file, on standard error."""
+    write_rejects(rejects, path)
+    for reject in rejects[:SHOWN]:
+        print(f"gnome: left out: {reject}", file=sys.stderr)
+    more = f"; {len(rejects) - SHOWN:,} more" if len(rejects) > SHOWN else ""
+    if rejects:
+        print(f"gnome: {len(rejects):,} left out, all in {path}{more}", file=sys.stderr)

@@ -126,7 +126,7 @@ class Flip:
 
 
 def flips(entries: Iterable[EntryEnergy], tolerance: float = STABLE_TOLERANCE) -> list[Flip]:
-    """Entries whose stability hangs on the corrections, those furthest from the hull on one side first.
+    """Entries whose stability depends on the corrections, those furthest from the hull on one side first.
 
     Args:
         entries: of one theory, with at least one of each element.

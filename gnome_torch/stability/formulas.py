@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from pymatgen.core import Composition, Element
 
-from gnome_torch.hydrates import in_brackets
+from gnome_torch.hydrates import AmbiguousFormulaError, in_brackets
 
 N_NUMBERS = 119
 """Length of a row of fractions: atomic numbers 0 (nothing) to 118."""
@@ -52,9 +52,12 @@ def amounts_of(formula: str) -> tuple[tuple[int, float], ...]:
     """Atomic number and amount of each part of a formula.
 
     Raises:
-        FormulaError: it is no formula of elements.
+        FormulaError: it is no formula of elements, or nobody knows which.
     """
-    text = in_brackets(formula)
+    try:
+        text = in_brackets(formula)
+    except AmbiguousFormulaError as error:
+        raise FormulaError(str(error)) from None
     parts = []
     if _SIMPLE.fullmatch(text):
         parts = [(_NUMBERS.get(symbol, 0), float(amount or 1.0)) for symbol, amount in _PART.findall(text)]

@@ -1,7 +1,8 @@
 """Is a crystal new, and should an ordered crystal be believed? Prototype, analogues, duplicates, likely disorder.
 
 Prototype: AFLOW's label (space group, Pearson symbol, Wyckoff letters of each element), the same whatever the elements
-and their order, by pymatgen (`get_prototype_from_protostructure`) with moyopy's symmetry.
+and their order, by pymatgen (`get_prototype_from_protostructure`) with moyopy's symmetry. A crystal
+and its mirror image have the same one: left and right quartz are one prototype.
 
 Likely disorder: two elements of the crystal that are alike by Hume-Rothery's rules for solid solutions (atomic radii
 within 15 %, similar electronegativities, here within 0.3; W. Hume-Rothery, 1934) sit on sites that symmetry would make
@@ -28,6 +29,9 @@ from gnome_torch.stability.formulas import amounts_of
 
 SYMPREC = 0.1
 """Tolerance of the symmetry search, angstrom: that of the published labels, wide enough for relaxed crystals."""
+
+MIRROR_IMAGES = {78: 76, 95: 91, 96: 92, 145: 144, 153: 151, 154: 152, 170: 169, 172: 171, 179: 178, 181: 180, 213: 212}
+"""The 11 pairs of space groups that are each other's mirror image (International Tables for Crystallography A)."""
 
 RADIUS_DIFFERENCE = 0.15
 """Hume-Rothery: atoms whose radii differ by more than this part of the larger do not mix."""
@@ -58,7 +62,7 @@ class Novelty:
 
 
 def prototype_of(structure: Structure, symprec: float = SYMPREC) -> str | None:
-    """Label of a crystal's prototype, the same for all elements; None where the symmetry search fails.
+    """Label of a crystal's prototype, the same for all elements and both hands; None where the symmetry search fails.
 
     Args:
         structure: an ordered crystal.
@@ -71,9 +75,22 @@ def prototype_of(structure: Structure, symprec: float = SYMPREC) -> str | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             label = get_protostructure_label_from_moyopy(structure, raise_errors=True, symprec=symprec)
-            return str(get_prototype_from_protostructure(str(label)))
+            return of_one_hand(str(get_prototype_from_protostructure(str(label))))
     except Exception:  # moyopy's errors have no class of their own; a broken cell has no prototype
         return None
+
+
+def of_one_hand(label: str) -> str:
+    """The label of a prototype, in the space group of the lower number if its group has a mirror image.
+
+    The Wyckoff letters stay: inversion takes a position of one group to that of the same letter in the other, or to one
+    that a shift of the origin makes the same, for which the labels are canonical.
+
+    Args:
+        label: anonymous formula, Pearson symbol, number of the space group, Wyckoff letters, joined by `_`.
+    """
+    formula, pearson, number, letters = label.split("_", 3)
+    return "_".join((formula, pearson, str(MIRROR_IMAGES.get(int(number), int(number))), letters))
 
 
 def likely_disorder(structure: Structure, symprec: float = SYMPREC) -> list[tuple[str, str]]:

@@ -36,7 +36,7 @@ class DataSetError(Exception):
 
 
 def in_test_part(reduced_formula: str) -> bool:
-    """Whether a composition is tested on. It hangs on the formula alone, so it never changes sides."""
+    """Whether a composition is tested on. It depends on the formula alone, so it never changes sides."""
     digest = hashlib.md5(reduced_formula.encode(), usedforsecurity=False).hexdigest()
     return int(digest, 16) % 100 < TEST_PERCENT
 

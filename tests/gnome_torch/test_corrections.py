@@ -90,7 +90,7 @@ def test_anions_of_large_formulas(formula: str, per_atom: float) -> None:
 
 
 def test_known_oxidation_states_come_first() -> None:
-    """Of the source, or of the crystal; -0.614 eV per chlorine hangs on them."""
+    """Of the source, or of the crystal; -0.614 eV per chlorine depends on them."""
     cell = loose("Ca5P3ClO12")
     neutral = {"oxidation_states": {"Ca": 2.0, "P": 5.0, "Cl": 0.5, "O": -2.0}}
     without = correction(cell, -100.0, MP2020, neutral)
@@ -111,7 +111,7 @@ def entry(formula: str, energy_per_atom: float, correction_per_atom: float = 0.0
     return EntryEnergy(formula, formula, energy_per_atom, correction_per_atom, "t")
 
 
-def test_stabilities_that_hang_on_a_correction() -> None:
+def test_stabilities_that_depend_on_a_correction() -> None:
     elements = [entry("Li", 0.0), entry("O", 0.0)]
     # Li2O is on both hulls, LiO on the corrected one only, LiO3 on the uncorrected one only
     compounds = [entry("Li2O", -1.8), entry("LiO", -1.2, -0.4), entry("LiO3", -0.7, 0.0)]
@@ -134,3 +134,25 @@ def test_the_parameters_of_a_calculation_count() -> None:
         correction(wuestite, -50.0, MP2020, {"run_type": "GGA", "hubbards": {}})
     plain = rock_salt("Mg", "O", 4.21)
     assert correction(plain, -50.0, MP2020, {"run_type": "PBE"}) == correction(plain, -50.0, MP2020)
+
+
+@pytest.mark.parametrize("anion", ["O", "F", "S", "N"])
+@pytest.mark.parametrize("metal", ["Fe", "Mg", "W"])
+@pytest.mark.parametrize("hubbards", [{}, {"Fe": 5.3}, {"Fe": 4.0}, {"W": 6.2}, {"Mg": 3.0}])
+def test_what_is_accepted_was_computed_as_the_project_does(metal: str, anion: str, hubbards: dict[str, float]) -> None:
+    """So that a correction can be made anew where run type and U were not stored."""
+    cell = rock_salt(metal, anion, 4.3)
+    given = {"run_type": "GGA+U" if hubbards else "GGA", "hubbards": hubbards}
+    try:
+        found = correction(cell, -50.0, MP2020, given)
+    except UncorrectableError:
+        return
+    assert found == correction(cell, -50.0, MP2020)
+
+
+def test_some_of_these_are_accepted_and_some_are_not() -> None:
+    oxide = rock_salt("Fe", "O", 4.3)
+    assert correction(oxide, -50.0, MP2020, {"run_type": "GGA+U", "hubbards": {"Fe": 5.3}}) < -10
+    for hubbards in ({}, {"Fe": 4.0}):
+        with pytest.raises(UncorrectableError):
+            correction(oxide, -50.0, MP2020, {"run_type": "GGA+U", "hubbards": hubbards})

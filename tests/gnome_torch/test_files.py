@@ -14,6 +14,7 @@ from pymatgen.io.ase import AseAtomsAdaptor
 from pymatgen.io.cif import CifWriter
 
 from gnome_torch.data.files import StructureFileError, read_crystals, read_formulas, read_structures
+from gnome_torch.data.rejects import Reject
 
 SALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 
@@ -54,7 +55,7 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
         read_structures(tmp_path / "empty.json")
     disordered = Structure(Lattice.cubic(3), [{"Cu": 0.5, "Au": 0.5}], [[0, 0, 0]])
     (tmp_path / "alloy.json").write_text(json.dumps(disordered.as_dict()))
-    with pytest.raises(StructureFileError, match=r"crystal 1 \(Cu0.5Au0.5\) has partly occupied sites"):
+    with pytest.raises(StructureFileError, match=r"alloy:1: 'Cu0.5Au0.5': has partly occupied sites"):
         read_structures(tmp_path / "alloy.json")
 
 
@@ -66,7 +67,11 @@ def test_every_block_of_a_cif_is_a_crystal_of_its_own(tmp_path: Path) -> None:
     assert [crystal.name for crystal in found] == ["several:NaCl", "several:second", "several:broken"]
     assert [crystal.structure is None for crystal in found] == [False, False, True]
     assert found[2].problem.startswith("cannot be read: ")
-    with pytest.raises(StructureFileError, match=r"crystal 3 \(several:broken\): cannot be read"):
+    rejects: list[Reject] = []
+    assert len(read_structures(tmp_path / "several.cif", rejects.append)) == 2
+    assert [(reject.place, reject.reason[:16]) for reject in rejects] == [("several:broken", "cannot be read: ")]
+    (tmp_path / "several.cif").write_text(broken)
+    with pytest.raises(StructureFileError, match=r"no crystal .* can be used; the first: .*, several: cannot be read"):
         read_structures(tmp_path / "several.cif")
 
 
@@ -104,8 +109,14 @@ def test_formulas(tmp_path: Path, text: str) -> None:
 
 def test_bad_formulas_are_named_with_their_line(tmp_path: Path) -> None:
     path = tmp_path / "known.csv"
-    path.write_text("formula\nNaCl\nNaCk\n")
-    with pytest.raises(StructureFileError, match=r"known\.csv, line 3: 'NaCk' is not a chemical formula"):
+    path.write_text("formula\nNaCl\nNaCk\nKCl\n")
+    rejects: list[Reject] = []
+    assert read_formulas(path, rejects.append) == ["NaCl", "KCl"]
+    (reject,) = rejects
+    assert str(reject).startswith(f"{path}, line 3: 'NaCk': not a chemical formula (")
+    assert str(reject).endswith("; the column is formula")
+    path.write_text("formula\nNaCk\n")
+    with pytest.raises(StructureFileError, match=r"no formula in it; the first: .*known\.csv, line 2: 'NaCk': not a"):
         read_formulas(path)
     path.write_text("formula\n")
     with pytest.raises(StructureFileError, match="no formula in it"):

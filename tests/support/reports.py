@@ -13,6 +13,7 @@ from pymatgen.core import Composition, Lattice, Structure
 
 from gnome_torch.records import Candidate, Entry, Lineage, Prediction
 from gnome_torch.stability.hull import STABLE_TOLERANCE
+from workflows.catalogue.hits import Hits, new_stable
 from workflows.catalogue.hulls import renew
 from workflows.store import CampaignState, CandidateState, NetworkKind, Store, model_id, now
 
@@ -108,8 +109,9 @@ def close(store: Store, name: str, number: int) -> None:
     """The end of a round, with the numbers that follow from its candidates."""
     candidates = store.candidates.of_round(name, number, CandidateState.RELAXED)
     places = store.entries.documents_of([candidate["entry"] for candidate in candidates])
-    stable = sum(places[c["entry"]]["stability"]["e_above_hull"] <= STABLE_TOLERANCE for c in candidates)
-    result: dict[str, Any] = {"stable": stable, "hit_rate": stable / len(candidates)}
+    on_hull = {c["entry"] for c in candidates if places[c["entry"]]["stability"]["e_above_hull"] <= STABLE_TOLERANCE}
+    new = len(new_stable(store, name, number, on_hull))
+    result: dict[str, Any] = Hits(len(candidates) if number else 0, len(on_hull), new).stored()
     if number:
         write_networks(store, name, number, 40 + 60 * number, 0.12 / number)
         errors = [

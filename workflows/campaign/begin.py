@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,11 +13,12 @@ from gnome_torch.candidates.decoration import decorations, elemental_crystals, o
 from gnome_torch.candidates.prototypes import prototypes
 from gnome_torch.candidates.structural.pool import check_pool, source_of
 from gnome_torch.candidates.tables.shards import ShardError
-from gnome_torch.data.files import Crystal, read_structures
+from gnome_torch.data.files import read_structures
+from gnome_torch.data.rejects import Reject, keep_rejects
 from gnome_torch.plugins import PluginError
 from gnome_torch.records import Candidate, structure_key
 from workflows.campaign.campaign import Campaign
-from workflows.campaign.places import check_directory_is_free, mark_directory
+from workflows.campaign.places import check_directory_is_free, mark_directory, seed_rejects_of
 from workflows.campaign.rounds import advance
 from workflows.campaign.settings import CampaignSettings, SettingsError, parse_settings
 from workflows.campaign.stages.relaxations import launch_relaxations
@@ -108,7 +108,9 @@ def begin(store: Store, launchpad: LaunchPad, settings: CampaignSettings) -> Non
         mark_directory(Path(document["directory"]), name, document["uid"])
     store.rounds.open(name, 0)
     if "selected" not in store.rounds.get(name, 0).get("counts", {}):
-        first = list(first_crystals(settings))
+        rejects: list[Reject] = []
+        first = list(first_crystals(settings, rejects.append))
+        keep_rejects(rejects, seed_rejects_of(settings.root))
         chosen = [(candidate, structure, None, None) for candidate, structure in first]
         store.candidates.select(name, 0, chosen, model_id=None)
         store.rounds.update(name, 0, counts={"proposed": len(first), "selected": len(first)})
@@ -117,8 +119,14 @@ def begin(store: Store, launchpad: LaunchPad, settings: CampaignSettings) -> Non
     advance(campaign)
 
 
-def first_crystals(settings: CampaignSettings) -> Iterable[tuple[Candidate, Structure]]:
+def first_crystals(
+    settings: CampaignSettings, rejected: Callable[[Reject], None] = lambda reject: None
+) -> Iterable[tuple[Candidate, Structure]]:
     """The campaign's first data: elements in their known structures, and prototypes or the crystals of a file.
+
+    Args:
+        settings: of the campaign.
+        rejected: called with each crystal of the file that cannot be used.
 
     Raises:
         SettingsError: the file holds no crystal of the campaign's elements.
@@ -134,7 +142,7 @@ def first_crystals(settings: CampaignSettings) -> Iterable[tuple[Candidate, Stru
         return
     crystals = {
         f"file:{structure_key(structure)}": structure
-        for structure in read_structures(settings.seeds.source, _say_skipped)
+        for structure in read_structures(settings.seeds.source, rejected)
         if set(elements).issuperset(element.symbol for element in structure.composition)
     }
     if not crystals:
@@ -143,8 +151,3 @@ def first_crystals(settings: CampaignSettings) -> Iterable[tuple[Candidate, Stru
         )
     for candidate in own_crystals(crystals):
         yield candidate, crystals[candidate.parent_id]
-
-
-def _say_skipped(crystal: Crystal) -> None:
-    """Name a crystal of a directory that cannot be used; the others go on."""
-    print(f"skipped {crystal.name}: {crystal.problem}", file=sys.stderr)

@@ -12,6 +12,8 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from pymatgen.core import Composition
+
 from workflows.campaign.baseline import fit_baseline
 from workflows.campaign.campaign import Campaign
 from workflows.campaign.settings import CampaignSettings, CompositionNetworkSettings, Network
@@ -54,6 +56,10 @@ class Pipeline(ABC):
     @abstractmethod
     def build_data(self, campaign: Campaign, number: int) -> TrainingSet | CompositionSet:
         """What the networks of a round learn from: all that was on the hull's books when the last one closed."""
+
+    def nothing_to_learn(self, campaign: Campaign, number: int) -> str | None:
+        """Why the networks of a round cannot be trained, with the remedy; None if they can."""
+        return None
 
     @abstractmethod
     def network_config(self, settings: CampaignSettings) -> StructureNetworkConfig | CompositionNetworkConfig:
@@ -165,20 +171,39 @@ class Compositional(Pipeline):
         return CompositionSet.load(path)
 
     def build_data(self, campaign: Campaign, number: int) -> CompositionSet:
-        """Compositions that enough random crystals stand behind, or another source, with their lowest energy."""
+        """The elements, what is known, and compositions with enough random crystals, with their lowest energy."""
         from gnome_torch.training.dataset import CompositionSet
 
+        labels = self._labels(campaign, number)
+        return CompositionSet.build([formula for formula, _ in labels], [energy for _, energy in labels])
+
+    def nothing_to_learn(self, campaign: Campaign, number: int) -> str | None:
+        """No compound at all, where what is known is no label."""
+        search = campaign.settings.compositional.search
+        if search.known_labels or not all(
+            Composition(formula).is_element for formula, _ in self._labels(campaign, number)
+        ):
+            return None
+        return (
+            f"round {number}: no composition has compositional.search.min_runs = {search.min_runs} finished runs, and "
+            "known_labels is false, so that the composition networks have nothing to learn from: start a campaign of "
+            "another name with known_labels: true, what was computed is kept"
+        )
+
+    def _labels(self, campaign: Campaign, number: int) -> list[tuple[str, float]]:
+        """Reduced formulas and formation energies, eV/atom."""
         closed = campaign.store.rounds.get(campaign.name, number - 1)["closed"]
-        theory, settings, searches = campaign.theory_id, campaign.settings, campaign.store.searches
-        labels = campaign.store.learning.composition_labels(
+        theory, settings, store = campaign.theory_id, campaign.settings, campaign.store
+        search = settings.compositional.search
+        return store.learning.composition_labels(
             theory,
             settings.elements,
             closed,
-            settings.compositional.search.min_runs,
-            searches.pre_relaxed_runs(theory, closed),
-            searches.unfinished(theory, closed),
+            search.min_runs,
+            store.searches.pre_relaxed_runs(theory, closed),
+            store.searches.unfinished(theory, closed),
+            store.candidates.first_formulas(campaign.name) if search.known_labels else None,
         )
-        return CompositionSet.build([formula for formula, _ in labels], [energy for _, energy in labels])
 
     def network_config(self, settings: CampaignSettings) -> CompositionNetworkConfig:
         """Shape of the composition networks."""

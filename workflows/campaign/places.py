@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from gnome_torch.files import write_whole
 from workflows.ground.strict import SettingsError
 
 MARK = "campaign.json"  # in a campaign's directory: whose it is
@@ -82,6 +83,11 @@ def launches_of(root: Path) -> Path:
     return root / "launches"
 
 
+def seed_rejects_of(root: Path) -> Path:
+    """Crystals of `seeds.source` that could not be used."""
+    return root / "seeds.rejects.csv"
+
+
 def steps_file(root: Path, candidate: str, restart: int = 0) -> Path:
     """Where the ionic steps of a candidate's relaxation are kept.
 
@@ -114,4 +120,4 @@ def check_directory_is_free(root: Path, name: str) -> None:
 
 def mark_directory(root: Path, name: str, uid: str) -> None:
     """Write down whose the directory is."""
-    (root / MARK).write_text(json.dumps({"name": name, "uid": uid}) + "\n")
+    write_whole(root / MARK, json.dumps({"name": name, "uid": uid}) + "\n")

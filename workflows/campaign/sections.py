@@ -99,6 +99,11 @@ class Search(Strict):
     )
     relax_lowest: int = Field(10, ge=1, description="different crystals that go on after a pre-relaxation")
     min_runs: int = Field(10, ge=1, description="finished runs that make a composition a label for the networks")
+    known_labels: bool = Field(
+        True,
+        description="what was imported, or is the campaign's first data, is a label too; false: searched compositions "
+        "alone, which an earlier campaign must have left in the database",
+    )
 
     @model_validator(mode="after")
     def _possible(self) -> Search:

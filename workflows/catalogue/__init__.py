@@ -2,6 +2,8 @@
 
 hulls.py        hulls of a theory, and where its entries stand on them
 novelty.py      what is new about entries that campaigns found
+hits.py         new stable compounds of a round, and what it rediscovered
+sun.py          crystals of a campaign that are stable, unique and novel
 phases/         the phases that campaigns found, as rows
 fields.py       each field of a phase, once: name, unit, meaning; known.py: what they are read from
 progress.py     how a campaign stands, round by round

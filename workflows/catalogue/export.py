@@ -5,7 +5,7 @@
     structures.zip       a CIF an entry
     structures.parquet   the crystals as JSON, with their keys
     models/              the last ensemble: configuration, weights, metrics, hash of what it was trained on
-    campaign.json        settings, theory, rounds
+    campaign.json        settings, theory, rounds, how much of it is stable, unique and novel
     README.md            what all this is, and how to read it back
     SHA256SUMS           of every file
 
@@ -33,6 +33,7 @@ from gnome_torch.stability.hull import STABLE_TOLERANCE
 from workflows.catalogue.fields import FIELDS, Field, Kind
 from workflows.catalogue.known import Known
 from workflows.catalogue.phases.crystals import cif_of
+from workflows.catalogue.sun import Sun, sun_of
 from workflows.store import NetworkKind, Store, StoreError, model_id
 from workflows.store.base import Document
 
@@ -123,11 +124,12 @@ def export(store: Store, name: str, directory: Path, distance: float) -> Exporte
         models = _copy_models(store, name, folder / "models")
         rounds = [{k: d.get(k) for k in ("number", "counts", "result")} for d in store.rounds.all(name)]
         about = {"name": name, "theory": campaign["theory"], "corrections": campaign["scheme"]}
-        about |= {"settings": campaign["settings"], "rounds": rounds, "distance": distance}
+        sun = sun_of(store, name)
+        about |= {"settings": campaign["settings"], "rounds": rounds, "distance": distance, "sun": sun.as_dict()}
         (folder / "campaign.json").write_text(json.dumps(about, indent=2, sort_keys=True, default=str) + "\n")
         stable = sum(d["stability"]["e_above_hull"] <= STABLE_TOLERANCE for d in documents)
         done = Exported(directory, len(documents), len(documents) - len(with_crystal), stable, models)
-        (folder / "README.md").write_text(_readme(campaign, distance, done))
+        (folder / "README.md").write_text(_readme(campaign, distance, done, sun))
         _write_sums(folder)
     return done
 
@@ -189,7 +191,7 @@ def _copy_models(store: Store, name: str, directory: Path) -> int:
     return count
 
 
-def _readme(campaign: Document, distance: float, done: Exported) -> str:
+def _readme(campaign: Document, distance: float, done: Exported, sun: Sun) -> str:
     columns = "\n".join(f"| `{name}` | {field.meaning} |" for name, field in COLUMNS.items())
     missing = f" ({done.without_crystal} of them without a crystal, in the table alone)" if done.without_crystal else ""
     settings = json.dumps(campaign["settings"]["theory"], sort_keys=True)
@@ -201,13 +203,18 @@ Written by gnome-torch, an open version of GNoME's discovery loop (Merchant et a
 Theory: `{campaign["theory"]}`, corrections: {campaign["scheme"]}. Its settings: `{settings}`.
 Energies of other theories must not be put beside these.
 
+Stable, unique and novel crystals (S.U.N.): {sun.text}.
+Here {sun.meaning}.
+The crystal counts, not the composition. MatterGen's S.U.N. (Zeni et al., Nature 639, 624, 2025) is the rate within 0.1
+eV/atom.
+
 | file | what |
 |---|---|
 | `entries.csv` | a row an entry |
 | `entries.json.gz` | pymatgen's ComputedStructureEntry, uncorrected energies, corrections beside them |
 | `structures.zip`, `structures.parquet` | the crystals, as CIF and as pymatgen's JSON |
 | `models/` | the last networks: configuration, weights (safetensors), metrics with the hash of the training data |
-| `campaign.json` | settings of the campaign, and what its rounds brought |
+| `campaign.json` | settings of the campaign, what its rounds brought, and the S.U.N. rates |
 | `SHA256SUMS` | `sha256sum --check SHA256SUMS` |
 
 Read back, to the same hull:

@@ -41,17 +41,20 @@ class Known:
         recheck: at another theory.
         first: document of the entry that was there first, among those that are the same crystal; None for itself.
         others: documents of the entries that it names, and of their ancestors, by key.
+        campaign: whose phases are shown; None for those of all.
     """
 
     document: Document
     recheck: Recheck = NOT_ASKED
     first: Document | None = None
     others: Mapping[str, Document] = field(default_factory=dict)
+    campaign: str | None = None
 
     @property
     def is_new_composition(self) -> bool:
-        """Whether nobody had its composition before: `Finds.settle_compositions`."""
-        return bool(self.document["novelty"].get("new_composition"))
+        """Whether nobody had its composition before (`Finds.settle_compositions`), nor another than this campaign."""
+        own = self.campaign in (None, self.document["lineage"]["campaign"])
+        return own and bool(self.document["novelty"].get("new_composition"))
 
     @property
     def round(self) -> int:
@@ -90,3 +93,17 @@ class Known:
             if not other:
                 return (parent, *reversed(steps))
             lineage = other["lineage"]
+
+
+def oldest(key: str, older: Mapping[str, str | None]) -> str:
+    """Key of the entry that was there first among those that are the same crystal, as far as it can be followed.
+
+    Args:
+        key: of an entry.
+        older: key -> key of an older entry that is the same crystal; None for none.
+    """
+    passed = set[str]()
+    while (before := older.get(key)) and key not in passed:  # broken records may go round
+        passed.add(key)
+        key = before
+    return key

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection
 from functools import cache
 
 from gnome_torch.candidates.prototypes import prototypes
@@ -13,18 +13,23 @@ from workflows.store import Store
 NEAR = 0.1  # eV/atom above the hull; beyond it nobody asks
 
 
-def judge(store: Store, keys: Iterable[str]) -> None:
-    """Write down what is new about entries.
+def judge(store: Store, keys: Collection[str]) -> None:
+    """Write down what is new about entries: their prototype, and whether an older entry is the same crystal."""
+    judge_prototypes(store, keys)
+    for key in keys:
+        if store.entries.get(key) is not None:
+            older = store.finds.older_crystals(key)
+            store.finds.set_novelty(key, duplicate_of=first_duplicate(store.entries.structures([key])[key], older))
 
-    That is: whether their prototype is new, their nearest known analogue, and an older entry that is the same crystal.
+
+def judge_prototypes(store: Store, keys: Collection[str]) -> None:
+    """Write down whether the prototype of entries is new, and their nearest known analogue.
+
     Known are the first data of all campaigns and what was imported; where these have no crystal of the prototype, the
     library of prototypes.
     """
     read = cache(store.finds.known_of_prototype)  # many entries share a prototype
-    for key in keys:
-        document = store.entries.get(key)
-        if document is None:
-            continue
+    for key, document in store.entries.documents_of(keys, ("formula", "novelty.prototype")).items():
         prototype = document["novelty"]["prototype"]
         known = [(other, formula) for other, formula in read(prototype) if other != key] if prototype else []
         if prototype and not known:
@@ -33,8 +38,19 @@ def judge(store: Store, keys: Iterable[str]) -> None:
             key,
             new_prototype=prototype is not None and not known,
             analogue=nearest_analogue(document["formula"], known),
-            duplicate_of=first_duplicate(store.entries.structures([key])[key], store.finds.older_crystals(key)),
         )
+
+
+def join_mirror_images(store: Store) -> int:
+    """Give both hands of a crystal one prototype where an earlier version gave them two, without looking at crystals.
+
+    Returns:
+        How many prototypes have been joined.
+    """
+    joined = store.finds.join_mirror_images()
+    for prototype in sorted(joined):
+        judge_prototypes(store, store.finds.proposed_of_prototype(prototype))
+    return len(joined)
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from workflows.catalogue.hits import Hits
 from workflows.catalogue.words import plural
 from workflows.store import ENDED, CampaignState, CandidateState, NetworkKind, SearchState, Store, model_id
 from workflows.store.base import Document
@@ -12,7 +13,7 @@ from workflows.store.base import Document
 
 @dataclass(frozen=True)
 class RoundRow:
-    """One round, from what was generated to what is stable.
+    """One round, from what was generated to the new stable compounds.
 
     Attributes:
         number: round; 0 is the first data.
@@ -21,8 +22,7 @@ class RoundRow:
         selected: sent to relaxation (one per composition).
         relaxed: finished.
         failed: failed, or refused as implausible.
-        stable: on the hull when the round closed.
-        hit_rate: stable / relaxed.
+        hits: what came of its trials, those of its searches included; None until it has closed.
         prediction_mae: predicted against relaxed formation energy of the round's crystals, eV/atom.
         network_mae: the round's ensemble on the test part of the data, eV/atom.
         network_mae_before: the ensemble before it on the same crystals, eV/atom.
@@ -35,8 +35,7 @@ class RoundRow:
     selected: int
     relaxed: int
     failed: int
-    stable: int | None
-    hit_rate: float | None
+    hits: Hits | None
     prediction_mae: float | None
     network_mae: float | None
     network_mae_before: float | None
@@ -45,7 +44,7 @@ class RoundRow:
 
 @dataclass(frozen=True)
 class SearchRow:
-    """The compositional pipeline of one round, from formulas to stable phases.
+    """The compositional pipeline of one round, from formulas to new stable compounds.
 
     Attributes:
         formulas: balanced by oxidation states, and not known.
@@ -54,8 +53,7 @@ class SearchRow:
         searched: searched for crystals.
         failed: searches without a crystal to relax.
         finished: searches with at least one finished relaxation.
-        stable: of these, on the hull when the round closed.
-        hit_rate: stable / finished.
+        hits: what came of these; None until the round has closed.
         prediction_mae: predicted against lowest relaxed formation energy, eV/atom.
         network_mae: the round's ensemble of composition networks on the test part of the data, eV/atom.
         network_mae_before: the ensemble before it on the same compositions, eV/atom.
@@ -67,8 +65,7 @@ class SearchRow:
     searched: int
     failed: int
     finished: int | None
-    stable: int | None
-    hit_rate: float | None
+    hits: Hits | None
     prediction_mae: float | None
     network_mae: float | None
     network_mae_before: float | None
@@ -90,8 +87,7 @@ def round_rows(store: Store, campaign: str) -> list[RoundRow]:
                 selected=sum(states.values()),
                 relaxed=states.get(CandidateState.RELAXED, 0),
                 failed=states.get(CandidateState.FAILED, 0),
-                stable=result.get("stable"),
-                hit_rate=result.get("hit_rate"),
+                hits=Hits.read(result) if result else None,
                 prediction_mae=result.get("prediction_mae"),
                 network_mae=model.get("test_mae"),
                 network_mae_before=model.get("test_mae_before"),
@@ -114,8 +110,7 @@ def _search_row(store: Store, campaign: str, document: Document) -> SearchRow | 
         searched=store.searches.count(campaign, number),
         failed=store.searches.count(campaign, number, SearchState.FAILED),
         finished=result.get("finished"),
-        stable=result.get("stable"),
-        hit_rate=result.get("hit_rate"),
+        hits=Hits.read(result) if result else None,
         prediction_mae=result.get("prediction_mae"),
         network_mae=model.get("test_mae"),
         network_mae_before=model.get("test_mae_before"),
@@ -168,7 +163,7 @@ def _round_progress(store: Store, name: str, document: Document, states: Mapping
     note = _joined(
         _failed(states),
         f"{searching} {plural(searching, 'composition')} to search" if searching else "",
-        f"{document['result']['stable']} on the hull" if "result" in document else "",
+        _found(Hits.read(document["result"])) if "result" in document else "",
     )
     return RoundProgress(number, f"round {number}: {_stage(document, total, searching)}", _ended(states), total, note)
 
@@ -191,6 +186,13 @@ def _stage(document: Document, total: int, searching: int) -> str:
     if counts.get("selected") == 0:
         return "no candidate near the hull"
     return f"screening {counts.get('generated', '')}".rstrip()
+
+
+def _found(hits: Hits) -> str:
+    """What came of a round, in words."""
+    if hits.stable is None or not hits.trials:
+        return f"{hits.on_hull} on the hull"
+    return f"{hits.stable} new stable, {hits.rediscovered} rediscovered"
 
 
 def _ended(states: Mapping[str, int]) -> int:

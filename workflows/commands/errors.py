@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import typer
 
@@ -44,6 +45,18 @@ def interruptible(message: str = GOES_ON) -> Iterator[None]:
         if message:
             print(f"gnome: {message}", file=sys.stderr)
         raise typer.Exit(130) from None
+
+
+def refuse_inputs(out: Path, *inputs: Path) -> None:
+    """Make sure that what a command writes takes the place of nothing that it reads.
+
+    Raises:
+        StructureFileError: `out` is one of the inputs.
+    """
+    from gnome_torch.data.files import StructureFileError
+
+    if out.exists() and any(path.exists() and out.samefile(path) for path in inputs):
+        raise StructureFileError(f"--out {out}: this file is an input: choose another name")
 
 
 def _wanted() -> bool:

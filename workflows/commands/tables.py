@@ -9,8 +9,10 @@ if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at o
 
     from rich.console import Console
 
+    from workflows.catalogue.hits import Hits
     from workflows.catalogue.phases import PhaseRow
     from workflows.catalogue.progress import RoundRow
+    from workflows.catalogue.sun import Sun
     from workflows.store import Store
 
 
@@ -29,13 +31,14 @@ def console() -> Console:
 
 
 def print_funnel(store: Store, name: str, console: Console) -> None:
-    """A campaign round by round, from what was generated to what is stable."""
+    """A campaign round by round, from what was generated to the new stable compounds."""
     from rich.table import Table
 
     from workflows.catalogue.progress import round_rows
+    from workflows.catalogue.sun import sun_of
 
     table = Table(title=f"Campaign '{name}', round by round (errors in meV/atom)")
-    for header in ("round", "generated", "near hull", "relaxed", "failed", "on the hull", "hit rate"):
+    for header in ("round", "generated", "near hull", "relaxed", "failed", *HITS):
         table.add_column(header, justify="right")
     for header in ("predicted vs relaxed", "networks on test set", "networks of the round before"):
         table.add_column(header, justify="right")
@@ -47,22 +50,37 @@ def print_funnel(store: Store, name: str, console: Console) -> None:
             _number(row.near_hull),
             f"{row.relaxed} of {row.selected}",
             str(row.failed),
-            _number(row.stable),
-            _number(row.hit_rate, ".0%"),
+            *_hits(row.hits),
             _milli(row.prediction_mae),
             _milli(row.network_mae),
             _milli(row.network_mae_before),
         )
     console.print(table)
+    if unknown := [row for row in rows if row.hits and row.hits.stable is None]:
+        numbers = ", ".join(str(row.number) for row in unknown)
+        console.print(f"what is new on the hull of an earlier version's rounds ({numbers}): 'gnome doctor' counts it")
     if any(row.searches for row in rows):
         _print_searches(rows, name, console)
+    _print_sun(sun_of(store, name), console)
+
+
+HITS = ("on the hull", "of them new", "rediscovered", "hit rate")
+"""Headers of what came of a round's trials."""
+
+
+def _hits(hits: Hits | None) -> tuple[str, ...]:
+    """What stands under them: hit rate is that of new stable compounds."""
+    if hits is None:
+        return ("-",) * len(HITS)
+    rate = _number(hits.hit_rate, ".0%")
+    return _number(hits.on_hull), _number(hits.stable), _number(hits.rediscovered), rate
 
 
 def _print_searches(rows: list[RoundRow], name: str, console: Console) -> None:
     from rich.table import Table
 
     table = Table(title=f"Campaign '{name}', compositions and their random searches (errors in meV/atom)")
-    for header in ("round", "formulas", "strict", "near hull", "searched", "failed", "on the hull", "hit rate"):
+    for header in ("round", "formulas", "strict", "near hull", "searched", "failed", *HITS):
         table.add_column(header, justify="right")
     for header in ("predicted vs lowest", "networks on test set", "networks of the round before"):
         table.add_column(header, justify="right")
@@ -76,13 +94,19 @@ def _print_searches(rows: list[RoundRow], name: str, console: Console) -> None:
             _number(searches.near_hull),
             str(searches.searched),
             str(searches.failed),
-            _number(searches.stable),
-            _number(searches.hit_rate, ".0%"),
+            *_hits(searches.hits),
             _milli(searches.prediction_mae),
             _milli(searches.network_mae),
             _milli(searches.network_mae_before),
         )
     console.print(table)
+
+
+def _print_sun(sun: Sun, console: Console) -> None:
+    """How often a campaign's relaxations gave something stable, unique and novel, and what that means."""
+    if sun.tried:
+        console.print(f"stable, unique and novel crystals (S.U.N.): {sun.text}")
+        console.print(sun.meaning)
 
 
 def _number(value: float | None, form: str = "d") -> str:

@@ -20,8 +20,10 @@ from workflows.campaign.rounds import advance
 from workflows.campaign.settings import SettingsError
 from workflows.campaign.stages.rechecks import launch_rechecks
 from workflows.campaign.stages.relaxations import launch_relaxations
+from workflows.campaign.stages.results import recount
 from workflows.campaign.stages.searches import launch_searches
 from workflows.catalogue.hulls import renew
+from workflows.catalogue.novelty import NEAR, join_mirror_images, judge
 from workflows.catalogue.recorrections import recorrect
 from workflows.ground.failures import NOT_RESULTS, PASSING, reason_of
 from workflows.operate.lost import Patience, Verdict
@@ -82,30 +84,65 @@ def examine(
         found.append(Finding(f"Fireworks {_few(stale)} have ended, their workflows had not heard of it", "told"))
     states = {campaign["_id"]: CampaignState(campaign["state"]) for campaign in store.campaigns.all()}
     found += _failed(store, launchpad, {name for name, state in states.items() if state.has_ended})
-    for name, state in states.items():
-        campaign = Campaign(store, launchpad, name)
-        if state is CampaignState.RUNNING:
+    campaigns = [Campaign(store, launchpad, name) for name in states]
+    for campaign in campaigns:
+        if states[campaign.name] is CampaignState.RUNNING:
             found += _examine_campaign(campaign)
         else:  # what was run again, or told, above
             follow_state(campaign)
+    return found + _novelty(store, campaigns) + _recounts(campaigns) + _corrections(store)
+
+
+def _novelty(store: Store, campaigns: Collection[Campaign]) -> list[Finding]:
+    """What earlier versions have said otherwise of what is new, or not at all."""
+    found = []
+    closed = {
+        (campaign.name, row["number"])
+        for campaign in campaigns
+        for row in store.rounds.all(campaign.name)
+        if row.get("result") and not row["result"].get("outstanding")
+    }
+    near = store.entries.documents_of(store.finds.uncompared(store.finds.near_hull(NEAR)), ("lineage",))
+    overdue = [key for key, d in near.items() if (d["lineage"]["campaign"], d["lineage"]["round"]) in closed]
+    if overdue:
+        judge(store, overdue)
+        found.append(Finding(f"{len(overdue)} crystals had not been compared with known ones", "compared"))
+    if joined := join_mirror_images(store):
+        found.append(Finding(f"{joined} prototypes were written apart from their mirror images", "joined"))
     if settled := store.finds.settle_compositions():
         found.append(Finding(f"{settled} entries said wrongly whether their composition is new", "mended"))
-    return found + _corrections(store)
+    return found
+
+
+def _recounts(campaigns: Collection[Campaign]) -> list[Finding]:
+    """Rounds that earlier versions closed, which did not say what was new on the hull."""
+    found = []
+    for campaign in campaigns:
+        rounds = [document for document in campaign.store.rounds.all(campaign.name) if recount(campaign, document)]
+        if rounds:
+            numbers = ", ".join(str(document["number"]) for document in rounds)
+            what = f"campaign '{campaign.name}': rounds {numbers} did not say what was new on the hull"
+            found.append(Finding(what, "counted"))
+    return found
 
 
 def _corrections(store: Store) -> list[Finding]:
-    """Corrections of another pymatgen, made anew; the hulls with them are renewed."""
+    """Corrections of another pymatgen, or that do not say of which, made anew; the hulls with them are renewed."""
     found = []
     for theory in sorted({row["theory"] for row in store.entries.theories()}):
         old = recorrect(store, theory)
         if old.renewed:
             renew(store, theory)
-            found.append(Finding(f"theory {theory}: {old.renewed} corrections were of another pymatgen", "made anew"))
+            what = f"theory {theory}: {old.renewed} corrections were of another pymatgen, or did not say of which"
+            found.append(Finding(what, "made anew"))
         if old.refused:
             key, reason = next(iter(old.refused.items()))
             more = f" ({len(old.refused)} such entries)" if len(old.refused) > 1 else ""
             what = f"theory {theory}: entry {key} has an old correction, and gets no new one: {reason}{more}"
             found.append(Finding(what, remedy="compute it again, or delete it"))
+        for source, reason in old.unclear.items():
+            what = f"theory {theory}: {source}: {reason}"
+            found.append(Finding(what, remedy="import it again under the name of another theory"))
     return found
 
 

@@ -10,6 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 
+from workflows.catalogue.hits import Hits
 from workflows.catalogue.progress import RoundProgress, status_lines
 from workflows.ground.queues import CATEGORIES
 from workflows.store import CampaignState, CandidateState, Store, now, utc
@@ -48,7 +49,7 @@ class Snapshot:
         queue: Fireworks of the whole database by category and state, of those that have not ended.
         rate_per_h: relaxations that ended in the last hour.
         waiting: relaxations that have not ended.
-        hit_rate: share of the rounds' trials on the hull, the first data left out; None before the first.
+        hits: what came of the trials of all rounds.
         failures: the latest.
     """
 
@@ -59,7 +60,7 @@ class Snapshot:
     queue: dict[str, dict[str, int]]
     rate_per_h: float
     waiting: int
-    hit_rate: float | None
+    hits: Hits
     failures: tuple[FailedRelaxation, ...]
 
     @property
@@ -76,9 +77,6 @@ def snapshot(store: Store, name: str) -> Snapshot:
     """
     document = store.campaigns.get(name)
     results = [row["result"] for row in store.rounds.all(name) if row["number"] > 0 and row.get("result")]
-    stable = sum(result["stable"] for result in results)
-    trials = sum(result["stable"] / result["hit_rate"] for result in results if result.get("hit_rate"))
-    trials += sum(result["relaxed"] for result in results if not result.get("hit_rate"))
     failures = [
         FailedRelaxation(d["formula"], d["reason"], d.get("directory") or "", utc(d["ended"]))
         for d in store.candidates.latest_failures(name, SHOWN)
@@ -93,7 +91,7 @@ def snapshot(store: Store, name: str) -> Snapshot:
         queue=store.fireworks.queue(),
         rate_per_h=store.candidates.count_ended(name, now() - WINDOW) / hours,
         waiting=store.candidates.count_unended(name) + store.rechecks.tally(name).get(CandidateState.SELECTED, 0),
-        hit_rate=stable / trials if trials else None,
+        hits=sum(map(Hits.read, results), Hits(0, 0, 0)),
         failures=tuple(failures),
     )
 
@@ -101,11 +99,10 @@ def snapshot(store: Store, name: str) -> Snapshot:
 def view(standing: Snapshot) -> RenderableType:
     """What is shown of it; nothing of what is to come once the campaign has ended."""
     head = f"campaign '{standing.name}': {standing.state} {standing.reason}".rstrip()
-    hit = "-" if standing.hit_rate is None else f"{standing.hit_rate:.0%}"
     left = "" if standing.left is None else f", about {_words(standing.left)} left"
-    facts = f"{standing.rate_per_h:.0f} relaxations an hour, {standing.waiting} waiting{left}; hit rate {hit}"
-    if CampaignState(standing.state).has_ended:
-        facts = f"hit rate {hit}"
+    facts = _rates(standing.hits)
+    if not CampaignState(standing.state).has_ended:
+        facts = f"{standing.rate_per_h:.0f} relaxations an hour, {standing.waiting} waiting{left}; {facts}"
     lines = [
         f"failed {f.ended:%m-%d %H:%M} {f.formula}: {f.reason} ({f.directory or 'not run'})" for f in standing.failures
     ]
@@ -113,6 +110,12 @@ def view(standing: Snapshot) -> RenderableType:
     if any(standing.queue.values()):
         parts += ["", _queue_table(standing)]
     return Group(*parts, *(["", *lines] if lines else []))
+
+
+def _rates(hits: Hits) -> str:
+    """The shares of the trials that are new stable compounds, and that came to lie on the hull."""
+    new, all_ = ("-" if rate is None else f"{rate:.0%}" for rate in (hits.hit_rate, hits.hull_rate))
+    return f"hit rate {new} (new stable; {all_} on the hull)"
 
 
 def _round_table(standing: Snapshot) -> Table:

@@ -23,7 +23,7 @@ from workflows.store.collections.entries import Entries
 from workflows.store.collections.entry_documents import OutsideEntry, entry_id
 from workflows.store.collections.finds import Finds
 from workflows.store.collections.fireworks import Fireworks
-from workflows.store.collections.imports import Imports
+from workflows.store.collections.imports import Imports, PastImport
 from workflows.store.collections.jobs import Jobs, job_store
 from workflows.store.collections.learning import Learning
 from workflows.store.collections.models import Models, NetworkKind, model_id
@@ -42,6 +42,7 @@ __all__ = [
     "ImportState",
     "NetworkKind",
     "OutsideEntry",
+    "PastImport",
     "SearchState",
     "Store",
     "StoreError",

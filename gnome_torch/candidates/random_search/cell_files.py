@@ -54,7 +54,7 @@ def input_of(attempt: Attempt) -> str:
 
 
 def seeds_of(label: str) -> list[int]:
-    """Signed 32-bit numbers that hang on a label alone."""
+    """Signed 32-bit numbers that depend on a label alone."""
     return np.frombuffer(sha512(label.encode()).digest(), dtype="<i4")[:SEEDS].tolist()
 
 

@@ -8,7 +8,7 @@ from math import isfinite
 
 from pymatgen.core import Composition, Element
 
-from gnome_torch.hydrates import in_brackets
+from gnome_torch.hydrates import AmbiguousFormulaError, in_brackets
 
 VOLUMES = (0.4, 1.2)
 """GNoME's range of volumes, in units of an estimate from atomic radii (`separations.estimated_volume`)."""
@@ -166,6 +166,8 @@ def composition_of(formula: str) -> Composition:
         known = all(Element.is_valid_symbol(element.symbol) for element in composition) and isfinite(
             composition.num_atoms
         )
+    except AmbiguousFormulaError as error:
+        raise SearchError(str(error)) from None
     except (ValueError, KeyError, AttributeError):
         known = False
     if not known or not composition:

@@ -28,7 +28,7 @@ from gnome_torch.candidates.structural.substitution import (
 )
 from gnome_torch.candidates.tables.keys import SiteKeys, composition_keys
 from gnome_torch.candidates.tables.rows import Rows, Tally, joined, unique
-from gnome_torch.hydrates import in_brackets
+from gnome_torch.hydrates import AmbiguousFormulaError, in_brackets
 from gnome_torch.symmetry import keeping
 
 # Substitutions worked on together, and proposals (substitutions times choices of sites) per unit of work
@@ -71,6 +71,8 @@ def known_compositions(formulas: Collection[str]) -> np.ndarray:
             if not composition.is_element and any(amount != int(amount) for amount in composition.values()):
                 composition = Composition(composition.get_integer_formula_and_factor()[0])
             compositions.append([(Element(str(element)).Z, int(amount)) for element, amount in composition.items()])
+        except AmbiguousFormulaError:
+            raise
         except (ValueError, AttributeError, OverflowError):
             compositions.append([])
         if not compositions[-1]:

@@ -18,7 +18,7 @@ from gnome_torch.candidates.random_search.options import composition_of
 from gnome_torch.data import json_stream, texts
 from gnome_torch.data.ase_crystals import crystal_of_atoms
 from gnome_torch.data.energy_files import EnergyFile
-from gnome_torch.data.files import Crystal, StructureFileError, read_crystals, read_formulas, read_structures
+from gnome_torch.data.files import StructureFileError, read_crystals, read_formulas, read_structures
 from gnome_torch.data.outside import OutsideRecord
 from gnome_torch.data.rejects import Reject
 from gnome_torch.data.sound import CrystalError, sound
@@ -70,9 +70,9 @@ def test_a_directory_of_parents(tmp_path: Path) -> None:
 
 def test_a_directory_of_seeds(tmp_path: Path) -> None:
     right = fill(tmp_path)
-    skipped: list[Crystal] = []
+    skipped: list[Reject] = []
     assert len(read_structures(tmp_path, skipped.append)) == 4
-    assert {crystal.name for crystal in skipped} == {name for name, reason in right.items() if reason}
+    assert {reject.place for reject in skipped} == {name for name, reason in right.items() if reason}
     for path in ("good.cif", "=latin.cif", "huge_cell.extxyz", "imports_a_module.json"):
         (tmp_path / path).unlink()
     with pytest.raises(StructureFileError, match="no crystal in it that can be used"):

@@ -10,9 +10,11 @@ import pytest
 from campaigns import run_all, small_campaign, stages
 from fireworks import LaunchPad
 from pymatgen.core import Lattice, Structure
+from pymatgen.io.cif import CifWriter
 
 from gnome_torch.data.files import StructureFileError
 from workflows.campaign.begin import begin
+from workflows.campaign.places import seed_rejects_of
 from workflows.campaign.settings import SettingsError
 from workflows.store import CampaignExistsError, Store
 
@@ -34,6 +36,24 @@ def test_seeds_from_a_file(launchpad: LaunchPad, tmp_path: Path) -> None:
     assert store.campaigns.get("emt")["state"] == "finished"
     sources = Counter(d["lineage"]["source"] for d in store.candidates.of_round("emt", 0))
     assert sources == {"element": 2, "file": 1}
+
+
+def test_bad_crystals_among_the_seeds_are_set_aside(
+    launchpad: LaunchPad, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In one file as in a directory; they are named once, and kept in the campaign's directory."""
+    good = str(CifWriter(Structure(Lattice.tetragonal(2.8, 3.7), ["Cu", "Au"], [[0, 0, 0], [0.5, 0.5, 0.5]])))
+    broken = good.replace("data_CuAu", "data_broken").replace("_cell_length_a", "_cell_length_q")
+    (tmp_path / "known.cif").write_text(f"{good}\n{broken}")
+    settings = small_campaign(tmp_path, seeds={"source": str(tmp_path / "known.cif"), "references": 1})
+    begin(Store(launchpad.db), launchpad, settings)
+    assert Store(launchpad.db).candidates.count("emt", 0) == 3
+    rows = seed_rejects_of(settings.root).read_text().splitlines()
+    assert len(rows) == 2
+    assert "known:broken" in rows[1]
+    err = capsys.readouterr().err
+    assert err.count("known:broken") == 1
+    assert f"gnome: 1 left out, all in {seed_rejects_of(settings.root)}" in err
 
 
 def test_a_bad_seed_file_registers_nothing(launchpad: LaunchPad, tmp_path: Path) -> None:

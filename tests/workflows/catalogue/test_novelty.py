@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from outside import Listed, record, salt
 from pymatgen.core import Lattice, Structure
 
 from gnome_torch.records import Candidate, Entry, HullPoint, Lineage
 from workflows.catalogue.imports import import_source
-from workflows.catalogue.novelty import judge
+from workflows.catalogue.novelty import join_mirror_images, judge
 from workflows.catalogue.phases import PhaseQuery, phases
 from workflows.catalogue.phases.doubts import doubts
 from workflows.store import CandidateState, Store, now
@@ -43,6 +44,38 @@ def test_novelty_beside_what_was_imported(store: Store, tmp_path: Path) -> None:
     novelty = (store.entries.get("perovskite") or {})["novelty"]
     assert novelty["new_prototype"] is False
     assert novelty["analogue"].startswith("aflow:")
+
+
+def silica(symbol: str, length: float, left: bool) -> Structure:
+    """Quartz of another element, of one hand."""
+    places = np.array([[0.4697, 0, 1 / 3], [0.4135, 0.2669, 0.4524]])
+    group, coords = ("P3_221", -places) if left else ("P3_121", places)
+    return Structure.from_spacegroup(group, Lattice.hexagonal(length, 1.1 * length), [symbol, "O"], coords)
+
+
+def test_both_hands_of_a_crystal_are_joined(store: Store) -> None:
+    """An earlier version wrote a prototype for each: what it said of them is put right, without their crystals."""
+    quartz = "AB2_hP9_152_a_c"
+    store.entries.add(Entry("known", silica("Si", 4.916, False), -9.0, 0.0, "t", Lineage("file", "x", "y", 0)), "c")
+    changes = {"prototype_before": quartz, "transformed": False}
+    found = Entry("found", silica("Ge", 4.987, True), -9.0, 0.0, "t", Lineage("saps", "x", "y", 1))
+    store.entries.add(found, "c", change=dict(changes))
+    judge(store, ["found"])
+
+    def said() -> Any:
+        document = store.entries.get("found") or {}
+        return document["novelty"], document["change"]
+
+    right = said()
+    assert right[0] == {**right[0], "prototype": quartz, "new_prototype": False, "analogue": "known"}
+    assert join_mirror_images(store) == 0
+    old = {"novelty.prototype": quartz.replace("152", "154"), "novelty.new_prototype": True, "novelty.analogue": None}
+    documents = store.database["entries"]
+    documents.update_one({"_id": "found"}, {"$set": {**old, "change.transformed": True, "structure": None}})
+    assert said() != right
+    assert join_mirror_images(store) == 1
+    assert said() == right
+    assert join_mirror_images(store) == 0
 
 
 class Counting(Finds):

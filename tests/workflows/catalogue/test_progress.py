@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from reports import THEORY, formulas, select, write_campaign, write_relaxed, write_searches
 
+from workflows.catalogue.hits import Hits
 from workflows.catalogue.progress import RECHECKS, RoundProgress, status_lines
 from workflows.store import CandidateState, Store
 
@@ -16,7 +17,7 @@ def test_from_the_first_crystals_to_the_next_round(store: Store) -> None:
     select(store, "c", 0, "O", None)
     assert status_lines(store, "c") == [RoundProgress(0, "round 0: relaxing first crystals", 1, 2)]
     store.candidates.end("c/O", CandidateState.FAILED, reason="it exploded")
-    store.rounds.close("c", 0, {"stable": 1})
+    store.rounds.close("c", 0, Hits(0, 1, 0).stored())
     first, following = status_lines(store, "c")
     assert (first.ended, first.total, first.note) == (2, 2, "1 failed, 1 on the hull")
     assert following == RoundProgress(1, "round 1: training the networks", 0, 0)

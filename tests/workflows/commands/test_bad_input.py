@@ -23,7 +23,7 @@ def here(own_database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     directory.mkdir()
     monkeypatch.chdir(directory)
     (directory / "good.csv").write_text("formula,target\nMgO,-3.0\nLi2O,-2.0\n")
-    (directory / "bad.csv").write_text("formula,target\nMgO,-3.0\nQq7,-2.0\n")
+    (directory / "bad.csv").write_text("formula,target\nQq7,-2.0\nMgO,\n")
     (directory / "noise").write_bytes(bytes(range(256)))
     (directory / "empty.yaml").write_text("")
     (directory / "folder").mkdir()

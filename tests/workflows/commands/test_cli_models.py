@@ -200,6 +200,79 @@ def test_crystals_there_and_back(gnome: Gnome, tmp_path: Path) -> None:
     assert -0.4 < metrics["target_mean"] < -0.25
 
 
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_bad_rows_are_set_aside_and_the_others_go_on(gnome: Gnome, tmp_path: Path) -> None:
+    """In training and in prediction; the rejects of a table that has been mended vanish."""
+    table, model, out = tmp_path / "f.csv", tmp_path / "model", tmp_path / "p.csv"
+    write_formulas(table)
+    sound = table.read_text()
+    table.write_text(f'{sound}NaQq,1\nAmO2,1\nKCl,\n"KBr,1\n\nLi2O,-1e999\nKCl,-3\n')
+    places = {"line 92": "'NaQq'", "line 93": "H to Pu", "line 94": "no energy", "line 95": "no row of a CSV file"}
+    places["line 97"] = "no energy"
+    command = ["train", "composition", "--data", table, "--target", "target", "--out", model, *FAST]
+    status, text, err = gnome(*command)
+    assert status == 0, err
+    assert "91 examples" in text
+    assert f"gnome: 5 left out, all in {model / 'rejects.csv'}; 2 more" in err
+    assert err.count("gnome: left out: ") == 3
+    status, text, err = gnome("predict", "--model", model, "--input", table, "--target", "target", "--out", out)
+    assert status == 0, err
+    assert "91 predictions" in text
+    assert len(rows_of(out)) == 91
+    for rejects in (model / "rejects.csv", tmp_path / "p.csv.rejects.csv"):
+        found = {row["place"]: row["reason"] for row in rows_of(rejects)}
+        assert found.keys() == places.keys()
+        assert all(words in found[place] for place, words in places.items()), found
+    assert gnome(*command)[0] == 0  # nothing is made anew, and what was left out is still known
+    assert (model / "rejects.csv").exists()
+    table.write_text(sound)
+    assert gnome(*command, "--overwrite")[0] == 0
+    assert gnome("predict", "--model", model, "--input", table, "--out", out)[0] == 0
+    assert not (model / "rejects.csv").exists()
+    assert not (tmp_path / "p.csv.rejects.csv").exists()
+    status, _, err = gnome("predict", "--model", model, "--input", table, "--out", table)
+    assert (status, "this file is an input" in err, table.read_text()) == (1, True, sound)
+
+
+def test_bad_crystals_are_set_aside_and_the_others_go_on(gnome: Gnome, tmp_path: Path) -> None:
+    """A table whose rows are of several lines, a directory, and a file of several crystals."""
+    table, model, out = tmp_path / "c.csv", tmp_path / "model", tmp_path / "p.csv"
+    write_crystals(table)
+    good = str(CifWriter(Structure(Lattice.cubic(3.0), ["Po"], [[0, 0, 0]])))
+    with table.open("a", newline="") as file:
+        csv.writer(file).writerows([("torn", good[: len(good) // 2], -1.0), ("none", good, ""), ("Po", good, -2.0)])
+    train = ["train", "structure", "--data", table, "--target", "energy", "--out", model, *FAST]
+    status, text, err = gnome(*train)
+    assert status == 0, err
+    assert "21 examples" in text
+    assert [row["value"] for row in rows_of(model / "rejects.csv")] == ["torn", ""]
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "a.cif").write_text(good)
+    (folder / "americium.cif").write_text(good.replace("Po", "Am"))
+    (folder / "mixed.cif").write_text(f"{good}\n{good.replace('Po', 'Qq')}")
+    (folder / "README.md").write_text("# no crystal")
+    status, _, err = gnome("predict", "--model", model, "--input", folder, "--out", out)
+    assert status == 0, err
+    assert [row["id"] for row in rows_of(out)] == ["a", "mixed:Po"]
+    places = {row["place"] for row in rows_of(tmp_path / "p.csv.rejects.csv")}
+    assert places == {"README.md", "americium", "mixed:Qq"}
+    status, _, err = gnome("predict", "--model", model, "--input", folder / "mixed.cif", "--out", out)
+    assert status == 0, err
+    assert [row["id"] for row in rows_of(out)] == ["Po"]
+    for name in ("a.cif", "mixed.cif"):
+        (folder / name).unlink()
+    before = out.read_bytes()
+    status, _, err = gnome("predict", "--model", model, "--input", folder, "--out", out)
+    assert (status, err.count("\n")) == (1, 1)
+    assert "none of 2 can be used; the first: " in err
+    assert out.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -207,9 +280,13 @@ def test_crystals_there_and_back(gnome: Gnome, tmp_path: Path) -> None:
         ("formula,target\n", "no row in it"),
         ("formula,energy\nNaCl,1\n", "no column 'target'; its columns are formula, energy"),
         ("name,target\nNaCl,1\n", "one must be formula or cif"),
-        ("formula,target\nNaCl,1\nKCl,nan\nKBr,\n", "line 3: 'nan' in column target is not an energy and 1 more"),
-        ("formula,target\nNaCl,1\nNaQq,1\n", "line 3, column formula: 'NaQq' is not a chemical formula"),
-        ("formula,target\nNaCl,1\nAmO2,1\n", "the networks know compounds of H to Pu"),
+        (
+            "formula,target\nKCl,nan\nKBr,\n",
+            "none of 2 can be used; the first: {f}, line 2: 'nan': column target: no energy",
+        ),
+        ("formula,target\nNaQq,1\n", "line 2: 'NaQq': column formula: 'NaQq' is not a chemical formula"),
+        ("formula,target\nAmO2,1\n", "the networks know compounds of H to Pu"),
+        ("material_id,cif,target\nx,data_,1\n", "line 2: 'x': cannot be read: 0 crystals in it"),
     ],
 )
 def test_bad_tables_are_one_line_and_write_nothing(gnome: Gnome, tmp_path: Path, content: str, message: str) -> None:
@@ -219,7 +296,7 @@ def test_bad_tables_are_one_line_and_write_nothing(gnome: Gnome, tmp_path: Path,
     )
     assert status == 1
     assert len(err.splitlines()) == 1
-    assert message in err
+    assert message.format(f=tmp_path / "f.csv") in err
     assert not (tmp_path / "model").exists()
 
 

@@ -51,6 +51,21 @@ def test_one_of_them_made_again_as_cif(gnome: Gnome, tmp_path: Path) -> None:
     assert Structure.from_file(again).composition.reduced_formula == "TiO2"
 
 
+def test_formulas_of_a_file_that_are_none_are_set_aside(gnome: Gnome, tmp_path: Path) -> None:
+    out = tmp_path / "crystals"
+    (tmp_path / "f.csv").write_text("formula\nQq\nMgO\nFe0.95O\n")
+    command = ("generate", "random", "--compositions", tmp_path / "f.csv", *FEW, "--out", out)
+    status, _, err = gnome(*command)
+    assert (status, err.count("left out: ")) == (0, 2)
+    assert sorted(path.name for path in out.iterdir()) == ["MgO.extxyz", "MgO.json", "rejects.csv"]
+    rejects = (out / "rejects.csv").read_text()
+    assert "line 2,Qq," in rejects
+    assert "whole numbers of atoms" in rejects
+    (tmp_path / "f.csv").write_text("formula\nFe0.95O\n")
+    status, _, err = gnome(*command)
+    assert (status, err.count("\n"), "whole numbers of atoms" in err) == (1, 1, True)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

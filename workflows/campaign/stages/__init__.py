@@ -7,6 +7,7 @@ searches.py     random crystals of a formula
 relaxations.py  crystals are sent to relaxation
 relax_many.py   or relaxed here, one after another
 outcome.py      what becomes of a relaxation that has ended
-close.py        the hull of a round, and what the round brought
+close.py        the end of a round: its hull, what is new
+results.py      what a round brought
 rechecks.py     stable phases at another theory
 """

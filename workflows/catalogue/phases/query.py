@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 from typing import Any, Literal
 
 from gnome_torch.stability.hull import STABLE_TOLERANCE
 from workflows.catalogue.fields import FIELDS
-from workflows.catalogue.known import Known
+from workflows.catalogue.known import Known, oldest
 from workflows.catalogue.phases.background import with_background
 from workflows.catalogue.phases.rows import PhaseRow, row_of
 from workflows.ground.strict import SettingsError
@@ -71,7 +71,7 @@ def phases(store: Store, query: PhaseQuery) -> list[PhaseRow]:
     """
     sort, downwards = query.sort.removeprefix("-"), query.sort.startswith("-")
     documents = _documents(store, query)
-    each = _each_once(documents, _older_twins(store, documents))
+    each = [replace(known, campaign=query.campaign) for known in _each_once(documents, _older_twins(store, documents))]
     in_order = sorted(each, key=lambda known: _place(known, sort), reverse=downwards)
     chosen = list(islice(filter(query.wants, in_order), query.limit or None))
     return [row_of(known) for known in with_background(store, chosen)]
@@ -122,14 +122,10 @@ def _each_once(documents: Sequence[Document], twins: Mapping[str, Document]) -> 
     older = {document["_id"]: document["novelty"].get("duplicate_of") for document in documents}
     groups: dict[tuple[str, str], list[Document]] = defaultdict(list)
     for document in documents:
-        oldest, passed = document["_id"], set[str]()
-        while older.get(oldest) and oldest not in passed:  # broken records may go round
-            passed.add(oldest)
-            oldest = older[oldest]
-        groups[oldest, document["theory"]].append(document)
+        groups[oldest(document["_id"], older), document["theory"]].append(document)
     return [
-        Known(same[0], first=min([*same, twins.get(oldest, same[0])], key=lambda d: (d["created"], d["_id"])))
-        for (oldest, _), same in groups.items()
+        Known(same[0], first=min([*same, twins.get(first, same[0])], key=lambda d: (d["created"], d["_id"])))
+        for (first, _), same in groups.items()
     ]
 
 

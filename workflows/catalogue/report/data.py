@@ -10,6 +10,7 @@ from gnome_torch.stability.hull import STABLE_TOLERANCE
 from workflows.catalogue.phases import PhaseRow
 from workflows.catalogue.progress import RoundRow
 from workflows.catalogue.report.crystals import Crystal
+from workflows.catalogue.sun import Sun
 from workflows.store import NetworkKind
 
 
@@ -144,6 +145,7 @@ class Report:
         last: end of the latest launch; None before the first has ended.
         max_e_above_hull: of the phases, eV/atom.
         rounds: the funnel.
+        sun: how many of its crystals are stable, unique and novel.
         points: predictions beside results.
         networks: ensembles, by kind and round.
         phases: as `phase_rows` orders them.
@@ -164,6 +166,7 @@ class Report:
     last: str | None
     max_e_above_hull: float
     rounds: tuple[RoundRow, ...]
+    sun: Sun
     points: tuple[Point, ...]
     networks: tuple[Network, ...]
     phases: tuple[Phase, ...]

@@ -22,6 +22,7 @@ from workflows.catalogue.report.data import (
     System,
     is_find,
 )
+from workflows.catalogue.sun import sun_of
 from workflows.store import CandidateState, NetworkKind, SearchState, Store, model_id
 from workflows.store.base import Document
 
@@ -56,6 +57,7 @@ def read_report(store: Store, campaign: str, max_e_above_hull: float = STABLE_TO
         last=max((launch["ended"] for launch in launches if launch["ended"]), default=None),
         max_e_above_hull=max_e_above_hull,
         rounds=rounds,
+        sun=sun_of(store, campaign),
         points=_points(store, campaign, [row.number for row in rounds]),
         networks=_networks(store, campaign, [row.number for row in rounds]),
         phases=tuple(Phase(row, crystal_of(structures[row.entry])) for row in rows),

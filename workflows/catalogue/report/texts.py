@@ -49,16 +49,16 @@ def headlines(report: Report) -> list[tuple[str, str]]:
     later = [row for row in report.rounds if row.number > 0]
     searched = [row.searches for row in later if row.searches]
     errors = [network.test_mae for network in report.networks if network.test_mae is not None]
-    rates = [row.hit_rate for row in later if row.hit_rate is not None]
+    rates = [row.hits.hit_rate for row in later if row.hits]
     failed = sum(row.failed for row in report.rounds)
-    unclosed = ", one not closed" if any(row.stable is None for row in later) else ""
+    unclosed = ", one not closed" if any(row.hits is None for row in later) else ""
     more_failed = f", {count(failed)} more failed" if failed else ""
     numbers = [
         _headline(len(report.finds), "new stable compound"),
         _headline(len(later), "round", f" of search{unclosed}"),
         _headline(sum(row.generated or 0 for row in later), "candidate", " generated"),
         _headline(sum(row.relaxed for row in report.rounds), "crystal", f" relaxed{more_failed}"),
-        (share(rates[-1] if rates else None), "hit rate, last closed round"),
+        (share(rates[-1] if rates else None), "hit rate of new stable compounds, last closed round"),
         (milli(errors[-1] if errors else None), "meV/atom, latest test error"),
         (core_hours(report.cost), "core-hours"),
     ]

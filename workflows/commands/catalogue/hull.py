@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,10 +10,10 @@ import typer
 
 from gnome_torch.files import whole_file
 from gnome_torch.spreadsheets import CsvWriter
+from workflows.commands.errors import refuse_inputs
 
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
     from gnome_torch.data.energies import EnergyTable
-    from gnome_torch.data.rejects import Reject
     from gnome_torch.stability.hull import Hull
 
 COLUMNS = ("formula", "e_form", "e_above_hull", "phase_separation_energy", "decomposition")
@@ -40,13 +39,12 @@ def hull(
     """
     from gnome_torch.data.energies import read_energies
     from gnome_torch.data.files import StructureFileError
-    from gnome_torch.data.rejects import write_rejects
+    from gnome_torch.data.rejects import keep_rejects, rejects_of
     from gnome_torch.stability.hull import Hull
 
     if (entries is None) == (theory is None):
         raise StructureFileError("what is known: give either --entries FILE or --theory NAME")
-    if out.exists() and any(path is not None and path.exists() and out.samefile(path) for path in (entries, query)):
-        raise StructureFileError(f"--out {out}: this file is an input: choose another name")
+    refuse_inputs(out, *(path for path in (entries, query) if path is not None))
     known = read_energies(entries, target) if entries is not None else _read_theory(theory or "")
     engine = Hull.of_formation_energies(known.formulas, known.energies, known.ids)
     asked, rejects = known, list(known.rejects)
@@ -57,9 +55,8 @@ def hull(
         writer = CsvWriter(file)
         writer.writerow(COLUMNS)
         writer.writerows(_answers(engine, asked))
-    write_rejects(rejects, out.with_name(f"{out.name}.rejects.csv"))
     print(f"{out}: {len(asked):,} compositions on a hull of {len(known):,} entries")
-    _say(rejects, out)
+    keep_rejects(rejects, rejects_of(out))
 
 
 def _read_theory(theory: str) -> EnergyTable:
@@ -126,13 +123,3 @@ def _answers(engine: Hull, asked: EnergyTable) -> Iterator[list[str]]:
             numbers = (energies[row], energies[row] - found.energy[row], energies[row] - found.energy_without[row])
             texts = ("" if np.isnan(x) else f"{round(x, 6) + 0.0:.6f}" for x in numbers)
             yield [formula, *texts, " + ".join(f"{formula_of(phase)} ({amount:.4f})" for phase, amount in parts)]
-
-
-def _say(rejects: Sequence[Reject], out: Path) -> None:
-    """Name the first rows that were left out, and where all of them are."""
-    if not rejects:
-        return
-    for reject in rejects[:3]:
-        print(f"gnome: left out: {reject}", file=sys.stderr)
-    more = f"; {len(rejects) - 3:,} more" if len(rejects) > 3 else ""
-    print(f"gnome: {len(rejects):,} left out, all in {out}.rejects.csv{more}", file=sys.stderr)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at o
     from collections.abc import Iterator
 
     from gnome_torch.candidates.formulas.compositions import Compositions
+    from gnome_torch.data.rejects import Reject
 
 OUT = Annotated[Path, typer.Option(help="CSV file to write: formula,strict")]
 KNOWN = Annotated[Path | None, typer.Option(help="CSV of known compositions (column formula), left out")]
@@ -55,17 +56,20 @@ def compositions(
     from gnome_torch.candidates.formulas.compositions import CompositionLimits, compositions, number_of_formulas
     from gnome_torch.candidates.structural.proposals import known_compositions
     from gnome_torch.data.files import read_formulas
+    from gnome_torch.data.rejects import keep_rejects, rejects_of
 
     policy = Elements(elements, exclude, systems, radioactive, noble_gases).policy(
         max_sites=max_atoms, max_elements=max_elements
     )
-    left_out = known_compositions(read_formulas(known) if known else [])
+    rejects: list[Reject] = []
+    left_out = known_compositions(read_formulas(known, rejects.append) if known else [])
     limits = CompositionLimits(max_amount, max_atoms, min_elements, between)
     written, strict = _write(compositions(policy, limits, left_out), out)
     print(
         f"{out}: {written:,} formulas, {strict:,} of them balanced strictly"
         f" ({number_of_formulas(policy, limits):,} looked at, {len(left_out):,} known compositions left out)"
     )
+    keep_rejects(rejects, rejects_of(out))
 
 
 def _write(parts: Iterator[Compositions], out: Path) -> tuple[int, int]:

@@ -17,6 +17,7 @@ from workflows.commands.generate.searches import Format, Task, write_crystals
 
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
     from gnome_torch.candidates.random_search.options import SearchOptions
+    from gnome_torch.data.rejects import Reject
 
 
 class Generator(StrEnum):
@@ -78,6 +79,7 @@ def generate_random(
     """
     from gnome_torch.candidates.random_search.options import SearchOptions
     from gnome_torch.candidates.random_search.search import generator_of
+    from gnome_torch.data.rejects import keep_rejects
 
     options = SearchOptions(
         count=count,
@@ -92,24 +94,34 @@ def generate_random(
         overlap=overlap,
         compact=compact,
     )
-    formulas = _formulas(composition or [], compositions)
+    rejects: list[Reject] = []
+    formulas = _formulas(composition or [], compositions, rejects)
     _check_separations(options, formulas)
     task = Task(options, generator_of(generator.value, time_limit), out, format, attempt)
     with _progress(len(formulas), options) as report:
         written = [write_crystals(formula, task, partial(report, formula)) for formula in formulas]
+    keep_rejects(rejects, out / "rejects.csv")
     if not any(written):
         raise typer.Exit(1)
 
 
-def _formulas(given: Sequence[str], file: Path | None) -> list[str]:
-    """Reduced formulas of the command line and of a file, each once, in their order."""
+def _formulas(given: Sequence[str], file: Path | None, rejects: list[Reject]) -> list[str]:
+    """Reduced formulas of the command line and of a file, each once, in their order; rows that are none are added."""
     from gnome_torch.candidates.random_search.options import SearchError, composition_of
     from gnome_torch.data.files import read_formulas
+    from gnome_torch.data.rejects import Reject
 
-    texts = [*given, *(read_formulas(file) if file else [])]
-    formulas = list(dict.fromkeys(composition_of(text).reduced_formula for text in texts))
+    found = [composition_of(text).reduced_formula for text in given]
+    for text in read_formulas(file, rejects.append) if file else ():
+        try:
+            found.append(composition_of(text).reduced_formula)
+        except SearchError as error:
+            rejects.append(Reject(str(file), text, text, str(error)))
+    formulas = list(dict.fromkeys(found))
     if not formulas:
-        raise SearchError("no composition: give --composition Li3N or --compositions FILE.csv")
+        raise SearchError(
+            str(rejects[0]) if rejects else "no composition: give --composition Li3N or --compositions FILE.csv"
+        )
     return formulas
 
 

@@ -96,14 +96,13 @@ def structural(
     from gnome_torch.candidates.structural.proposals import StructuralOptions, known_compositions
     from gnome_torch.candidates.structural.selection import Request, Selection
     from gnome_torch.candidates.structural.substitution import SubstitutionRules
-    from gnome_torch.data.files import read_formulas
 
     policy = Elements(elements, exclude, systems, radioactive, noble_gases).policy(
         max_sites=max_atoms, max_elements=max_elements, charge_balance=charge_balance, min_contact=min_contact
     )
-    formulas = read_formulas(known) if known else []
     console = Console()
     crystals, unsuitable = read_parents(parents, max_atoms, console)
+    formulas = _known(known, out) if known else []
     left_out = known_compositions([*formulas, *(parent.structure.reduced_formula for parent in crystals)])
     limits = PartialLimits(split_sites, choices)
     options = StructuralOptions(policy, SubstitutionRules(threshold), saps, limits, left_out)
@@ -111,6 +110,17 @@ def structural(
     with interruptible(), _progress(console) as report:
         summary = generate(crystals, request, out, refused=unsuitable, workers=workers, progress=report)
     print_summary(summary, out, console)
+
+
+def _known(path: Path, out: Path) -> list[str]:
+    """The known compositions of a file; rows that are none are written to the directory of the candidates."""
+    from gnome_torch.data.files import read_formulas
+    from gnome_torch.data.rejects import Reject, keep_rejects
+
+    rejects: list[Reject] = []
+    formulas = read_formulas(path, rejects.append)
+    keep_rejects(rejects, out / "known.rejects.csv")
+    return formulas
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from gnome_torch.files import write_whole
 from workflows.commands.networks.members import Members
 
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
@@ -34,7 +35,7 @@ def calibrate_members(dataset: DataSet, members: Members, device: str, console: 
         return
     ensemble = Ensemble.load([members.directory(member) for member in range(members.count)]).to(device)
     calibration = calibrate(member_energies(ensemble, dataset, test_part), dataset.targets[test_part])
-    (members.out / CALIBRATION).write_text(json.dumps(asdict(calibration), indent=2) + "\n")
+    write_whole(members.out / CALIBRATION, json.dumps(asdict(calibration), indent=2) + "\n")
     _print(calibration, members.count, console)
 
 

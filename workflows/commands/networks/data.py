@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 from workflows.commands.networks.members import Members
 
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
+    from gnome_torch.data.rejects import Reject
     from gnome_torch.training.dataset import CompositionSet, TrainingSet
     from gnome_torch.training.parallel import Workers
 
     DataSet = TrainingSet | CompositionSet
 
 DATA_SET = "data"
+REJECTS = "rejects.csv"
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,12 @@ class Data:
 
     Attributes:
         kind: of the data set.
-        build: reads the table.
+        build: reads the table; the rows that cannot be used come beside the data set.
         source: the table, as `source_of` identifies it.
     """
 
     kind: type[DataSet]
-    build: Callable[[], DataSet]
+    build: Callable[[], tuple[DataSet, Sequence[Reject]]]
     source: str
 
 
@@ -53,13 +55,18 @@ def source_of(path: Path, *settings: str) -> str:
 def data_set(data: Data, members: Members, workers: Workers) -> DataSet:
     """The data set of an earlier run of this source, or a new one; one of several processes makes it.
 
+    Rows that cannot be used are written to a file beside it.
+
     Raises:
         DataSetError: there are networks of another source.
     """
+    from gnome_torch.data.rejects import keep_rejects
+
     directory = members.out / DATA_SET
     if workers.first and not _is_made(data, directory):
-        new = data.build()
+        new, rejects = data.build()
         _refuse_networks_of_another_file(directory, members)
+        keep_rejects(rejects, members.out / REJECTS)
         new.save(directory, data.source)
     workers.wait()
     return data.kind.load(directory)

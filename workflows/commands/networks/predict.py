@@ -11,6 +11,7 @@ import typer
 
 from gnome_torch.files import whole_file
 from gnome_torch.spreadsheets import CsvWriter
+from workflows.commands.errors import refuse_inputs
 from workflows.commands.networks.members import DEVICE, device_of, members_of
 
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
@@ -23,19 +24,25 @@ if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at o
 def predict(
     model: Annotated[Path, typer.Option(help="directory of `gnome train`, or of one saved network")],
     input: Annotated[
-        Path, typer.Option(help="CSV with a column formula or cif; CIF, POSCAR, extended XYZ or pymatgen JSON")
+        Path,
+        typer.Option(help="CSV with a column formula or cif; CIF, POSCAR, extended XYZ, pymatgen JSON; a directory"),
     ],
     out: Annotated[Path, typer.Option(help="CSV file to write: id, formula, energy_per_atom, iqr (eV/atom)")],
     target: Annotated[str | None, typer.Option(help="column with known energies: prints the error")] = None,
     per_cell: Annotated[bool, typer.Option("--per-cell", help="the known energies are eV per cell")] = False,
     device: DEVICE = "auto",
 ) -> None:
-    """Energies of compounds or crystals, with the spread of the ensemble's members."""
+    """Energies of compounds or crystals, with the spread of the ensemble's members.
+
+    What cannot be used is written to OUT.rejects.csv, and the others go on.
+    """
     import numpy as np
 
+    from gnome_torch.data.rejects import keep_rejects, rejects_of
     from gnome_torch.data.tables import read_examples
     from gnome_torch.models.ensemble import Ensemble
 
+    refuse_inputs(out, input)
     ensemble = Ensemble.load(_member_directories(model))
     examples = read_examples(input, target, per_cell)
     predicted = [_predicted(ensemble, part, input, device_of(device)) for part in _parts(examples)]
@@ -43,6 +50,7 @@ def predict(
     formulas = [composition.reduced_formula for composition in examples.compositions]
     _write_predictions(out, examples.ids, formulas, energies, spread)
     print(f"{out}: {len(examples):,} predictions by {len(ensemble)} network{'s' if len(ensemble) > 1 else ''}")
+    keep_rejects(examples.rejects, rejects_of(out))
     if examples.targets is not None:
         errors = np.abs(energies - np.array(examples.targets))
         print(f"mean absolute error {errors.mean():.4f} eV/atom, median {np.median(errors):.4f}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -13,6 +13,7 @@ from workflows.commands.networks.members import DEVICE, Members, device_of
 from workflows.commands.networks.training import train_members
 
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
+    from gnome_torch.data.rejects import Reject
     from gnome_torch.training.config import TrainingConfig
     from gnome_torch.training.dataset import CompositionSet, TrainingSet
 
@@ -70,7 +71,8 @@ def composition(
 ) -> None:
     """Energies from formulas (column formula). Compositions whose hash says so are held out and measured on.
 
-    The same command goes on where it was stopped or killed.
+    Rows that cannot be used are written to OUT/rejects.csv, and the others go on. The same command goes on where it
+    was stopped or killed.
     """
     from gnome_torch.models.composition import CompositionNetworkConfig
 
@@ -121,7 +123,8 @@ def structure(
 ) -> None:
     """Energies from crystals (column cif). Compositions whose hash says so are held out and measured on.
 
-    The same command goes on where it was stopped or killed.
+    Rows that cannot be used are written to OUT/rejects.csv, and the others go on. The same command goes on where it
+    was stopped or killed.
     """
     from gnome_torch.models.structure import StructureNetworkConfig
 
@@ -150,10 +153,10 @@ def _formulas(path: Path, target: str) -> Data:
     from gnome_torch.data.tables import read_examples
     from gnome_torch.training.dataset import CompositionSet
 
-    def build() -> CompositionSet:
+    def build() -> tuple[CompositionSet, Sequence[Reject]]:
         examples = read_examples(path, target)
         formulas = [composition.formula for composition in examples.compositions]
-        return CompositionSet.build(formulas, examples.targets or [], examples.ids)
+        return CompositionSet.build(formulas, examples.targets or [], examples.ids), examples.rejects
 
     return Data(CompositionSet, build, source_of(path, target))
 
@@ -163,11 +166,11 @@ def _crystals(path: Path, target: str, per_cell: bool) -> Data:
     from gnome_torch.data.tables import read_examples
     from gnome_torch.training.dataset import DataSetError, TrainingSet
 
-    def build() -> TrainingSet:
+    def build() -> tuple[TrainingSet, Sequence[Reject]]:
         examples = read_examples(path, target, per_cell)
         if examples.structures is None:
             raise DataSetError(f"{path}: no column cif; for formulas: gnome train composition")
-        return TrainingSet.build(examples.structures, examples.targets or [], examples.ids)
+        return TrainingSet.build(examples.structures, examples.targets or [], examples.ids), examples.rejects
 
     return Data(TrainingSet, build, source_of(path, target, "per cell" if per_cell else "per atom"))
 

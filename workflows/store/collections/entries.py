@@ -27,6 +27,7 @@ from workflows.store.collections.entry_documents import (
     record_id,
     written,
 )
+from workflows.store.collections.imports import PastImport
 
 DUPLICATE_KEY = 11000  # MongoDB's number of the error
 
@@ -274,10 +275,17 @@ class Entries(Collection):
         """
         other = {"correction_scheme.name": mark["name"], "correction_scheme.pymatgen": {"$ne": mark["pymatgen"]}}
         bare = {"correction_scheme": None, "outside": None}
-        fields = {"structure": 1, "energy": 1, "nsites": 1, "calculation": 1, "outside.parameters": 1}
         # one after the other: the embedded server would look through all entries for an $or
         for which in (other, bare) if unmarked else (other,):
-            yield from self.documents.find({"theory": theory, "structure": {"$ne": None}, **which}, fields)
+            yield from self.documents.find({"theory": theory, "structure": {"$ne": None}, **which}, _OF_CORRECTION)
+
+    def unmarked_of(self, some: PastImport) -> Iterator[Document]:
+        """Entries of an import that a version wrote which did not mark corrections, nor what they depend on."""
+        yield from self.documents.find(_unmarked(some), _OF_CORRECTION)
+
+    def count_unmarked_of(self, some: PastImport) -> int:
+        """How many there are of `unmarked_of`."""
+        return int(self.documents.count_documents(_unmarked(some)))
 
     def set_correction(self, document: Document, correction: float, mark: Mapping[str, str]) -> None:
         """Write the correction of an entry's cell, eV, and by what it was made."""
@@ -316,13 +324,34 @@ class Entries(Collection):
         return dict(found) if found else None
 
 
-def within(theory: str, elements: Some[str]) -> Document:
-    """Query for the entries in force of one theory that hold no element outside the set.
+_OF_CORRECTION = {"structure": 1, "energy": 1, "nsites": 1, "calculation": 1, "outside.parameters": 1}
+"""Fields that a correction is made from."""
 
-    A few elements have few chemical systems, which an index finds; for many, every entry of the theory is looked at.
+
+def _unmarked(some: PastImport) -> Document:
+    """Query for entries with a crystal of an import, of before corrections were marked."""
+    return {
+        "theory": some.theory,
+        "structure": {"$ne": None},
+        "outside.source": some.source,
+        "outside.parameters": {"$exists": False},
+        "correction_scheme": None,
+        "replaced_by": None,
+        "created": {"$gte": some.begun, "$lte": some.ended},
+    }
+
+
+def within(theory: str, elements: Some[str]) -> Document:
+    """Query for the entries in force of one theory that hold no element outside the set."""
+    return {"theory": theory, "replaced_by": None, **holding_only(elements)}
+
+
+def holding_only(elements: Some[str]) -> Document:
+    """Query for the entries that hold no element outside the set.
+
+    A few elements have few chemical systems, which an index finds; for many, every entry is looked at.
     """
-    in_force = {"theory": theory, "replaced_by": None}
     if len(elements) <= 6:
         systems = ["-".join(s) for n in range(1, len(elements) + 1) for s in combinations(sorted(elements), n)]
-        return {**in_force, "chemsys": {"$in": systems}}
-    return {**in_force, "elements": {"$not": {"$elemMatch": {"$nin": sorted(elements)}}}}
+        return {"chemsys": {"$in": systems}}
+    return {"elements": {"$not": {"$elemMatch": {"$nin": sorted(elements)}}}}

@@ -14,9 +14,10 @@ from typing import Any
 
 from pymatgen.core import Structure
 
+from gnome_torch.stability.novelty import of_one_hand
 from workflows.store.base import Collection, Document, StoreError, chunks, now, utc
 from workflows.store.collections.candidates import Candidates
-from workflows.store.collections.entries import Entries
+from workflows.store.collections.entries import Entries, holding_only
 
 COMMON = ("O", "F", "S", "N", "Cl", "H", "C", "P")
 """Elements that most compounds hold: the last ones to be looked for."""
@@ -114,6 +115,29 @@ class Finds(Collection):
         query = {"novelty.prototype": prototype, "lineage.round": 0, "replaced_by": None, "recheck_of": None}
         return [(d["_id"], d["formula"]) for d in self.documents.find(query, {"formula": 1})]
 
+    def proposed_of_prototype(self, prototype: str) -> list[str]:
+        """Keys of the entries of a prototype that campaigns proposed."""
+        query = {"novelty.prototype": prototype, "lineage.round": {"$gt": 0}, "recheck_of": None}
+        return sorted(document["_id"] for document in self.documents.find(query, {"_id": 1}))
+
+    def join_mirror_images(self) -> set[str]:
+        """Write one prototype for both hands of a crystal; earlier versions wrote one for each.
+
+        Returns:
+            The prototypes that were written.
+        """
+        written = set()
+        for label in filter(None, self.documents.distinct("novelty.prototype")):
+            if (joined := of_one_hand(label)) != label:
+                change = {"novelty.prototype": joined, "changed": now()}
+                self.documents.update_many({"novelty.prototype": label}, {"$set": change})
+                written.add(joined)
+                # a relaxation that changed the hand alone has not changed the prototype
+                turned = {"novelty.prototype": joined, "change.prototype_before": {"$in": [label, joined]}}
+                same = {"change.prototype_before": joined, "change.transformed": False}
+                self.documents.update_many(turned, {"$set": same})
+        return written
+
     def settle_compositions(self, formulas: Some[str] | None = None) -> int:
         """Write of proposed entries whether their composition is new; repeated, it changes nothing.
 
@@ -130,12 +154,10 @@ class Finds(Collection):
             proposed = self.documents.find({"lineage.round": {"$gt": 0}}, {"formula": 1})
             formulas = {document["formula"] for document in proposed}
         first = self._first_data()
-        fields = ("formula", "created", "lineage.round", "lineage.campaign", "outside.source", "novelty")
         changed = 0
         for part in chunks(set(formulas)):
-            query = {"formula": {"$in": part}, "replaced_by": None, "recheck_of": None}
             of_formula: dict[str, list[Document]] = defaultdict(list)
-            for document in self.documents.find(query, dict.fromkeys(fields, 1)):
+            for document in self.of_compositions(part):
                 of_formula[document["formula"]].append(document)
             right = {key: new for same in of_formula.values() for key, new in _new_compositions(same, first)}
             stored = {d["_id"]: d["novelty"].get("new_composition") for same in of_formula.values() for d in same}
@@ -144,6 +166,17 @@ class Finds(Collection):
                 changed += 1
         return changed
 
+    def of_compositions(self, formulas: Some[str]) -> list[Document]:
+        """Entries in force of some compositions, reduced formulas, rechecks left out: what their novelty depends on."""
+        fields = ("formula", "created", "lineage", "outside.source", "novelty", "stability.e_above_hull", "displaced")
+        return [
+            dict(document)
+            for part in chunks(formulas)
+            for document in self.documents.find(
+                {"formula": {"$in": part}, "replaced_by": None, "recheck_of": None}, dict.fromkeys(fields, 1)
+            )
+        ]
+
     def _first_data(self) -> list[FirstData]:
         """What campaigns begin with."""
         begun = self.database["campaigns"].find({}, {"created": 1})
@@ -151,20 +184,48 @@ class Finds(Collection):
         return [FirstData(d["_id"], d["created"], candidates.first_formulas(d["_id"])) for d in begun]
 
     def older_crystals(self, key: str) -> Iterator[tuple[str, Structure]]:
-        """Key and crystal of the entries of the same formula that were there first: known ones, then found ones."""
-        own = self.documents.find_one({"_id": key}, {"formula": 1, "created": 1, "lineage.round": 1})
+        """Key and crystal of the entries of the same formula that were there first: known ones, then found ones.
+
+        Known: imported, whenever; in the first data of a campaign that had begun when the entry came.
+        """
+        own = self.documents.find_one({"_id": key}, {"formula": 1, "created": 1, "lineage": 1, "outside.source": 1})
         if own is None:
             return
+        begun = {d["_id"]: d["created"] for d in self.database["campaigns"].find({}, {"created": 1})}
+
+        def rank(document: Document) -> tuple[bool, datetime, str]:
+            lineage = document["lineage"]
+            first = not lineage["round"] and begun.get(lineage["campaign"], own["created"]) <= own["created"]
+            return not (document.get("outside") or first), document["created"], document["_id"]
+
         query = {"formula": own["formula"], "structure": {"$ne": None}, "replaced_by": None, "recheck_of": None}
-        place = {"created": 1, "lineage.round": 1}
-        rank = (own["lineage"]["round"] > 0, own["created"], key)
-        older = sorted(
-            (d["lineage"]["round"] > 0, d["created"], d["_id"])
-            for d in self.documents.find(query, place)
-            if (d["lineage"]["round"] > 0, d["created"], d["_id"]) < rank
-        )
-        for _, _, other in older:
+        place = {"created": 1, "lineage": 1, "outside.source": 1}
+        for _, _, other in sorted(r for r in map(rank, self.documents.find(query, place)) if r < rank(own)):
             yield from Entries(self.database).structures([other]).items()
+
+    def uncompared(self, keys: Some[str]) -> list[str]:
+        """Those of some entries that nobody has compared with older crystals yet, in their order."""
+        found: set[str] = set()
+        for part in chunks(keys):
+            found |= {
+                document["_id"]
+                for document in self.documents.find({"_id": {"$in": part}}, {"novelty": 1})
+                if "duplicate_of" not in document["novelty"]
+            }
+        return sorted(found)
+
+    def reference(self, elements: Some[str]) -> list[Document]:
+        """Crystals of compounds of some elements, whoever has them: `lineage`, `outside.source` of imported ones."""
+        fields = ("lineage", "outside.source", "spacegroup.number", "nelements", "replaced_by", "recheck_of")
+        return [
+            dict(document)
+            for document in self.documents.find(holding_only(elements), dict.fromkeys(fields, 1))
+            # one condition beside the index makes the embedded server choose another one
+            if document["nelements"] > 1
+            and document.get("spacegroup")
+            and not document.get("replaced_by")
+            and not document.get("recheck_of")
+        ]
 
     def of_campaign(self, campaign: str, theory: str, distance: float) -> list[Document]:
         """Compounds that a campaign proposed itself, within a distance of the hull, eV/atom; crystals included."""

@@ -5,10 +5,35 @@ imports     _id = content hash of source, theory and options
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from workflows.store.base import Collection, Document, now
 from workflows.store.states import ImportState
+
+
+@dataclass(frozen=True)
+class PastImport:
+    """An import as its record tells it.
+
+    Attributes:
+        theory: name of the theory.
+        source: name of the source.
+        corrections: of total energies, in the words of the version that imported.
+        begun: when it began.
+        ended: when something was last written of it.
+    """
+
+    theory: str
+    source: str
+    corrections: str
+    begun: datetime
+    ended: datetime
+
+    def overlaps(self, other: PastImport) -> bool:
+        """Whether entries of the same source may be of either."""
+        return self.source == other.source and self.begun <= other.ended and other.begun <= self.ended
 
 
 class Imports(Collection):
@@ -28,6 +53,16 @@ class Imports(Collection):
         """Functional that the records imported under a theory were computed with; empty where none of them says."""
         found = self.documents.find_one({"theory": theory, "functional": {"$nin": [None, ""]}})
         return str(found["functional"]) if found else ""
+
+    def into(self, theory: str) -> list[PastImport]:
+        """Imports of total energies into a theory, in the order in which they began."""
+        fields = ("source", "identity.corrections", "started", "at")
+        found = self.documents.find({"theory": theory}, dict.fromkeys(fields, 1))
+        past = [
+            PastImport(theory, d["source"], d["identity"]["corrections"], d["started"], d.get("at", d["started"]))
+            for d in found
+        ]
+        return sorted(past, key=lambda some: some.begun)
 
     def update(self, key: str, **fields: Any) -> None:
         """Set fields of an import, and when that was."""

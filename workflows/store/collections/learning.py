@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection as Some
 from collections.abc import Mapping
 from datetime import datetime
@@ -61,11 +62,14 @@ class Learning(Collection):
         min_runs: int,
         pre_relaxed: Mapping[str, int],
         unfinished: Some[str] = (),
+        first_data: Some[str] | None = (),
     ) -> list[tuple[str, float]]:
-        """What composition networks learn from: reduced formula, lowest formation energy (eV/atom), in their order.
+        """What composition networks learn from: reduced formula, formation energy (eV/atom), in their order.
 
-        A composition whose crystals all come from random search counts with enough finished runs only: the lowest of a
-        few is not the lowest there is (Merchant et al., Methods).
+        An element counts always, with 0. A compound counts with enough finished runs of random search, and has the
+        lowest energy of all its entries then: the lowest of a few runs, or of one crystal that a campaign came to, need
+        not be near the lowest there is (Merchant et al., Methods). So does, unless it is forbidden, one that was known
+        before anything was searched, or no network could ever be trained.
 
         Args:
             theory: key of the theory.
@@ -74,21 +78,26 @@ class Learning(Collection):
             min_runs: finished runs of random search at least.
             pre_relaxed: finished pre-relaxations of each composition, from which the lowest went on.
             unfinished: compositions whose random search goes on, and whose lowest may be to come.
+            first_data: compositions that count like imported ones; None: neither these nor imported ones count.
         """
         query = {**within(theory, elements), "created": {"$lte": until}, "stability": {"$ne": None}}
+        fields = ("formula", "nelements", "source", "stability.formation_energy")
         lowest: dict[str, float] = {}
-        runs: dict[str, int] = {}
-        elsewhere: set[str] = set()  # computed by more than random search
-        for document in self.documents.find(query, {"formula": 1, "source": 1, "stability.formation_energy": 1}):
+        runs = Counter[str]()
+        known = set(first_data or ())
+        for document in self.documents.find(query, dict.fromkeys(fields, 1)):
             formula, energy = document["formula"], float(document["stability"]["formation_energy"])
+            if document["nelements"] == 1:
+                lowest[formula] = 0.0
+                known.add(formula)
+                continue
             lowest[formula] = min(energy, lowest.get(formula, energy))
-            if document["source"] == "random":
-                runs[formula] = runs.get(formula, 0) + 1
-            else:
-                elsewhere.add(formula)
+            runs[formula] += document["source"] == "random"
+            if first_data is not None and document["source"] == "outside":
+                known.add(formula)
 
         def is_label(formula: str) -> bool:
-            enough = max(runs.get(formula, 0), pre_relaxed.get(formula, 0)) >= min_runs
-            return formula in elsewhere or (enough and formula not in unfinished)
+            enough = max(runs[formula], pre_relaxed.get(formula, 0)) >= min_runs
+            return formula in known or (enough and formula not in unfinished)
 
         return [(formula, energy) for formula, energy in sorted(lowest.items()) if is_label(formula)]

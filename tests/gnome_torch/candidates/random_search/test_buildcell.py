@@ -58,7 +58,7 @@ def test_the_input_that_buildcell_gets() -> None:
     ]
 
 
-def test_a_seed_is_whole_numbers_that_hang_on_the_label() -> None:
+def test_a_seed_is_whole_numbers_that_depend_on_the_label() -> None:
     """The program's own range; the text of a label would stop it."""
     first, other = seeds_of("0-Li3N-7"), seeds_of("0-Li3N-8")
     assert len(first) == len(set(first)) == 12

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from workflows.catalogue.hits import Hits
 from workflows.catalogue.progress import RoundRow, SearchRow
 from workflows.catalogue.report.data import Report
 from workflows.catalogue.report.plots.style import (
@@ -36,10 +37,11 @@ def round_plots(report: Report) -> Iterator[Plot]:
         part = f"the latest {len(shown)} of {len(funnels)} funnels; all are in the table"
         text = "candidates that remain after each stage" if len(shown) == len(funnels) else part
         yield plot("funnel", "Funnel", text, lambda: draw_funnels(shown))
-    if any(row.hit_rate is not None for row in report.rounds if row.number > 0):
+    if any(row.hits and row.hits.trials for row in report.rounds):
         text = (
-            "share of the finished relaxations that were on the hull when their round closed; the crystals of one "
-            "random search count as one; grey: the first data, which nothing has predicted"
+            "share of the finished relaxations that were on the hull when their round closed, the crystals of one "
+            "random search counted as one: new stable compounds, and known ones; the whole bar is the hit rate of "
+            "GNoME’s paper"
         )
         yield plot("hit-rate", "Hit rate", text, lambda: draw_hit_rate(report))
     pipelines: list[RoundRow | SearchRow | None] = [row for both in report.rounds for row in (both, both.searches)]
@@ -57,7 +59,7 @@ def _funnels(report: Report) -> list[Funnel]:
     for row in report.rounds:
         if row.generated is not None:
             stages = [("generated", row.generated), ("near hull", row.near_hull), ("selected", row.selected)]
-            outcome = [("relaxed", row.relaxed), ("failed", row.failed), ("stable", row.stable)]
+            outcome = [("relaxed", row.relaxed), ("failed", row.failed), *_found(row.hits)]
             funnels.append((f"round {row.number}", [*stages, *outcome]))
         if (searches := row.searches) is not None:
             stages = [
@@ -65,16 +67,21 @@ def _funnels(report: Report) -> list[Funnel]:
                 ("near hull", searches.near_hull),
                 ("searched", searches.searched),
             ]
-            outcome = [("finished", searches.finished), ("failed", searches.failed), ("stable", searches.stable)]
+            outcome = [("finished", searches.finished), ("failed", searches.failed), *_found(searches.hits)]
             funnels.append((f"round {row.number}, searches", [*stages, *outcome]))
     return funnels
+
+
+def _found(hits: Hits | None) -> list[tuple[str, int | None]]:
+    """The last stages: on the hull, and new."""
+    return [("on the hull", hits.on_hull if hits else None), ("new stable", hits.stable if hits else None)]
 
 
 def draw_funnels(funnels: Sequence[Funnel]) -> Figure:
     """A bar a stage, one funnel below the other."""
     figure, ax = empty_figure(5.0, 0.7 + 1.45 * len(funnels))
     place, ticks, labels = 0.0, [], []
-    shades = {"failed": "#c92a2a", "stable": GOOD}
+    shades = {"failed": "#c92a2a", "on the hull": MUTED, "new stable": GOOD}
     for name, stages in funnels:
         ax.text(1, place, name, fontweight="bold", va="center", ha="left")
         place += 1
@@ -97,17 +104,22 @@ def draw_funnels(funnels: Sequence[Funnel]) -> Figure:
 
 
 def draw_hit_rate(report: Report) -> Figure:
-    """A bar a round."""
+    """A bar a round: what lay on the hull, and within it what was new."""
     from matplotlib.ticker import MaxNLocator
 
     figure, ax = empty_figure()
-    rates = {row.number: 100 * row.hit_rate for row in report.rounds if row.hit_rate is not None}
-    ax.bar(list(rates), list(rates.values()), width=0.55, color=[GOOD if number else MUTED for number in rates])
-    if len(rates) <= 10:
-        for number, rate in rates.items():
-            ax.text(number, rate + 1.5, f"{rate:.0f}%", ha="center")
+    rounds = {row.number: row.hits for row in report.rounds if row.hits and row.hits.trials}
+    lying = {number: 100 * hits.on_hull / hits.trials for number, hits in rounds.items()}
+    new = {n: 100 * hits.stable / hits.trials for n, hits in rounds.items() if hits.stable is not None}
+    ax.bar(list(lying), list(lying.values()), width=0.55, color=MUTED, label="on the hull")
+    ax.bar(list(new), list(new.values()), width=0.55, color=GOOD, label="of them new")
+    if len(lying) <= 10:
+        for number, rate in lying.items():
+            text = f"{rate:.0f}%" if number not in new else f"{new[number]:.0f}% of {rate:.0f}%"
+            ax.text(number, rate + 1.5, text, ha="center")
+    add_legend(ax)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.set_xlim(min(rates) - 0.9, max(rates) + 0.9)
+    ax.set_xlim(min(rounds) - 0.9, max(rounds) + 0.9)
     ax.set_ylim(0, 110)
     ax.grid(axis="x", visible=False)
     ax.set_xlabel("round")
