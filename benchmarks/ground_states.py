@@ -94,6 +94,7 @@ SYSTEMS: dict[str, tuple[Known, ...]] = {
 STRATEGIES: dict[str, dict[str, Any]] = {
     "loop": {},
     "networks": {"baseline": "none"},
+    "no confirmation": {"screening": {"per_composition": 1, "confirm": 0}},
 }
 """What each does otherwise than the loop."""
 
@@ -106,9 +107,9 @@ def campaign_of(system: str, strategy: str, seed: int, directory: Path) -> dict[
         "theory": THEORY,
         "baseline": CHGNET,
         "seeds": {"limit": 30, "max_elements": 2, "polymorphs": 2, "references": 3, "max_sites": 12},
-        "structural": {"threshold": 1e-9, "max_sites": 20, "max_elements": 3},
+        "structural": {"threshold": 1e-9, "max_sites": 20, "max_elements": 3, "charge_balance": True},
         "network": {"members": 4, "hidden": [64, 64], "epochs": 120, "batch_size": 16, "learning_rate": 0.002},
-        "screening": {"threshold": 0.1, "max_relaxations": 26},
+        "screening": {"threshold": 0.1, "max_relaxations": 26, "per_composition": 2, "confirm": 3},
         "relaxations": {"per_firework": 1000},
         "rounds": 3,
         "seed": seed,
@@ -299,7 +300,7 @@ def judged(system: str, record: dict[str, Any], hull: Hull, labels: dict[str, st
             points[id(some)] = hull.point(entry).e_above_hull
     listed = {}
     for some in record["relaxed"]:
-        if some.get("stable") and len(set(filter(str.isupper, some["formula"]))):
+        if some.get("stable") and sum(map(str.isupper, some["formula"])) > 1:
             listed[some["formula"]] = min(points[id(some)], listed.get(some["formula"], 1.0))
     found = {}
     for known in SYSTEMS[system]:

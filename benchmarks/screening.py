@@ -57,7 +57,7 @@ from gnome_torch.screening import Cascade, Criteria, Predict, Predictor, by_pare
 from gnome_torch.training.config import TrainingConfig  # noqa: E402
 from gnome_torch.training.dataset import TrainingSet  # noqa: E402
 from gnome_torch.training.loop import train  # noqa: E402
-from workflows.campaign.stages.screen import volume_scales  # noqa: E402
+from workflows.campaign.stages.predictors import volume_scales  # noqa: E402
 
 PEROVSKITES = Path(__file__).parents[2] / "shared" / "data" / "perovskites_abx3_dft.csv"
 ELEMENTS = "Li Na K Rb Mg Ca Sr Ba Al Ga In Si Ge Sn Ti Zr V Nb Mn Fe Co Ni Cu Zn Y La O S Se N P F Cl Br I C B"

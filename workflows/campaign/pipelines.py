@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -118,11 +117,10 @@ class Structural(Pipeline):
         data = campaign.store.learning.training_data(
             campaign.theory_id, settings.elements, closed, settings.network.starts
         )
-        keys, structures, energies = zip(*data, strict=True) if data else ((), (), ())
         if settings.baseline is not None:
-            _, left = fit_baseline(campaign, number, keys, structures, energies)
-            rows = zip(keys, structures, left.tolist(), strict=True)
-            keys, structures, energies = zip(*(row for row in rows if isfinite(row[2])), strict=True)
+            over = fit_baseline(campaign, number, data)
+            return TrainingSet.build(over.structures, over.left, over.names)
+        keys, structures, energies = zip(*data, strict=True) if data else ((), (), ())
         return TrainingSet.build(structures, energies, keys)
 
     def network_config(self, settings: CampaignSettings) -> StructureNetworkConfig:

@@ -232,6 +232,10 @@ class Screening(Strict):
     )
     cascade: FirstLook | None = Field(None, description="a cheap first look at every candidate; empty: none")
     max_relaxations: int = Field(1000, ge=1, description="relaxations per round at most")
+    approached: int = Field(
+        300, ge=1, description="with a baseline: candidates that take its first steps of relaxation, per round at most"
+    )
+    approached_per_composition: int = Field(3, ge=1, description="of them, crystals of one composition at most")
     per_composition: int = Field(1, ge=1, description="crystals of one composition relaxed per round at most")
     confirm: int = Field(
         0,

@@ -107,6 +107,7 @@ class CampaignSettings(Strict):
         self._check_elements_are_allowed()
         self._check_theories_have_elements()
         self._check_cheap_theories()
+        self._check_baseline()
         self._check_separations()
         self._check_shared_fireworks()
         if len(set(self.pipelines)) != len(self.pipelines):
@@ -150,6 +151,16 @@ class CampaignSettings(Strict):
             "baseline": self.baseline,
         }
         return {key: theory for key, theory in theories.items() if theory is not None}
+
+    def _check_baseline(self) -> None:
+        if self.baseline is None:
+            return
+        if self.screening.cascade is not None:
+            raise ValueError("screening.cascade: the baseline is the first look: leave one of them out")
+        if self.screening.volumes > 1:
+            raise ValueError("screening.volumes: the baseline finds the volume: leave it at 1")
+        if self.network.starts == "own":
+            raise ValueError("network.starts: the baseline takes starts towards their end: relaxed or none, not own")
 
     def _check_separations(self) -> None:
         for pair in self.compositional.search.separations:

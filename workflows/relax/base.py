@@ -33,7 +33,7 @@ class TheoryBase(Strict):
         operational: settings that change no energy, and are left out of the theory's key.
         optional: settings that are left out of the key while they are empty, because they came later.
         at_once: whether `Theory.relax` can do it, without Fireworks of the theory's own.
-        single_points: whether `Theory.energies` can: whether it may be a baseline.
+        single_points: whether `Theory.energies` and `Theory.approach` can: whether it may be a baseline.
     """
 
     name: str
@@ -104,6 +104,17 @@ class Theory(ABC):
         Only theories that are cheap can, here and now.
         """
         raise TypeError(f"theory {self.settings.name!r} computes in Fireworks only")
+
+    def approach(self, structure: Structure, steps: int) -> tuple[float, Structure | None]:
+        """Energy, eV/atom, and crystal after the first steps of a relaxation; nan and None where it breaks off.
+
+        Only theories that are cheap can, here and now.
+
+        Args:
+            structure: where it begins.
+            steps: at most.
+        """
+        raise TypeError(f"theory {self.settings.name!r} relaxes in Fireworks only")
 
     def refusal(self, structure: Structure) -> str | None:
         """Why a crystal must not be computed, with the remedy; None if nothing speaks against it.

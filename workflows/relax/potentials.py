@@ -151,6 +151,10 @@ class AseRelaxation(Theory):
             return single_points.by_chgnet(structures, calculators.chgnet(self.settings.device))
         return single_points.by_calculator(structures, self._maker().calculator)
 
+    def approach(self, structure: Structure, steps: int) -> tuple[float, Structure | None]:
+        """The first steps by quasi-Newton, which gets furthest with few."""
+        return single_points.approach(structure, self._maker().calculator, steps, self.settings.fmax)
+
     def read(self, output: dict[str, Any]) -> Relaxation:
         """The result in the job's output."""
         structure = output["structure"]

@@ -1,4 +1,4 @@
-"""Energies of crystals as they stand: many of them, quickly."""
+"""Energies of crystals as they stand, and after a few steps: many of them, quickly."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from pymatgen.core import Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from workflows.ground.failures import is_a_result
+
+LONGEST_STEP = 0.2
+"""Of an atom, angstrom."""
 
 BATCH_ATOMS = 256
 """Atoms in one batch: what the caches of a CPU hold, and enough to keep a GPU from waiting."""
@@ -57,6 +60,30 @@ def by_calculator(structures: Sequence[Structure], calculator: Any) -> np.ndarra
         return float(atoms.get_potential_energy()) / len(atoms)
 
     return np.array([_or_nan(lambda structure=structure: energy(structure)) for structure in structures])
+
+
+def approach(structure: Structure, calculator: Any, steps: int, fmax: float) -> tuple[float, Structure | None]:
+    """Energy, eV/atom, and crystal after a few steps of BFGS; nan and None where the calculator stumbles over it.
+
+    Args:
+        structure: where it begins, ordered.
+        calculator: ASE's.
+        steps: at most.
+        fmax: largest force at which it stops before, eV/angstrom.
+    """
+    from ase.filters import FrechetCellFilter
+    from ase.optimize import BFGS
+
+    atoms = AseAtomsAdaptor.get_atoms(structure, msonable=False)
+    atoms.calc = calculator
+
+    def energy() -> float:
+        movable: Any = FrechetCellFilter(atoms)
+        BFGS(movable, logfile=None, maxstep=LONGEST_STEP).run(fmax=fmax, steps=steps)
+        return float(atoms.get_potential_energy()) / len(atoms)
+
+    found = _or_nan(energy)
+    return found, AseAtomsAdaptor.get_structure(atoms) if np.isfinite(found) else None
 
 
 def _or_nan(energy: Any) -> float:

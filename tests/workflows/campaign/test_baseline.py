@@ -18,8 +18,10 @@ from pymatgen.io.ase import AseAtomsAdaptor
 
 from gnome_torch.baseline import SCALES, Baseline, lowest_of_volumes
 from gnome_torch.candidates.tables.shards import read_parents, read_shards
+from gnome_torch.inference import predict_structures
+from gnome_torch.models.ensemble import Ensemble
 from gnome_torch.stability.formulas import fractions_of
-from workflows.campaign.baseline import Energies
+from workflows.campaign.baseline import Judgements, judgements_of
 from workflows.campaign.campaign import Campaign
 from workflows.campaign.places import RoundPlaces
 from workflows.campaign.settings import CampaignSettings, SettingsError
@@ -28,11 +30,15 @@ from workflows.ground.continuation import StopRequested
 from workflows.relax import theory
 from workflows.relax.potentials import EmtTheory
 
-EMT_BASELINE = {"name": "emt", "fmax": 0.2}
+EMT_BASELINE = {"name": "emt", "fmax": 0.03}
 
 
 def campaign_with_baseline(directory: Path, **changes: Any) -> CampaignSettings:
-    return small_campaign(directory, **{"baseline": EMT_BASELINE, "screening": {"max_relaxations": 4}, **changes})
+    network = {"members": 2, "hidden": [8, 8], "epochs": 4, "batch_size": 8, "learning_rate": 0.003}
+    screening = {"max_relaxations": 4}
+    return small_campaign(
+        directory, **{"baseline": EMT_BASELINE, "screening": screening, "network": network, **changes}
+    )
 
 
 def by_hand(structure: Structure) -> float:
@@ -46,26 +52,53 @@ def by_hand(structure: Structure) -> float:
     return float(lowest_of_volumes(np.array([energies]))[0])
 
 
-def test_every_candidate_is_judged_by_the_potential(launchpad: LaunchPad, tmp_path: Path) -> None:
+def energy_of(structure: Structure) -> float:
+    """By ASE's EMT, eV/atom."""
+    atoms = AseAtomsAdaptor.get_atoms(structure)
+    return float(EMT().get_potential_energy(atoms)) / len(atoms)
+
+
+def test_candidates_are_judged_by_the_potential(launchpad: LaunchPad, tmp_path: Path) -> None:
     settings = campaign_with_baseline(tmp_path)
     store = run_all(launchpad, settings, tmp_path / "launches")
-    places = RoundPlaces(settings.root, 1)
+    places, campaign = RoundPlaces(settings.root, 1), Campaign(store, launchpad, "emt")
     model = store.models.get("emt/1")
     baseline = Baseline.from_document(model["baseline"])
     assert json.loads(places.baseline.read_text())["slope"] == baseline.slope
-    assert baseline.error < 0.05  # the theory itself, before its relaxation
+    assert baseline.error < 0.05  # the theory itself, before the end of its relaxation
     assert 0.0 <= baseline.trust <= 1.0
+    judgements = judgements_of(campaign)
     parents = read_parents(places.candidates)
     crystals = {c.id: c.structure(parents[c.parent_id]) for c in read_shards(places.candidates)}
+    # single points of all
+    keys = sorted(crystals)
+    assert judgements.points(keys) == pytest.approx([by_hand(crystals[key]) for key in keys], abs=1e-5)
+    # the first steps of the lowest of each composition, which go down, and say what the crystal then has
+    lowest: dict[str, list[tuple[float, str]]] = {}
+    for key in keys:
+        lowest.setdefault(crystals[key].reduced_formula, []).append((float(judgements.points([key])[0]), key))
+    wanted = {key for some in lowest.values() for _, key in sorted(some)[:3]}
+    assert {key for key in keys if judgements.has_approached(key)} == wanted
+    for key in wanted:
+        found = judgements.approached(key)
+        assert found.structure is not None
+        assert found.energy <= judgements.points([key])[0] + 3e-3
+        assert energy_of(found.structure) == pytest.approx(found.energy, abs=1e-5)
+    # predictions: the baseline's, with the networks' correction; what took no steps is not chosen
     table = pq.read_table(next(places.screening.glob("screened-*.parquet"))).to_pydict()
-    assert set(table["id"]) == crystals.keys()
-    energies = np.array([by_hand(crystals[key]) for key in table["id"]])
-    own = baseline.formation_energies(energies, fractions_of(table["formula"]))
-    corrections = np.array(table["formation_energy"]) - own
-    # the networks' part is what their training set says it is: small where the baseline is the theory
-    assert np.abs(corrections).max() <= 0.3 * max(baseline.trust, 0.01) + 1e-4
+    rows = [row for row, key in enumerate(table["id"]) if key in wanted]
+    names, formulas = [table["id"][row] for row in rows], [table["formula"][row] for row in rows]
+    own = baseline.formation_energies(
+        np.array([judgements.approached(name).energy for name in names]), fractions_of(formulas)
+    )
+    ensemble = Ensemble.load(model["directories"])
+    corrections, _ = predict_structures(ensemble, [judgements.approached(name).structure for name in names])
+    assert np.array(table["formation_energy"])[rows] == pytest.approx(own + baseline.trust * corrections, abs=1e-5)
+    assert all(np.isinf(table["formation_energy"][row]) for row in set(range(len(keys))) - set(rows))
     chosen = store.candidates.of_round("emt", 1)
-    assert all(candidate["prediction"] for candidate in chosen)
+    for candidate in chosen:  # it is relaxed from where the potential has left it
+        known = judgements.approached(candidate["_id"].removeprefix("emt/")).structure
+        assert np.allclose(Structure.from_dict(candidate["structure"]).lattice.matrix, known.lattice.matrix, atol=1e-6)
     assert store.rounds.get("emt", 1)["result"]["prediction_mae"] < 0.05
 
 
@@ -85,12 +118,12 @@ def test_what_was_computed_before_a_stop_is_kept(
     campaign = Campaign(store, launchpad, "emt")
     for path in (settings.root / "baseline").rglob("*.parquet"):
         path.unlink()
-    monkeypatch.setattr("workflows.campaign.baseline.AT_ONCE", 5)
+    monkeypatch.setattr("workflows.campaign.baseline.POINTS_AT_ONCE", 5)
     with pytest.raises(StopRequested, match="crystal"):
         judge_candidates(campaign, 1, lambda: 1)
     total = len(list(read_shards(campaign.places(1).candidates)))
-    assert judge_candidates(campaign, 1) == {"computed": total - 5}
-    assert judge_candidates(campaign, 1) == {"computed": 0}
+    assert judge_candidates(campaign, 1)["computed"] == total - 5
+    assert judge_candidates(campaign, 1) == {"computed": 0, "approached": 0}
 
 
 def test_a_crystal_that_cannot_be_computed_is_nan(tmp_path: Path) -> None:
@@ -98,14 +131,22 @@ def test_a_crystal_that_cannot_be_computed_is_nan(tmp_path: Path) -> None:
     good = Structure(np.eye(3) * 3.6, ["Cu"] * 4, [[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]])
     alien = good.copy()
     alien.replace_species({"Cu": "Fe"})  # EMT has no iron
-    energies = Energies(level, tmp_path)
-    assert energies.compute([("good", good), ("alien", alien)]) == 2
-    assert energies.of(["good", "alien", "unknown"]) == pytest.approx(
-        [by_hand(good), np.nan, np.nan], abs=1e-6, nan_ok=True
-    )
-    again = Energies(level, tmp_path)  # from disk
-    assert again.compute([("good", good), ("alien", alien)]) == 0
-    assert again.of(["good"]) == pytest.approx([by_hand(good)], abs=1e-5)
+    crystals = [("good", good), ("alien", alien)]
+    judgements = Judgements(level, tmp_path)
+    assert judgements.compute_points(crystals) == 2
+    assert judgements.approach(crystals) == 2
+    found = judgements.points(["good", "alien", "unknown"])
+    assert found == pytest.approx([by_hand(good), np.nan, np.nan], abs=1e-6, nan_ok=True)
+    assert np.isnan(judgements.approached("alien").energy)
+    again = Judgements(level, tmp_path)  # from disk
+    assert (again.compute_points(crystals), again.approach(crystals)) == (0, 0)
+    assert again.points(["good"]) == judgements.points(["good"])
+    assert again.approached("good").energy == judgements.approached("good").energy
+    kept, before = again.approached("good").structure, judgements.approached("good").structure
+    assert kept is not None
+    assert before is not None
+    assert np.allclose(kept.cart_coords, before.cart_coords)
+    assert again.has_approached("alien")
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,8 @@ def workflows(directory: Path) -> Iterator[Workflow]:
         pipelines=["compositional", "structural"],
         prerelax=rough,
         baseline=rough,
+        network={},
+        screening={},
         compositional={"search": {"prerelax": rough}},
         rounds=2,
     )

@@ -7,11 +7,11 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
 from gnome_torch.baseline import Baseline, trust_in
 from gnome_torch.devices import best_device, one_thread_unless_told
-from workflows.campaign.baseline import baseline_of, energies_of, formation_energies
+from gnome_torch.stability.formulas import fractions_of
+from workflows.campaign.baseline import baseline_of, judgements_of, known_energies
 from workflows.campaign.campaign import Campaign
 from workflows.campaign.pipelines import STRUCTURAL, Pipeline
 from workflows.ground.continuation import Stopped, StopRequested, never
@@ -140,10 +140,9 @@ def _mae_before(
     """Error of the ensemble of the round before, with its own baseline, on the same crystals, eV/atom."""
     earlier = Baseline.from_document(before["baseline"]) if before.get("baseline") else None
     if baseline is not None and earlier is not None:
-        names = [dataset.name(index) for index in tested.tolist()]
-        formulas = pa.array([formula.decode() for formula in dataset.formulas[tested].tolist()], pa.string())
-        energies = energies_of(campaign)
-        now, then = (formation_energies(one, energies, names, formulas) for one in (baseline, earlier))
+        own = known_energies(judgements_of(campaign), [dataset.name(index) for index in tested.tolist()])
+        fractions = fractions_of(formula.decode() for formula in dataset.formulas[tested].tolist())
+        now, then = (one.formation_energies(own, fractions) for one in (baseline, earlier))
         targets = dataset.targets.copy()
         targets[tested] += now - then  # what that baseline left to its networks
         dataset = replace(dataset, targets=targets)

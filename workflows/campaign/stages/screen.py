@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gnome_torch.baseline import Baseline
-from gnome_torch.candidates.tables.shards import read_parents
-from gnome_torch.devices import best_device, one_thread_unless_told
+from gnome_torch.devices import one_thread_unless_told
 from gnome_torch.records import Prediction, Predictions
-from gnome_torch.screening import Cascade, Criteria, Predict, Predictor, Ranking, by_parent, screen
-from workflows.campaign.baseline import energies_of, formation_energies
+from gnome_torch.screening import Criteria, Predict, Predictor, Ranking, screen
 from workflows.campaign.campaign import Campaign
 from workflows.campaign.pipelines import COMPOSITIONAL, STRUCTURAL
 from workflows.campaign.stages.confirm import unconfirmed
+from workflows.campaign.stages.predictors import judge_of
 from workflows.campaign.stages.relaxations import launch_relaxations
 from workflows.campaign.stages.searches import launch_searches
 from workflows.catalogue.hulls import current_hull
 from workflows.ground.continuation import Stopped, never, stop_after_part
-from workflows.store.base import Document
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,40 +43,23 @@ def screen_candidates(campaign: Campaign, number: int, stopped: Stopped = never)
 
 def _choose_candidates(campaign: Campaign, number: int, stopped: Stopped) -> None:
     """Write down what is thought of each candidate of a round, and select those that go to relaxation."""
-    from gnome_torch.models.ensemble import Ensemble
-
     one_thread_unless_told()
-    settings, screening, places = campaign.settings, campaign.settings.screening, campaign.places(number)
-    model_id = STRUCTURAL.model_id(campaign.name, number)
-    model = campaign.store.models.get(model_id)
-    crystals = read_parents(places.candidates)
-    ensemble = Ensemble.load(model["directories"])
-    judged = _over_baseline(campaign, model.get("baseline"))
-    hull = current_hull(campaign.store, campaign.theory_id, settings.elements)
-    identity: dict[str, Any] = {
-        "ensemble": ensemble.fingerprint(),
-        "volumes": screening.volumes,
-        "baseline": model.get("baseline"),
-    }
-    cascade = None
-    if screening.cascade:
-        few = Ensemble(list(ensemble.members)[: screening.cascade.members])
-        first_look = judged(_predict_crystals(few, crystals, screening.cascade.volumes))
-        cascade = Cascade(first_look, screening.cascade.margin, screening.cascade.audit)
-        # the first look decides against the hull of its time
-        identity |= {"first_look": screening.cascade.model_dump(), "hull": hull.fingerprint()}
+    places = campaign.places(number)
+    hull = current_hull(campaign.store, campaign.theory_id, campaign.settings.elements)
+    judge = judge_of(campaign, number, hull)
     screened = screen(
         places.candidates,
         places.screening,
-        Predictor(judged(_predict_crystals(ensemble, crystals, screening.volumes)), identity, cascade),
+        judge.predictor,
         hull.energies,
         _criteria(campaign, number),
         progress=stop_after_part(stopped),
     )
     chosen = [
-        (candidate, candidate.structure(crystals[candidate.parent_id]), prediction, distance)
+        (candidate, judge.crystal(candidate), prediction, distance)
         for candidate, prediction, distance in screened.chosen
     ]
+    model_id = STRUCTURAL.model_id(campaign.name, number)
     campaign.store.candidates.select(campaign.name, number, chosen, model_id=model_id)
     counts = {
         "screened": screened.candidates,
@@ -103,39 +82,6 @@ def _criteria(campaign: Campaign, number: int) -> Criteria:
         screening.per_composition if number <= settings.rounds else 0,  # the last rounds confirm, and no more
         unconfirmed(campaign),
     )
-
-
-def _predict_crystals(ensemble: Ensemble, parents: Any, volumes: int) -> Predict:
-    """Predictions for candidates as their shards have them, from the crystals of their parents."""
-    from gnome_torch.inference import Evaluation, predict
-
-    evaluation, scales = Evaluation(best_device()), volume_scales(volumes)
-    return by_parent(parents, lambda part: predict(ensemble, part, scales, evaluation))
-
-
-def _over_baseline(campaign: Campaign, document: Document | None) -> Callable[[Predict], Predict]:
-    """What makes a prediction of the networks' corrections; without a baseline they are the prediction."""
-    if document is None:
-        return lambda predict: predict
-    baseline, energies = Baseline.from_document(document), energies_of(campaign)
-
-    def corrected(predict: Predict) -> Predict:
-        def over(table: pa.Table) -> Predictions:
-            networks = predict(table)
-            formulas = table["formula"].combine_chunks()
-            own = formation_energies(baseline, energies, table["id"].to_pylist(), formulas)
-            energy, iqr = baseline.corrected(own, networks.energy, networks.iqr)
-            # what the potential cannot compute is not to be chosen
-            return Predictions(np.where(np.isnan(energy), np.inf, energy), iqr, networks.volume_scale)
-
-        return over
-
-    return corrected
-
-
-def volume_scales(count: int) -> np.ndarray:
-    """Volumes to try, as fractions of the reference volume, (count,); a single one is the reference volume itself."""
-    return np.linspace(0.8, 1.2, count) if count > 1 else np.ones(1)
 
 
 # ---- formulas
