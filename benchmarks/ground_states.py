@@ -32,6 +32,7 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"  # runs share the cores, not a run
 warnings.simplefilter("ignore")
 
+import numpy as np  # noqa: E402
 from pymatgen.core import Structure  # noqa: E402
 
 from gnome_torch.candidates.chemistry.policy import ElementPolicy  # noqa: E402
@@ -286,7 +287,7 @@ def truth_of(system: str, records: Sequence[dict[str, Any]], out: Path) -> tuple
         found = level.relax(crystal)
         energy = (found.energy + correction(found.structure, found.energy, level.scheme)) / len(found.structure)
         energies.append(EntryEnergy(f"known/{formula}/{energy}", formula, energy, 0.0, "truth"))
-        lowest[formula] = min(lowest.get(formula, (energy, "")), (energy, str(prototype_of(found.structure))))
+        lowest[formula] = min(lowest.get(formula, (np.inf, "")), (energy, str(prototype_of(found.structure))))
     os.chdir(here)
     return Hull(energies), {formula: label for formula, (_, label) in lowest.items()}
 
