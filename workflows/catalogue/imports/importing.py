@@ -95,11 +95,7 @@ def import_source(
         StoreError: the theory's name cannot be used, or the theory is a campaign's.
     """
     _check(store, source, theory, corrections, compatible, other_potentials)
-    identity = {**source.identity, "theory": theory, "corrections": corrections.value}
-    key = content_hash(identity)
-    mark = store.imports.open(key, source=source.name, identity=identity, theory=theory, theories=[])
-    said = {"other_potentials": True} if other_potentials else {}
-    store.imports.note(key, potentials=source.potentials, **said)
+    key, mark = _opened(store, source, theory, corrections, other_potentials)
     done = mark["state"] == ImportState.DONE
     if done and source.unchanging:
         return replace(_standing(key, mark), repeated=True, placed=mark.get("placed", False))
@@ -119,6 +115,18 @@ def import_source(
         report(imported, batch.done)
     _end(store, source, imported)
     return imported
+
+
+def _opened(
+    store: Store, source: Source, theory: str, corrections: Corrections, other_potentials: bool
+) -> tuple[str, Document]:
+    """Key and record of an import, which is begun if there is none."""
+    identity = {**source.identity, "theory": theory, "corrections": corrections.value}
+    key = content_hash(identity)
+    mark = store.imports.open(key, source=source.name, identity=identity, theory=theory, theories=[])
+    said = {"other_potentials": True} if other_potentials else {}
+    store.imports.note(key, potentials=source.potentials, **said)
+    return key, mark
 
 
 def _standing(key: str, mark: Document) -> Imported:
