@@ -10,10 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from pymatgen.core import Structure
 
 from gnome_torch.data.kinds import EnergyKind
+from gnome_torch.data.materials_project import MaterialsProject
 from gnome_torch.data.outside import Batch, OutsideRecord, Position, SourceError, crystal_record, one_line
 from gnome_torch.data.rejects import Reject
 
@@ -56,9 +58,16 @@ class OptimadeSource:
     page: int | None = None
 
     corrected = False
-    potentials = ""
     unique_keys = True
     unchanging = False
+
+    @property
+    def potentials(self) -> str:
+        """Known of the Materials Project alone."""
+        host = urlsplit(self.base_url).hostname or ""
+        if not host.endswith("materialsproject.org"):
+            return ""
+        return MaterialsProject((), "R2SCAN" if "r2scan" in self.energy.lower() else "GGA_GGA+U").potentials
 
     @property
     def name(self) -> str:

@@ -95,9 +95,7 @@ def import_source(
         StoreError: the theory's name cannot be used, or the theory is a campaign's.
     """
     _check(store, source, theory, corrections, compatible, other_potentials)
-    identity = {**source.identity, "theory": theory, "corrections": corrections.value}
-    key = content_hash(identity)
-    mark = store.imports.open(key, source=source.name, identity=identity, theory=theory, theories=[])
+    key, mark = _opened(store, source, theory, corrections, other_potentials)
     done = mark["state"] == ImportState.DONE
     if done and source.unchanging:
         return replace(_standing(key, mark), repeated=True, placed=mark.get("placed", False))
@@ -117,6 +115,18 @@ def import_source(
         report(imported, batch.done)
     _end(store, source, imported)
     return imported
+
+
+def _opened(
+    store: Store, source: Source, theory: str, corrections: Corrections, other_potentials: bool
+) -> tuple[str, Document]:
+    """Key and record of an import, which is begun if there is none."""
+    identity = {**source.identity, "theory": theory, "corrections": corrections.value}
+    key = content_hash(identity)
+    mark = store.imports.open(key, source=source.name, identity=identity, theory=theory, theories=[])
+    said = {"other_potentials": True} if other_potentials else {}
+    store.imports.note(key, potentials=source.potentials, **said)
+    return key, mark
 
 
 def _standing(key: str, mark: Document) -> Imported:
@@ -172,21 +182,50 @@ def _check(
             f"{source.name}: --corrections {corrections.value}: its energies have the corrections of MP2020 already; "
             "leave this out"
         )
-    owner = next((c for c in sorted(store.campaigns.all(), key=lambda c: str(c["_id"])) if c["theory"] == theory), None)
-    if owner is None:
+    computed = _computed(store, theory, source.potentials)
+    if computed is None:
         return
     if not compatible:
         raise StoreError(
-            f"theory {theory!r} is that of campaign '{owner['_id']}': imported energies would share its hull and its "
-            "training set. If computed with the very same settings, say --compatible; otherwise choose another "
+            f"theory {theory!r} is that of campaign '{computed.campaign}': imported energies would share its hull and "
+            "its training set. If computed with the very same settings, say --compatible; otherwise choose another "
             "name"
         )
-    release = (owner["settings"].get("theory") or {}).get("potcars", source.potentials)
-    if source.potentials and release != source.potentials and not other_potentials:
+    if source.potentials and computed.release != source.potentials and not other_potentials:
         raise StoreError(
-            f"theory {theory!r} is computed with VASP's potentials {release}, {source.name} with {source.potentials}: "
-            "choose another name, or say --other-potentials if these energies may share a hull"
+            f"theory {theory!r} is computed with VASP's potentials {computed.release}, {source.name} with "
+            f"{source.potentials}: choose another name, or say --other-potentials if these energies may share a hull"
         )
+
+
+@dataclass(frozen=True)
+class _Computed:
+    """What computes a theory here.
+
+    Attributes:
+        campaign: its name.
+        release: of VASP's potentials.
+    """
+
+    campaign: str
+    release: str
+
+
+def _computed(store: Store, theory: str, unless_said: str) -> _Computed | None:
+    """What computes a theory, as its own or to recheck phases; None for a theory that is only imported.
+
+    Args:
+        store: the database.
+        theory: key of the theory.
+        unless_said: release of potentials of a theory without any.
+    """
+    owners = (c for c in store.campaigns.all() if c["theory"] == theory)
+    if (owner := min(owners, key=lambda c: str(c["_id"]), default=None)) is not None:
+        return _Computed(owner["_id"], (owner["settings"].get("theory") or {}).get("potcars", unless_said))
+    if (entry := store.entries.rechecked(theory)) is not None:
+        release = (entry.get("calculation") or {}).get("potcar_functional", unless_said)
+        return _Computed(entry["lineage"]["campaign"], release)
+    return None
 
 
 def _file_name(source: str) -> str:

@@ -26,6 +26,9 @@ COMPATIBLE = Annotated[
         "--compatible", help="the theory is a campaign's, and the energies were computed with the same settings"
     ),
 ]
+OTHER_POTENTIALS = Annotated[
+    bool, typer.Option("--other-potentials", help="with --compatible: although the theory's potentials are others")
+]
 REJECTS = Annotated[
     Path | None,
     typer.Option(
@@ -89,9 +92,7 @@ def import_mp(
     theory: Annotated[str, typer.Option(help="name of the theory; by default mp-pbe or mp-r2scan")] = "",
     corrections: CORRECTIONS = Corrections.AS_GIVEN,
     compatible: COMPATIBLE = False,
-    other_potentials: Annotated[
-        bool, typer.Option("--other-potentials", help="with --compatible: although the theory's potentials are others")
-    ] = False,
+    other_potentials: OTHER_POTENTIALS = False,
     rejects: REJECTS = None,
 ) -> None:
     """Import entries of the Materials Project, with its corrections. Your key is read from MP_API_KEY."""
@@ -116,13 +117,14 @@ def import_optimade(
     kind: Annotated[EnergyKind, typer.Option(help="what they are measured from")] = EnergyKind.TOTAL,
     corrections: CORRECTIONS = Corrections.AS_GIVEN,
     compatible: COMPATIBLE = False,
+    other_potentials: OTHER_POTENTIALS = False,
     rejects: REJECTS = None,
 ) -> None:
     """Import crystals and energies from any OPTIMADE provider."""
     from gnome_torch.data.optimade import OptimadeSource
 
     source = OptimadeSource(base_url, energy, filter, per_cell, kind)
-    run_import(source, Destination(theory, corrections, compatible, rejects))
+    run_import(source, Destination(theory, corrections, compatible, rejects, other_potentials))
 
 
 @app.command("list", epilog="Example: gnome data list")

@@ -168,6 +168,11 @@ class Entries(Collection):
         ]
         return sorted(found, key=lambda entry: entry.id)
 
+    def rechecked(self, theory: str) -> Document | None:
+        """Some recheck at a theory, without its crystals; None where there is none."""
+        query = {"recheck_of": {"$gt": ""}, "theory": theory}
+        return self.documents.find_one(query, {"structure": 0, "initial": 0})
+
     def theories(self) -> list[Document]:
         """Theories that have entries: `theory`, `source`, `count`; entries of campaigns have the source "campaigns"."""
         stages: list[Document] = [

@@ -23,6 +23,8 @@ class PastImport:
         corrections: of total energies, in the words of the version that imported.
         begun: when it began.
         ended: when something was last written of it.
+        potentials: release of VASP's potentials that the source was computed with; empty where it is not known.
+        other_potentials: it was said that they may share a hull with those of another release.
     """
 
     theory: str
@@ -30,6 +32,8 @@ class PastImport:
     corrections: str
     begun: datetime
     ended: datetime
+    potentials: str
+    other_potentials: bool
 
     def overlaps(self, other: PastImport) -> bool:
         """Whether entries of the same source may be of either."""
@@ -56,13 +60,24 @@ class Imports(Collection):
 
     def into(self, theory: str) -> list[PastImport]:
         """Imports of total energies into a theory, in the order in which they began."""
-        fields = ("source", "identity.corrections", "started", "at")
-        found = self.documents.find({"theory": theory}, dict.fromkeys(fields, 1))
+        fields = ("source", "identity.corrections", "started", "at", "potentials", "other_potentials")
         past = [
-            PastImport(theory, d["source"], d["identity"]["corrections"], d["started"], d.get("at", d["started"]))
-            for d in found
+            PastImport(
+                theory,
+                d["source"],
+                d["identity"]["corrections"],
+                d["started"],
+                d.get("at", d["started"]),
+                d.get("potentials") or "",  # earlier versions did not write it
+                d.get("other_potentials", False),
+            )
+            for d in self.documents.find({"theory": theory}, dict.fromkeys(fields, 1))
         ]
         return sorted(past, key=lambda some: some.begun)
+
+    def note(self, key: str, **fields: Any) -> None:
+        """Set fields of an import that say nothing of how far it is."""
+        self.documents.update_one({"_id": key}, {"$set": fields})
 
     def update(self, key: str, **fields: Any) -> None:
         """Set fields of an import, and when that was."""
