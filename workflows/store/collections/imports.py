@@ -5,6 +5,7 @@ imports     _id = content hash of source, theory and options
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from workflows.store.base import Collection, Document, now
@@ -28,6 +29,13 @@ class Imports(Collection):
         """Functional that the records imported under a theory were computed with; empty where none of them says."""
         found = self.documents.find_one({"theory": theory, "functional": {"$nin": [None, ""]}})
         return str(found["functional"]) if found else ""
+
+    def sources(self) -> dict[str, int]:
+        """How many entries each source has brought into the database."""
+        brought: Counter[str] = Counter()
+        for document in self.documents.find({}, {"source": 1, "new": 1}):
+            brought[document["source"]] += document["new"]
+        return dict(sorted(brought.items()))
 
     def update(self, key: str, **fields: Any) -> None:
         """Set fields of an import, and when that was."""
