@@ -41,10 +41,10 @@ def test_the_funnel_tells_what_was_new(store: Store) -> None:
     print_funnel(store, "c", terminal)
     text = terminal.file.getvalue()  # type: ignore[attr-defined]
     rows = {cells[0]: cells[5:9] for line in text.splitlines() if len(cells := _cells(line)) == 12}
-    assert rows["round"] == ["on the hull", "of them new", "rediscovered", "hit rate"]
+    assert rows["round"] == ["on the hull", "new", "known", "hit rate"]
     assert (rows["1"], rows["2"]) == (["1", "-", "-", "-"], ["2", "1", "1", "50%"])
     assert rows["0"][1:] == ["0", rows["0"][0], "-"]
-    assert "an earlier version's rounds (1): 'gnome doctor' counts it" in text
+    assert "round 1 ('gnome doctor' counts it, where it still can)" in text
     notes = [line.note for line in status_lines(store, "c")]
     assert notes[1:] == ["1 on the hull", "1 new stable, 1 rediscovered"]
 

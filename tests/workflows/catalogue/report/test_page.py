@@ -60,7 +60,7 @@ def test_a_campaign_with_finds(gnome: Gnome, launchpad: LaunchPad, browser: Any,
     hits = Hits.read(store.rounds.get("emt", 1)["result"])
     heads = page.locator("#rounds thead th").all_inner_texts()
     cells = dict(zip(heads, page.locator("#rounds tbody tr").last.inner_text().split("\t"), strict=True))
-    assert [cells[name] for name in ("on the hull", "of them new", "rediscovered", "hit rate")] == [
+    assert [cells[name] for name in ("on the hull", "new", "known", "hit rate")] == [
         str(hits.on_hull), str(hits.stable), str(hits.rediscovered), f"{hits.hit_rate:.0%}"
     ]  # fmt: skip
 
