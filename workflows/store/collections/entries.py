@@ -341,16 +341,12 @@ def _unmarked(some: PastImport) -> Document:
 
 
 def within(theory: str, elements: Some[str]) -> Document:
-    """Query for the entries in force of one theory that hold no element outside the set."""
-    return {"theory": theory, "replaced_by": None, **holding_only(elements)}
+    """Query for the entries in force of one theory that hold no element outside the set.
 
-
-def holding_only(elements: Some[str]) -> Document:
-    """Query for the entries that hold no element outside the set.
-
-    A few elements have few chemical systems, which an index finds; for many, every entry is looked at.
+    A few elements have few chemical systems, which an index finds; for many, every entry of the theory is looked at.
     """
+    in_force = {"theory": theory, "replaced_by": None}
     if len(elements) <= 6:
         systems = ["-".join(s) for n in range(1, len(elements) + 1) for s in combinations(sorted(elements), n)]
-        return {"chemsys": {"$in": systems}}
-    return {"elements": {"$not": {"$elemMatch": {"$nin": sorted(elements)}}}}
+        return {**in_force, "chemsys": {"$in": systems}}
+    return {**in_force, "elements": {"$not": {"$elemMatch": {"$nin": sorted(elements)}}}}

@@ -5,6 +5,7 @@ imports     _id = content hash of source, theory and options
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -78,6 +79,13 @@ class Imports(Collection):
     def note(self, key: str, **fields: Any) -> None:
         """Set fields of an import that say nothing of how far it is."""
         self.documents.update_one({"_id": key}, {"$set": fields})
+
+    def sources(self) -> dict[str, int]:
+        """How many entries each source has brought into the database."""
+        brought: Counter[str] = Counter()
+        for document in self.documents.find({}, {"source": 1, "new": 1}):
+            brought[document["source"]] += document["new"]
+        return dict(sorted(brought.items()))
 
     def update(self, key: str, **fields: Any) -> None:
         """Set fields of an import, and when that was."""
