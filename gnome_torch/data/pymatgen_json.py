@@ -44,7 +44,11 @@ def structure_of(item: Mapping[str, Any]) -> Structure:
     except CrystalError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        what = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        what = " ".join(str(error).split())
+        if isinstance(error, KeyError):
+            what = f"no {error}"
+        elif isinstance(error, TypeError | AttributeError):  # words of Python about its own objects
+            what = "its lattice or a site is not what pymatgen writes"
         raise CrystalError(f"no crystal of pymatgen: {what}") from None
 
 
