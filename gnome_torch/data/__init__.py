@@ -12,5 +12,5 @@ outside.py              what every source of energies gives, in records and batc
 energy_files.py         energies from files
 gnome_release.py        what GNoME published
 materials_project.py    the Materials Project, through its client
-optimade.py             any OPTIMADE provider
+optimade/               any OPTIMADE provider
 """

@@ -19,6 +19,7 @@ from gnome_torch.data.cif import CifError, blocks_of, crystal_of_block, crystal_
 from gnome_torch.data.csv_rows import csv_header, csv_rows
 from gnome_torch.data.extxyz_frames import frames
 from gnome_torch.data.json_stream import json_items
+from gnome_torch.data.outside import one_line
 from gnome_torch.data.pymatgen_json import structure_of
 from gnome_torch.data.rejects import Reject
 from gnome_torch.data.sound import CrystalError, sound
@@ -107,7 +108,7 @@ def read_crystals(path: str | Path) -> Iterator[Crystal]:
     except Exception as error:  # a broken file raises whatever the libraries stumble over
         raise StructureFileError(
             f"{path}: not a file of crystals (CIF, POSCAR, extended XYZ, ASE database, pymatgen JSON, CSV with a "
-            f"column cif): {_one_line(error)}"
+            f"column cif): {one_line(error)}"
         ) from error
     if none:
         raise StructureFileError(f"{path}: no crystal in it")
@@ -232,16 +233,7 @@ def read_guarded(name: str, read: Callable[[Source], tuple[Structure, int]], sou
     except (CifError, CrystalError) as error:
         return Crystal(name, None, f"cannot be read: {error}")
     except Exception as error:  # a broken crystal raises whatever the libraries stumble over
-        return Crystal(name, None, f"cannot be read: {_one_line(error)}")
-
-
-def _one_line(error: BaseException) -> str:
-    if isinstance(error, KeyError):
-        return f"a part of it is missing: {error}"
-    if isinstance(error, IndexError | AttributeError | TypeError):  # words of Python about its own objects
-        return "a part of it is missing, or is something else than it should be"
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 300 else f"{text[:300]}…"
+        return Crystal(name, None, f"cannot be read: {one_line(error)}")
 
 
 def read_formulas(path: str | Path, rejected: Callable[[Reject], None] = lambda reject: None) -> list[str]:
@@ -260,7 +252,7 @@ def read_formulas(path: str | Path, rejected: Callable[[Reject], None] = lambda 
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.reader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise StructureFileError(f"{path}: cannot be read: {_one_line(error)}") from error
+        raise StructureFileError(f"{path}: cannot be read: {one_line(error)}") from error
     header = [name.strip().lower() for name in rows[0]] if rows else []
     column = next((header.index(name) for name in FORMULA_COLUMNS if name in header), None)
     body = rows if column is None else rows[1:]
@@ -273,7 +265,7 @@ def read_formulas(path: str | Path, rejected: Callable[[Reject], None] = lambda 
             formulas.append(_formula(text))
         except (ValueError, KeyError) as error:
             where = rows[0][column] if column is not None else "the first: name it formula if it is another"
-            reason = f"not a chemical formula ({_one_line(error)}); the column is {where}"
+            reason = f"not a chemical formula ({one_line(error)}); the column is {where}"
             reject = Reject(str(path), f"line {line}", text, reason)
             first = first or reject
             rejected(reject)

@@ -8,7 +8,7 @@ the others.
 | files: CSV, pymatgen JSON, extended XYZ, ASE databases | energy_files.py |
 | GNoME's release: a CSV file and a zip of CIF files | gnome_release.py |
 | the Materials Project | materials_project.py |
-| OPTIMADE providers | optimade.py |
+| OPTIMADE providers | optimade/ |
 """
 
 from __future__ import annotations
@@ -182,8 +182,11 @@ def found_at(item: OutsideRecord | Reject, file: str, place: str) -> OutsideReco
 def one_line(error: BaseException) -> str:
     """An error's message without line breaks; a missing key is said to be missing."""
     if isinstance(error, KeyError):
-        return f"no {error}"
-    return " ".join(str(error).split()) or type(error).__name__
+        return f"a part of it is missing: {error}"
+    if isinstance(error, IndexError | AttributeError | TypeError | AssertionError):  # words about Python's own objects
+        return "a part of it is missing, or is something else than it should be"
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else f"{text[:300]}…"
 
 
 def number_of(text: str) -> float | None:

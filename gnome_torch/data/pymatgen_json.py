@@ -56,11 +56,11 @@ def plain_entry(item: Mapping[str, Any]) -> dict[str, Any]:
     """An entry with nothing in it that pymatgen's `from_dict` would look up by a name of the file's.
 
     Raises:
-        CrystalError: as `structure_of`, for an entry with a crystal.
-        TypeError, ValueError: it is no entry, or its corrections are not what they should be.
+        CrystalError: it is no entry, or as `structure_of`, for one with a crystal.
+        ValueError: its corrections are not what they should be.
     """
     if not isinstance(item, Mapping):
-        raise TypeError(f"{str(item)[:40]!r} is no entry of pymatgen")
+        raise CrystalError(f"{str(item)[:40]!r} is no entry of pymatgen")
     found = {
         name: item[name]
         for name in ("energy", "correction", "composition", "entry_id")

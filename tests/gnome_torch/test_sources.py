@@ -119,7 +119,7 @@ def test_optimade(optimade_server: str) -> None:
 def test_optimade_errors(
     optimade_server: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("gnome_torch.data.optimade.WAIT", 0.01)
+    monkeypatch.setattr("gnome_torch.data.optimade.answers.WAIT", 0.01)
     with pytest.raises(SourceError, match=r"serves no property '_x_energy'; its own are _gt_energy"):
         parted(OptimadeSource(optimade_server, "_x_energy"))
     with pytest.raises(SourceError, match="elements HAS"):

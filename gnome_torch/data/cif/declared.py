@@ -116,7 +116,7 @@ def declared_of(block: Block) -> Declared:
         _number(block, "_exptl_crystal_density_diffrn"),
         _number(block, "_cell_volume"),
         _number(block, "_exptl_crystal_f_000"),
-        0.0 if text else units * _number(block, "_chemical_formula_weight"),
+        0.0 if text or not units else units * _number(block, "_chemical_formula_weight"),
         any(item.startswith("_oqmd_") for item in block.values),
     )
 
