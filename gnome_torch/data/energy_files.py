@@ -19,7 +19,7 @@ import io
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from gnome_torch.data.extxyz_frames import frames
 from gnome_torch.data.files import FORMULA_COLUMNS, NAME_COLUMNS
 from gnome_torch.data.json_stream import json_items
 from gnome_torch.data.kinds import EnergyKind
+from gnome_torch.data.origins import NOT_STATED, Origin
 from gnome_torch.data.outside import (
     Batch,
     OutsideRecord,
@@ -60,12 +61,16 @@ class EnergyFile:
         energy: column of a CSV file with the energies, eV.
         per_cell: these are per cell as the file describes it, not per atom.
         kind: what these are measured from.
+        licence: of what is in it, where that is known.
+        citation: of who has published it.
     """
 
     path: Path
     energy: str = "target"
     per_cell: bool = False
     kind: EnergyKind = EnergyKind.FORMATION
+    licence: str = ""
+    citation: str = ""
 
     corrected = False
     potentials = ""
@@ -76,6 +81,11 @@ class EnergyFile:
     def name(self) -> str:
         """The file's own, whatever its folder."""
         return f"file:{self.path.name}"
+
+    @property
+    def origin(self) -> Origin:
+        """The file, and what its user says of it."""
+        return Origin(self.path.name, licence=self.licence or NOT_STATED, citation=self.citation)
 
     @property
     def identity(self) -> Mapping[str, object]:
@@ -95,6 +105,9 @@ class EnergyFile:
             "energy": self.energy,
             "per_cell": self.per_cell,
             "kind": self.kind.value,
+            # said later than at the first import, it is to reach the entries; unsaid, it changes no key of old imports
+            **({"licence": self.licence} if self.licence else {}),
+            **({"citation": self.citation} if self.citation else {}),
         }
 
     def batches(self, position: Position | None = None) -> Iterator[Batch]:
@@ -283,7 +296,7 @@ def entry_record(item: Any, key: str) -> OutsideRecord:
         return _formula_record(item, key)
     entry = ComputedStructureEntry.from_dict(plain_entry(item))
     n = len(entry.structure)
-    return crystal_record(
+    record = crystal_record(
         str(entry.entry_id or key),
         entry.structure,
         entry.uncorrected_energy / n,
@@ -291,6 +304,7 @@ def entry_record(item: Any, key: str) -> OutsideRecord:
         float(entry.correction) / n,
         _parameters(entry),
     )
+    return replace(record, licence=str(entry.data.get("licence") or ""))  # as our own exports have it
 
 
 def _formula_record(item: Any, key: str) -> OutsideRecord:

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, Protocol
 from pymatgen.core import Element, Structure
 
 from gnome_torch.data.kinds import EnergyKind
+from gnome_torch.data.origins import Origin
 from gnome_torch.data.rejects import Reject
 from gnome_torch.stability.plausibility import no_crystal
 
@@ -45,6 +46,7 @@ class OutsideRecord:
             the titles of VASP's; None if not known.
         file: file that it was read from; empty for a source that is none.
         place: line or number in it.
+        licence: of this record, where it is another than its source's.
     """
 
     key: str
@@ -56,6 +58,7 @@ class OutsideRecord:
     parameters: Mapping[str, Any] | None = None
     file: str = ""
     place: str = ""
+    licence: str = ""
 
     @property
     def functional(self) -> str:
@@ -102,6 +105,10 @@ class Source(Protocol):
     @property
     def identity(self) -> Mapping[str, object]:
         """What makes two readings the same: JSON values; positions belong to one identity."""
+
+    @property
+    def origin(self) -> Origin:
+        """Who has published it, and under which licence; may ask a server."""
 
     @property
     def corrected(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from gnome_torch.data.kinds import EnergyKind
 from gnome_torch.data.optimade.answers import MOST_WORDS, Provider
 from gnome_torch.data.optimade.structures import FIELDS, crystal_of
+from gnome_torch.data.origins import Origin, known_origin, licence_at
 from gnome_torch.data.outside import Batch, OutsideRecord, Position, SourceError, crystal_record, one_line
 from gnome_torch.data.rejects import Reject
 
@@ -60,6 +61,24 @@ class OptimadeSource:
             "kind": self.kind.value,
         }
 
+    @property
+    def origin(self) -> Origin:
+        """What the provider says of its licence (OPTIMADE 1.2, `/info`), or what is known of it otherwise."""
+        known = known_origin(self.name)
+        provider = Provider(self.base_url)
+        try:
+            answer = provider.ask(provider.address("info"))
+        except SourceError:  # it need not have this; if it does not answer at all, the first page says so
+            return known
+        attributes = _mapping(_mapping(answer["data"]).get("attributes"))
+        link = attributes.get("license")
+        url = str(link.get("href") or "") if isinstance(link, Mapping) else str(link or "")
+        names = attributes.get("available_licenses")
+        licence = " or ".join(map(str, names)) if isinstance(names, list) else ""
+        licence = licence or licence_at(url) or (f"see {url}" if url else known.licence)
+        title = str(_mapping(_mapping(answer.get("meta")).get("provider")).get("name") or known.title)
+        return Origin(title, self.base_url, licence[:MOST_WORDS], url or known.licence_url, known.citation)
+
     def batches(self, position: Position | None = None) -> Iterator[Batch]:
         """The pages from a position on, which is the address of a page; the first page for None.
 
@@ -75,7 +94,7 @@ class OptimadeSource:
         while True:
             answer = provider.ask(address)
             data = answer["data"] if isinstance(answer["data"], list) else []
-            meta: Mapping[str, Any] = answer["meta"] if isinstance(answer.get("meta"), Mapping) else {}
+            meta = _mapping(answer.get("meta"))
             items = self._items(data)
             seen, empty = seen + len(items), 0 if items else empty + 1
             following = provider.next_page(answer, address)
@@ -104,9 +123,8 @@ class OptimadeSource:
         Raises:
             SourceError: it does not, does not answer, or serves other units than angstrom and eV.
         """
-        found = provider.ask(provider.address("info/structures"))["data"]
-        served = found.get("properties") if isinstance(found, Mapping) else None
-        if not isinstance(served, Mapping) or not served:
+        served = _mapping(_mapping(provider.ask(provider.address("info/structures"))["data"]).get("properties"))
+        if not served:
             return
         name = self.energy.split(".")[0]
         if name not in served:
@@ -159,6 +177,11 @@ class OptimadeSource:
             return crystal_record(key, crystal, energy / (len(crystal) if self.per_cell else 1), self.kind)
         except Exception as error:  # whatever a broken record makes pymatgen raise
             return Reject(self.name, key, "", one_line(error))
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """An object of an answer, empty where it is none."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def _warnings(meta: Mapping[str, Any]) -> tuple[str, ...]:

@@ -357,3 +357,34 @@ def test_addresses_that_are_none() -> None:
     for address in ("file:///etc", "alexandria.icams.rub.de", ""):
         with pytest.raises(SourceError, match="no address of a provider"):
             list(OptimadeSource(address, "_x_energy").batches())
+
+
+# ---- licences
+
+
+@pytest.mark.parametrize(
+    ("attributes", "licence", "url"),
+    [
+        (
+            {"available_licenses": ["CC-BY-4.0"], "license": "https://example.com/l"},
+            "CC-BY-4.0",
+            "https://example.com/l",
+        ),
+        ({"license": {"href": "https://creativecommons.org/licenses/by-nc/4.0/"}}, "CC BY-NC 4.0", None),
+        ({"license": "https://example.com/terms"}, "see https://example.com/terms", "https://example.com/terms"),
+        ({"available_licenses": [], "license": None}, "not stated", ""),
+        ({"available_licenses": "MIT", "license": 7}, "see 7", "7"),
+        (None, "not stated", ""),
+    ],
+)
+def test_the_licence_that_a_provider_states(server: Server, attributes: Any, licence: str, url: str | None) -> None:
+    meta = {"provider": {"name": "Example Materials"}}
+    server.answer = lambda path, query: (200, {"data": {"attributes": attributes}, "meta": meta}, {})
+    origin = OptimadeSource(server.url, "_x_energy").origin
+    assert server.asked == ["/v1/info"]
+    assert (origin.title, origin.licence, origin.url) == ("Example Materials", licence, server.url)
+    assert url is None or origin.licence_url == url
+
+
+def test_a_provider_without_info(server: Server) -> None:
+    assert OptimadeSource(server.url, "_x_energy").origin.licence == "not stated"

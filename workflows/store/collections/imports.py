@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gnome_torch.data.origins import Origin, known_origin
 from workflows.store.base import Collection, Document, now
 from workflows.store.states import ImportState
 
@@ -28,6 +29,12 @@ class Imports(Collection):
         """Functional that the records imported under a theory were computed with; empty where none of them says."""
         found = self.documents.find_one({"theory": theory, "functional": {"$nin": [None, ""]}})
         return str(found["functional"]) if found else ""
+
+    def origin_of(self, source: str) -> Origin:
+        """Where a source's data come from, as the latest import of it says; before that was kept, by its name."""
+        query = {"source": source, "origin": {"$ne": None}}
+        found = max(self.documents.find(query, {"origin": 1, "at": 1}), key=lambda d: str(d.get("at")), default=None)
+        return Origin(**found["origin"]) if found else known_origin(source)
 
     def update(self, key: str, **fields: Any) -> None:
         """Set fields of an import, and when that was."""
