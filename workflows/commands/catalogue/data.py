@@ -56,11 +56,13 @@ def import_file(
     corrections: CORRECTIONS = Corrections.AS_GIVEN,
     compatible: COMPATIBLE = False,
     rejects: REJECTS = None,
+    licence: Annotated[str, typer.Option(help="of what is in it, such as 'CC BY 4.0'; kept with every entry")] = "",
+    cite: Annotated[str, typer.Option(help="what its publishers ask to cite")] = "",
 ) -> None:
     """Import a file: formulas or crystals with formation energies (CSV), entries or crystals with total energies."""
     from gnome_torch.data.energy_files import EnergyFile
 
-    source = EnergyFile(path.expanduser(), energy, per_cell, kind)
+    source = EnergyFile(path.expanduser(), energy, per_cell, kind, licence.strip(), cite.strip())
     run_import(source, Destination(theory, corrections, compatible, rejects))
 
 
@@ -129,13 +131,14 @@ def import_optimade(
 
 @app.command("list", epilog="Example: gnome data list")
 def data_list() -> None:
-    """Theories of the database, with the number of entries from each source."""
+    """Theories of the database, with the number of entries from each source, and their licence."""
     from workflows.store.connection import open_database
 
     _, store = open_database()
     rows = store.entries.theories()
     for row in rows:
-        print(f"{row['theory']}  {row['source']}  {row['count']:,} entries")
+        licence = f"  licence: {row['licence']}" if row["licence"] else ""
+        print(f"{row['theory']}  {row['source']}  {row['count']:,} entries{licence}")
     if not rows:
         print("no entry yet")
 

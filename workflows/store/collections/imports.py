@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from gnome_torch.data.origins import Origin, known_origin
 from workflows.store.base import Collection, Document, now
 from workflows.store.states import ImportState
 
@@ -86,6 +87,12 @@ class Imports(Collection):
         for document in self.documents.find({}, {"source": 1, "new": 1}):
             brought[document["source"]] += document["new"]
         return dict(sorted(brought.items()))
+
+    def origin_of(self, source: str) -> Origin:
+        """Where a source's data come from, as the latest import of it says; before that was kept, by its name."""
+        query = {"source": source, "origin": {"$ne": None}}
+        found = max(self.documents.find(query, {"origin": 1, "at": 1}), key=lambda d: str(d.get("at")), default=None)
+        return Origin(**found["origin"]) if found else known_origin(source)
 
     def update(self, key: str, **fields: Any) -> None:
         """Set fields of an import, and when that was."""
