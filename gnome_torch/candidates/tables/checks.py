@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
+from functools import lru_cache
+from math import gcd
 from pathlib import Path
 
 import numpy as np
@@ -126,17 +129,24 @@ def _check_formulas(table: pa.Table, lengths: np.ndarray, where: Path) -> None:
         pairs = np.column_stack([which[rows], sorted_codes])
         _, first = np.unique(pairs, axis=0, return_index=True)
         for row in first.tolist():
-            found = [symbols[code] for code in sorted_codes[row].tolist()]
-            if _reduced(texts[pairs[row, 0]]) != _reduced("".join(found)):
+            found = Counter(symbols[code] for code in sorted_codes[row].tolist())
+            if _amounts(texts[pairs[row, 0]]) != _smallest(found):
                 raise ShardError(
                     f"{where}: candidate {table['id'][int(rows[row])]}: its formula is {texts[pairs[row, 0]]!r}, its "
-                    f"species are {Composition(''.join(found)).reduced_formula}"
+                    f"species are {Composition(found).reduced_formula}"
                 )
 
 
-def _reduced(formula: str) -> Composition | None:
-    """The composition of a formula in smallest numbers; None for a text that is no formula."""
+@lru_cache(maxsize=1 << 16)
+def _amounts(formula: str) -> dict[str, int]:
+    """Amounts of the elements of a formula, in smallest whole numbers; none for a text that is no formula."""
     try:
-        return Composition(formula).reduced_composition
+        found = Composition(formula).get_el_amt_dict()
     except (ValueError, KeyError, TypeError, AttributeError):
-        return None
+        return {}
+    return _smallest({symbol: int(amount) for symbol, amount in found.items()})
+
+
+def _smallest(amounts: Mapping[str, int]) -> dict[str, int]:
+    divisor = gcd(*amounts.values()) or 1
+    return {symbol: amount // divisor for symbol, amount in amounts.items()}
