@@ -242,7 +242,7 @@ class EnergyFile:
         if not self.path.is_file():
             raise SourceError(f"{self.path}: no such file")
         with connect(self.path) as database:
-            for number, row in enumerate(database.select(), start=1):
+            for number, row in self._until_torn(database.select()):
                 if number <= after:
                     continue
                 place = f"crystal {number}, row {row.id}"
@@ -256,19 +256,27 @@ class EnergyFile:
     def _trajectory(self, after: int) -> Iterator[Step]:
         from ase.io import iread
 
-        crystals = iread(self.path, index=":")
-        number = 0
-        while True:
-            try:
-                atoms = next(crystals)
-            except StopIteration:
-                return
-            except Exception as error:  # ASE's readers raise whatever they stumble over, and cannot go on
-                raise SourceError(f"{self.path}: cannot be read after crystal {number}: {one_line(error)}") from error
-            number += 1
+        for number, atoms in self._until_torn(iread(self.path, index=":")):
             if number > after:
                 place = f"crystal {number}"
                 yield Step(number, None, self._atoms(atoms, place, place))
+
+    def _until_torn(self, items: Iterator[Any]) -> Iterator[tuple[int, Any]]:
+        """What one of ASE's readers gives, with numbers from 1.
+
+        Raises:
+            SourceError: it cannot go on: these readers raise whatever they stumble over.
+        """
+        number = 0
+        while True:
+            try:
+                item = next(items)
+            except StopIteration:
+                return
+            except Exception as error:
+                raise SourceError(f"{self.path}: cannot be read after crystal {number}: {one_line(error)}") from error
+            number += 1
+            yield number, item
 
     def _atoms(self, atoms: Any, name: str, place: str) -> OutsideRecord | Reject:
         try:

@@ -192,6 +192,8 @@ def one_line(error: BaseException) -> str:
         return f"a part of it is missing: {error}"
     if isinstance(error, IndexError | AttributeError | TypeError | AssertionError):  # words about Python's own objects
         return "a part of it is missing, or is something else than it should be"
+    if isinstance(error, MemoryError):
+        return "it announces more than this machine can hold: it is torn, or something else than its name says"
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 300 else f"{text[:300]}…"
 
