@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+from pymatgen.core import Element
 from pymatgen.core.structure_prediction.substitution_probability import SubstitutionPredictor, SubstitutionProbability
 
 from gnome_torch.candidates.chemistry.elements import member_table
@@ -16,6 +17,7 @@ from gnome_torch.candidates.structural.substitution import (
     element_substitutions,
     ion_substitutions,
     ions_of,
+    size_factor,
     substitution_model,
 )
 
@@ -128,12 +130,40 @@ def test_metals_follow_the_chemical_scale() -> None:
     assert model.probability("Ag0+", "Cu0+") > model.probability("Al0+", "Cu0+") > model.probability("Cs0+", "Cu0+")
     # three steps of Pettifor's scale: Cu 72, Ag 71, Au 70, Ni 67
     ratio = model.probability("Ag0+", "Cu0+") / model.probability("Ni0+", "Cu0+")
-    assert ratio == pytest.approx(np.exp((5 - 1) / 6.0))
+    assert ratio == pytest.approx((0.2 + np.exp(-1 / 6)) / (0.2 + np.exp(-5 / 6)))
     assert model.probability("F0+", "Mg0+") == model.probability("Mg0+", "F0+") == 0.0  # no metal becomes a non-metal
     assert model.probability("Si0+", "Al0+") > 0.0
     with pytest.raises(KeyError):
         model.index("Xx2+")
     assert model.probability("Xx2+", "Ca2+") == 0.0
+
+
+def test_metals_keep_the_ratio_of_their_sizes() -> None:
+    """MgZn2 -> CaMg2 grows all over; MgZn2 -> ZnMg2 turns it round."""
+    model = substitution_model()
+    ions = ["Mg0+", "Zn0+"]
+    olds = np.array([model.index(ion) for ion in ions])
+    radius = {symbol: Element(symbol).molar_volume ** (1 / 3) for symbol in ("Ca", "Mg", "Zn", "Cd")}
+
+    def factor(*news: str) -> float:
+        changes = [np.log(radius[new] / radius[old]) for new, old in zip(news, ("Mg", "Zn"), strict=True)]
+        return float(np.exp(-np.std(changes) / 0.1))
+
+    pairs = list(itertools.permutations(radius, 2))
+    news = np.array([[Element(symbol).Z for symbol in pair] for pair in pairs], dtype=np.uint8)
+    assert size_factor(model, olds, news) == pytest.approx([factor(*pair) for pair in pairs], rel=1e-6)
+    assert factor("Mg", "Zn") == 1.0
+    assert factor("Ca", "Mg") > 0.6 > 0.3 > factor("Zn", "Mg")
+    # ions have no say in it, and a lone metal has nothing to keep a ratio to
+    assert (size_factor(model, np.array([model.index(ion) for ion in PEROVSKITE]), np.ones((5, 3), int)) == 1).all()
+    assert (size_factor(model, olds[:1], news[:, :1]) == 1).all()
+    found = {}
+    for chosen, p in ion_substitutions(ions, model.numbers < 40, model, SubstitutionRules(1e-5)):
+        found |= {tuple(model.ions[i] for i in row): float(q) for row, q in zip(chosen, p, strict=True)}
+    assert found["Ca0+", "Mg0+"] == pytest.approx(
+        model.probability("Ca0+", "Mg0+") * model.probability("Mg0+", "Zn0+") * factor("Ca", "Mg"), rel=1e-6
+    )
+    assert min(found.values()) > 1e-5
 
 
 @pytest.mark.parametrize(
