@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from itertools import product
+from math import perm
 
 import numpy as np
 from pymatgen.core import Composition, Element, Species
 
-from gnome_torch.candidates.chemistry.elements import element_table
+from gnome_torch.candidates.chemistry.elements import N_NUMBERS, element_table
 
 METAL_SCALE = 6.0
 """Steps of Pettifor's chemical scale over which the probability of exchanging two metals falls by 1/e. Measured: over
@@ -69,12 +70,15 @@ class SubstitutionModel:
         numbers: atomic number of each, (n_ions,).
         states: oxidation state of each, (n_ions,).
         probabilities: [new, old], (n_ions, n_ions); 0 between ions and elements in state 0.
+        by_element: [new element, old ion], (119, n_ions): the most probable of the element's ions; where it has none
+            that may be there, the metals' rule times the probability of the least probable element that has one.
     """
 
     ions: tuple[str, ...]
     numbers: np.ndarray
     states: np.ndarray
     probabilities: np.ndarray
+    by_element: np.ndarray
 
     def index(self, ion: str) -> int:
         """Place of an ion.
@@ -136,7 +140,28 @@ def substitution_model(lambda_floor: float = 0.0) -> SubstitutionModel:
         numbers=numbers,
         states=np.array([*(int(ion.oxi_state or 0) for ion in species), *(0 for _ in neutral)]),
         probabilities=probabilities,
+        by_element=_by_element(numbers, probabilities, neutral, nearness / nearness.sum(axis=0)),
     )
+
+
+def _by_element(
+    numbers: np.ndarray, probabilities: np.ndarray, neutral: np.ndarray, metals_rule: np.ndarray
+) -> np.ndarray:
+    """Probability of an element, in whatever state, in the place of an ion, (119, n_ions).
+
+    Args:
+        numbers: atomic number of each ion, (n_ions,).
+        probabilities: [new, old], (n_ions, n_ions).
+        neutral: elements with a place on the chemical scale, ascending, (n,).
+        metals_rule: [new, old] of these, non-metals among them, (n, n).
+    """
+    found = np.zeros((N_NUMBERS, len(numbers)))
+    np.maximum.at(found, numbers, probabilities)
+    has_place = np.isin(numbers, neutral)
+    fallback = np.zeros_like(found)
+    fallback[np.ix_(neutral, has_place)] = metals_rule[:, np.searchsorted(neutral, numbers[has_place])]
+    least = np.where(found > 0, found, np.inf).min(axis=0)
+    return np.where(found > 0, found, fallback * least)
 
 
 def _ion(name: str) -> str:
@@ -341,3 +366,43 @@ def element_substitutions(
         first &= (numbers != own).any(axis=1)
         if first.any():
             yield numbers[first], p[first]
+
+
+def element_assignments(
+    ions: Sequence[str], allowed: np.ndarray, model: SubstitutionModel, most: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Every way of putting different elements in the place of a compound's ions, however improbable.
+
+    Its own elements are among them where they are allowed. Where there would be more than `most`, each ion has only the
+    elements that are the most probable there, as many as fit (45 of them for two ions, 13 for three, 8 for four if
+    `most` is 2,000), and of their combinations the most probable are kept.
+
+    Args:
+        ions: the compound's, all different.
+        allowed: which atomic numbers may be there, (119,).
+        model: probabilities.
+        most: assignments at most.
+
+    Returns:
+        Atomic numbers, (n, len(ions)), uint8, the most probable first, and probabilities, (n,): products over the ions
+        that change, as in a substitution, to rank them by.
+    """
+    olds = np.array([model.index(ion) for ion in ions])
+    per_ion = len(ions)
+    while per_ion < N_NUMBERS and perm(per_ion + 1, len(ions)) <= most:
+        per_ion += 1
+    options = []
+    for old in olds:
+        factors = model.by_element[:, old].copy()
+        factors[model.numbers[old]] = 1.0
+        news = np.flatnonzero(allowed & (factors > 0) & (np.arange(N_NUMBERS) > 0))
+        news = news[np.argsort(-factors[news], kind="stable")][:per_ion]
+        options.append((news, factors[news]))
+    nothing = (np.zeros((0, len(ions)), dtype=np.uint8), np.zeros(0))
+    if not all(len(news) for news, _ in options):
+        return nothing
+    blocks = list(_extended(np.zeros((1, 0), dtype=np.intp), np.ones(1), options, 0.0))
+    numbers = np.concatenate([chosen for chosen, _ in blocks] or [nothing[0]]).astype(np.uint8)
+    p = np.concatenate([p for _, p in blocks] or [nothing[1]]) * size_factor(model, olds, numbers)
+    order = np.lexsort((*numbers.T[::-1], -p))[:most]
+    return numbers[order], p[order]

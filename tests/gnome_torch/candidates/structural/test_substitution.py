@@ -14,6 +14,7 @@ from gnome_torch.candidates.structural.substitution import (
     Ions,
     SubstitutionModel,
     SubstitutionRules,
+    element_assignments,
     element_substitutions,
     ion_substitutions,
     ions_of,
@@ -164,6 +165,44 @@ def test_metals_keep_the_ratio_of_their_sizes() -> None:
         model.probability("Ca0+", "Mg0+") * model.probability("Mg0+", "Zn0+") * factor("Ca", "Mg"), rel=1e-6
     )
     assert min(found.values()) > 1e-5
+
+
+@pytest.mark.parametrize(
+    ("ions", "symbols"),
+    [
+        (PEROVSKITE, ["K", "Ca", "Mg", "F"]),
+        (["Mg0+", "Zn0+"], ["K", "Ca", "Mg", "F"]),
+        (["Mg0+", "Zn0+"], ["Mg", "Zn"]),
+        (["Ca2+", "Al0+", "S2-"], ["Ca", "Zn", "N", "Pd"]),
+    ],
+)
+def test_every_assignment_is_there(ions: list[str], symbols: list[str]) -> None:
+    model, allowed = substitution_model(), member_table(symbols)
+    numbers, p = element_assignments(ions, allowed, model, 2000)
+    ways = list(itertools.permutations(sorted(Element(symbol).Z for symbol in symbols), len(ions)))
+    assert sorted(map(tuple, numbers.tolist())) == ways
+    assert (np.diff(p) <= 0).all()
+    assert (p > 0).all()
+    # where the threshold lets them pass they have the same probability
+    by_assignment = dict(zip(map(tuple, numbers.tolist()), p.tolist(), strict=True))
+    for news, ps in element_substitutions(ions, allowed, model, SubstitutionRules(1e-9)):
+        for row, probability in zip(news.tolist(), ps, strict=True):
+            if len(set(row)) == len(row):
+                assert by_assignment[tuple(row)] == pytest.approx(probability)
+
+
+def test_many_elements_leave_the_most_probable_assignments() -> None:
+    model, everything = substitution_model(), np.ones(119, dtype=bool)
+    for ions, most, per_ion in ((PEROVSKITE, 2000, 13), (["Mg0+", "Zn0+"], 2000, 45), (PEROVSKITE, 24, 4)):
+        numbers, p = element_assignments(ions, everything, model, most)
+        assert len(numbers) <= most
+        assert (np.diff(p) <= 0).all()
+        assert all(len(set(row)) == len(ions) for row in numbers.tolist())
+        assert all(len(set(column)) <= per_ion for column in numbers.T.tolist())
+        own = [int(model.numbers[model.index(ion)]) for ion in ions]
+        assert numbers[0].tolist() == own
+        assert p[0] == 1.0
+    assert len(element_assignments(PEROVSKITE, member_table(["K", "F"]), model, 2000)[0]) == 0
 
 
 @pytest.mark.parametrize(
