@@ -62,13 +62,20 @@ SUBSTITUTED: dict[str, dict[str, Any]] = {
         "elements": ["Al", "Ni", "Cu", "Pd", "Ag", "Pt", "Au"],
         "theory": {"name": "emt", "fmax": 0.02, "max_steps": 300},
         "seeds": {"references": 4, "max_sites": 8},
-        "structural": {"max_sites": 8, "max_elements": 3, "threshold": 1e-4},
+        "structural": {"max_sites": 8, "max_elements": 3, "threshold": 1e-4, "assignments": 0},
     },
     "halides": {
         "elements": ["K", "Ca", "Mg", "F"],
         "theory": {"name": "forcefield", "fmax": 0.1, "max_steps": 100},
         "seeds": {"references": 2, "max_sites": 12},
-        "structural": {"max_sites": 12, "max_elements": 3, "threshold": 1e-6, "limit": 800, "order": "random"},
+        "structural": {
+            "max_sites": 12,
+            "max_elements": 3,
+            "threshold": 1e-6,
+            "assignments": 0,
+            "limit": 800,
+            "order": "random",
+        },
     },
 }
 

@@ -155,7 +155,7 @@ def _compositions(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _substitutions(rows: Rows) -> pa.Array:
-    """What was replaced, as text: "Ca->Mg; O->F (2 of 6 sites)"."""
+    """What was replaced, as text: "Ca->Mg; O->F (2 of 6 sites)"; empty where everything stays."""
     symbols = element_table().symbols
     last = (rows.counts > 0).sum(axis=1) - 1  # of a partial choice: the sites on which the ion stays
     rest = np.take_along_axis(rows.counts, last[:, None], axis=1)[:, 0].astype(np.int64)
@@ -176,6 +176,9 @@ def _substitutions(rows: Rows) -> pa.Array:
                 text = f"{text} ({value >> 16 & 0xFFFF} of {value >> 32} sites)"
             names.append(text)
         texts.append(pa.array(names, pa.string()).take(pa.array(inverse)))
+    # (of rows in which everything is null, the join returns none at all: pyarrow 26)
+    unchanged = pa.array((rows.olds == rows.news).all(axis=1))
+    texts[0] = pc.if_else(unchanged, "", texts[0])
     return pc.binary_join_element_wise(*texts, "; ", null_handling="skip")
 
 

@@ -28,7 +28,7 @@ from gnome_torch.candidates.tables.shards import ShardError, read_parents, read_
 from gnome_torch.records import Candidate
 
 METALS = frozenset(["Cu", "Ag", "Au", "Pd"])
-OPTIONS = StructuralOptions(ElementPolicy(METALS, max_sites=8), SubstitutionRules(1e-3))
+OPTIONS = StructuralOptions(ElementPolicy(METALS, max_sites=8), SubstitutionRules(3e-4))
 
 
 @pytest.fixture(scope="module")
