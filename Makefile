@@ -27,7 +27,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "== installing torch"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
 	@echo "== installing gnome-torch and what it stands on"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[embedded,chgnet,mp,optimade,serve,report,docs,dev]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[embedded,chgnet,mp,serve,report,docs,dev]"
 	@$(BIN)/python -m pip check
 	@touch $@
 

@@ -36,7 +36,7 @@ from pymatgen.core import Lattice, PeriodicSite, Structure  # noqa: E402
 from gnome_torch.candidates.chemistry.volumes import reference_volume  # noqa: E402
 from gnome_torch.candidates.decoration import elemental_crystals  # noqa: E402
 from gnome_torch.candidates.parents import Parent, ParentError, parent_of  # noqa: E402
-from gnome_torch.candidates.prototypes import prototypes  # noqa: E402
+from gnome_torch.candidates.prototypes import aflow_prototypes  # noqa: E402
 from gnome_torch.candidates.structural.generation import generate  # noqa: E402
 from gnome_torch.candidates.structural.selection import Request, Selection  # noqa: E402
 from gnome_torch.candidates.tables.rows import Rows  # noqa: E402
@@ -62,13 +62,20 @@ SUBSTITUTED: dict[str, dict[str, Any]] = {
         "elements": ["Al", "Ni", "Cu", "Pd", "Ag", "Pt", "Au"],
         "theory": {"name": "emt", "fmax": 0.02, "max_steps": 300},
         "seeds": {"references": 4, "max_sites": 8},
-        "structural": {"max_sites": 8, "max_elements": 3, "threshold": 1e-4},
+        "structural": {"max_sites": 8, "max_elements": 3, "threshold": 1e-4, "assignments": 0},
     },
     "halides": {
         "elements": ["K", "Ca", "Mg", "F"],
         "theory": {"name": "forcefield", "fmax": 0.1, "max_steps": 100},
         "seeds": {"references": 2, "max_sites": 12},
-        "structural": {"max_sites": 12, "max_elements": 3, "threshold": 1e-6, "limit": 800, "order": "random"},
+        "structural": {
+            "max_sites": 12,
+            "max_elements": 3,
+            "threshold": 1e-6,
+            "assignments": 0,
+            "limit": 800,
+            "order": "random",
+        },
     },
 }
 
@@ -233,7 +240,7 @@ SCHEMA = pa.schema(
 
 def parents(settings: CampaignSettings) -> Iterator[Parent]:
     """The prototypes that are small enough."""
-    for key, structure in prototypes().items():
+    for key, structure in aflow_prototypes().items():
         try:
             yield parent_of(key, structure, settings.structural.max_sites)
         except ParentError:
@@ -242,7 +249,7 @@ def parents(settings: CampaignSettings) -> Iterator[Parent]:
 
 def elemental(settings: CampaignSettings) -> Iterator[Structure]:
     """Crystals of the elements alone, as the first data of a campaign have them."""
-    library, seeds = prototypes(), settings.seeds
+    library, seeds = aflow_prototypes(), settings.seeds
     for candidate in elemental_crystals(settings.elements, library, seeds.references, seeds.max_sites):
         yield candidate.structure(library[candidate.parent_id])
 

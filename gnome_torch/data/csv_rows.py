@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from gnome_torch.data.texts import unpacked
+
 
 class CsvRow(NamedTuple):
     """One row.
@@ -36,9 +38,9 @@ def csv_header(path: Path) -> list[str]:
     """Names of the columns; none for an empty file.
 
     Raises:
-        OSError, csv.Error: it cannot be read.
+        OSError, EOFError, zlib.error, lzma.LZMAError, csv.Error: it cannot be read.
     """
-    with path.open("rb") as raw:
+    with unpacked(path) as raw:
         return next(csv.reader([_text(raw).readline().rstrip("\r\n")]), [])
 
 
@@ -46,18 +48,18 @@ def csv_rows(path: Path) -> Iterator[CsvRow]:
     """The rows below the header, empty lines left out.
 
     Raises:
-        OSError, csv.Error: the file cannot be read.
+        OSError, EOFError, zlib.error, lzma.LZMAError, csv.Error: the file cannot be read.
     """
     csv.field_size_limit(sys.maxsize)
     size = max(path.stat().st_size, 1)
-    with path.open("rb") as raw:
+    with path.open("rb") as packed, unpacked(path, packed) as raw:
         text = _text(raw)
         header = next(csv.reader([text.readline().rstrip("\r\n")]), [])
         several_lines = any(name.strip().lower() == "cif" for name in header)
         for line, values, problem in _long_rows(text) if several_lines else _lines(text):
             if problem or any(value.strip() for value in values):
                 fields = dict.fromkeys(header, "") | {k: v.strip() for k, v in zip(header, values, strict=False)}
-                yield CsvRow(line, min(raw.tell() / size, 1.0), fields, problem, values[0] if problem else "")
+                yield CsvRow(line, min(packed.tell() / size, 1.0), fields, problem, values[0] if problem else "")
 
 
 def _text(raw: BinaryIO) -> io.TextIOWrapper:

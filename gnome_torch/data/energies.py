@@ -12,6 +12,7 @@ from gnome_torch.data.csv_rows import CsvRow, csv_header, csv_rows
 from gnome_torch.data.files import FORMULA_COLUMNS, NAME_COLUMNS, StructureFileError
 from gnome_torch.data.outside import number_of
 from gnome_torch.data.rejects import Reject
+from gnome_torch.data.texts import UNREADABLE
 from gnome_torch.stability.formulas import FormulaError, amounts_of
 from gnome_torch.stability.hull import against_zero
 
@@ -68,7 +69,7 @@ def read_energies(path: str | Path, target: str = "target", required: bool = Tru
             formulas.append(row.fields[column])
             text = row.fields.get(target, "")
             energies.append(float(text) if text else math.nan)
-    except (OSError, csv.Error) as error:
+    except (*UNREADABLE, csv.Error) as error:
         raise StructureFileError(f"{path}: cannot be read: {error}") from error
     if not formulas:
         first = f"; the first: {rejects[0]}" if rejects else ""

@@ -4,23 +4,22 @@
 |---|---|
 | CSV with a column `formula` | of formation unless said otherwise, in a column that is named, eV/atom |
 | CSV with a column `cif` | the same, per atom or per cell |
-| pymatgen JSON (plain, .gz, .bz2): ComputedStructureEntry, one a line, a list, or one under "entries" | total |
+| pymatgen JSON: ComputedStructureEntry, one a line, a list, or one under "entries" | total |
 | pymatgen JSON: ComputedEntry, which has no crystal | total |
 | VASP: vasprun.xml (.gz, .bz2), directories of such calculations, JSON documents of atomate2 or jobflow | total |
 | extended XYZ, ASE databases and trajectories | total, of the calculator that is stored with the crystal |
+
+CSV, JSON and extended XYZ may be packed: .gz, .bz2, .xz.
 """
 
 from __future__ import annotations
 
-import bz2
 import csv
-import gzip
 import io
 import json
 import math
-import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from gnome_torch.data.extxyz_frames import frames
 from gnome_torch.data.files import FORMULA_COLUMNS, NAME_COLUMNS
 from gnome_torch.data.json_stream import json_items
 from gnome_torch.data.kinds import EnergyKind
+from gnome_torch.data.origins import NOT_STATED, Origin
 from gnome_torch.data.outside import (
     Batch,
     OutsideRecord,
@@ -47,6 +47,7 @@ from gnome_torch.data.outside import (
 )
 from gnome_torch.data.pymatgen_json import plain_entry
 from gnome_torch.data.rejects import Reject
+from gnome_torch.data.texts import UNREADABLE, plain_name, unpacked
 from gnome_torch.data.vasp_runs import is_task, is_vasprun, task_record, vasprun_record, vaspruns
 from gnome_torch.stability.formulas import FormulaError, amounts_of
 
@@ -60,12 +61,16 @@ class EnergyFile:
         energy: column of a CSV file with the energies, eV.
         per_cell: these are per cell as the file describes it, not per atom.
         kind: what these are measured from.
+        licence: of what is in it, where that is known.
+        citation: of who has published it.
     """
 
     path: Path
     energy: str = "target"
     per_cell: bool = False
     kind: EnergyKind = EnergyKind.FORMATION
+    licence: str = ""
+    citation: str = ""
 
     corrected = False
     potentials = ""
@@ -76,6 +81,11 @@ class EnergyFile:
     def name(self) -> str:
         """The file's own, whatever its folder."""
         return f"file:{self.path.name}"
+
+    @property
+    def origin(self) -> Origin:
+        """The file, and what its user says of it."""
+        return Origin(self.path.name, licence=self.licence or NOT_STATED, citation=self.citation)
 
     @property
     def identity(self) -> Mapping[str, object]:
@@ -95,6 +105,9 @@ class EnergyFile:
             "energy": self.energy,
             "per_cell": self.per_cell,
             "kind": self.kind.value,
+            # said later than at the first import, it is to reach the entries; unsaid, it changes no key of old imports
+            **({"licence": self.licence} if self.licence else {}),
+            **({"citation": self.citation} if self.citation else {}),
         }
 
     def batches(self, position: Position | None = None) -> Iterator[Batch]:
@@ -114,22 +127,24 @@ class EnergyFile:
         return (step.item for step in self._steps(0))
 
     def _steps(self, after: int) -> Iterator[Step]:
-        suffixes = [suffix.lower() for suffix in self.path.suffixes]
+        name = Path(plain_name(self.path))
         try:
             if self.path.is_dir() or is_vasprun(self.path):
                 yield from self._vasp(after)
-            elif suffixes and suffixes[-1] == ".csv":
+            elif name.suffix == ".csv":
                 yield from self._csv(after)
-            elif {".json", ".jsonl"} & set(suffixes):
+            elif {".json", ".jsonl"} & set(name.suffixes):
                 yield from self._json(after)
-            elif suffixes and suffixes[-1] in READERS:
-                yield from READERS[suffixes[-1]](self, after)
+            elif name.suffix in (".xyz", ".extxyz"):
+                yield from self._extxyz(after)
+            elif self.path.suffix.lower() in READERS:
+                yield from READERS[self.path.suffix.lower()](self, after)
             else:
                 raise SourceError(
-                    f"{self.path}: no file of energies; give CSV, pymatgen JSON (.gz, .bz2 too), extended XYZ, an "
-                    "ASE database, or vasprun.xml and directories of them"
+                    f"{self.path}: no file of energies; give CSV, pymatgen JSON, extended XYZ (these packed, too: .gz, "
+                    ".bz2, .xz), an ASE database, or vasprun.xml and directories of them"
                 )
-        except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error, json.JSONDecodeError) as error:
+        except (*UNREADABLE, UnicodeDecodeError, csv.Error, json.JSONDecodeError) as error:
             raise SourceError(f"{self.path}: cannot be read: {one_line(error)}") from error
 
     def _csv(self, after: int) -> Iterator[Step]:
@@ -179,9 +194,7 @@ class EnergyFile:
 
     def _json(self, after: int) -> Iterator[Step]:
         size = max(self.path.stat().st_size, 1)
-        suffix = self.path.suffix.lower()
-        unpack: Any = {".gz": gzip.open, ".bz2": bz2.open}.get(suffix, lambda file: file)
-        with self.path.open("rb") as raw, unpack(raw) as file:
+        with self.path.open("rb") as raw, unpacked(self.path, raw) as file:
             text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace")
             for number, item in enumerate(json_items(text, "entries"), start=1):
                 if number > after:
@@ -229,7 +242,7 @@ class EnergyFile:
         if not self.path.is_file():
             raise SourceError(f"{self.path}: no such file")
         with connect(self.path) as database:
-            for number, row in enumerate(database.select(), start=1):
+            for number, row in self._until_torn(database.select()):
                 if number <= after:
                     continue
                 place = f"crystal {number}, row {row.id}"
@@ -243,19 +256,27 @@ class EnergyFile:
     def _trajectory(self, after: int) -> Iterator[Step]:
         from ase.io import iread
 
-        crystals = iread(self.path, index=":")
-        number = 0
-        while True:
-            try:
-                atoms = next(crystals)
-            except StopIteration:
-                return
-            except Exception as error:  # ASE's readers raise whatever they stumble over, and cannot go on
-                raise SourceError(f"{self.path}: cannot be read after crystal {number}: {one_line(error)}") from error
-            number += 1
+        for number, atoms in self._until_torn(iread(self.path, index=":")):
             if number > after:
                 place = f"crystal {number}"
                 yield Step(number, None, self._atoms(atoms, place, place))
+
+    def _until_torn(self, items: Iterator[Any]) -> Iterator[tuple[int, Any]]:
+        """What one of ASE's readers gives, with numbers from 1.
+
+        Raises:
+            SourceError: it cannot go on: these readers raise whatever they stumble over.
+        """
+        number = 0
+        while True:
+            try:
+                item = next(items)
+            except StopIteration:
+                return
+            except Exception as error:
+                raise SourceError(f"{self.path}: cannot be read after crystal {number}: {one_line(error)}") from error
+            number += 1
+            yield number, item
 
     def _atoms(self, atoms: Any, name: str, place: str) -> OutsideRecord | Reject:
         try:
@@ -283,7 +304,7 @@ def entry_record(item: Any, key: str) -> OutsideRecord:
         return _formula_record(item, key)
     entry = ComputedStructureEntry.from_dict(plain_entry(item))
     n = len(entry.structure)
-    return crystal_record(
+    record = crystal_record(
         str(entry.entry_id or key),
         entry.structure,
         entry.uncorrected_energy / n,
@@ -291,6 +312,7 @@ def entry_record(item: Any, key: str) -> OutsideRecord:
         float(entry.correction) / n,
         _parameters(entry),
     )
+    return replace(record, licence=str(entry.data.get("licence") or ""))  # as our own exports have it
 
 
 def _formula_record(item: Any, key: str) -> OutsideRecord:
@@ -315,9 +337,7 @@ def _parameters(entry: ComputedEntry) -> dict[str, Any] | None:
 
 
 READERS = {
-    ".xyz": EnergyFile._extxyz,
-    ".extxyz": EnergyFile._extxyz,
     ".db": EnergyFile._database,
     ".traj": EnergyFile._trajectory,
 }
-"""Readers of ASE's files, by the end of the name."""
+"""Readers of ASE's own files, by the end of the name."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+from gnome_torch.data.texts import unpacked
 
 COLUMNS = re.compile(r":[SRIL]:(\d+)")
 """How many columns a property has, in `Properties=species:S:1:pos:R:3`."""
@@ -31,9 +34,9 @@ def frames(path: Path) -> Iterator[Frame]:
     Where a number of atoms should stand and does not, lines are passed over until the next frame begins.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError, EOFError, zlib.error, lzma.LZMAError: the file cannot be read.
     """
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
+    with unpacked(path) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace") as file:
         lines = enumerate(file, start=1)
         ahead: tuple[int, str] | None = next(lines, None)
         while ahead is not None:

@@ -7,6 +7,7 @@ import io
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,17 +19,19 @@ from gnome_torch.data.cif import CifError, blocks_of, crystal_of_block, crystal_
 from gnome_torch.data.csv_rows import csv_header, csv_rows
 from gnome_torch.data.extxyz_frames import frames
 from gnome_torch.data.json_stream import json_items
+from gnome_torch.data.outside import one_line
 from gnome_torch.data.pymatgen_json import structure_of
 from gnome_torch.data.rejects import Reject
 from gnome_torch.data.sound import CrystalError, sound
-from gnome_torch.data.texts import read_text, unpacked
+from gnome_torch.data.texts import plain_name, read_text, unpacked
 from gnome_torch.hydrates import in_brackets
 from gnome_torch.stability.formulas import amounts_of
 
 Source = TypeVar("Source")
-ASE_SUFFIXES = {".xyz", ".extxyz", ".traj", ".db"}
 NAME_COLUMNS = ("material_id", "id", "name", "structure_id")
 FORMULA_COLUMNS = ("formula", "composition", "reduced_formula")
+MOST_HEADER = 1000
+"""Lines of a POSCAR among which the numbers of its atoms are."""
 PARTLY = "has partly occupied sites: order it first (pymatgen's OrderDisorderedStructureTransformation)"
 
 
@@ -81,9 +84,9 @@ def read_structures(path: str | Path, rejected: Callable[[Reject], None] = lambd
 def read_crystals(path: str | Path) -> Iterator[Crystal]:
     """The crystals of a file or of all files of a directory; one that is broken does not keep back the others.
 
-    CIF (any number of blocks; primitive cells are made of them) and POSCAR; extended XYZ, ASE trajectories and
-    databases; JSON (plain, gz or bz2) with pymatgen structures or entries, one or a list; CSV with a column `cif`, and
-    a name in material_id, id or name.
+    CIF (any number of blocks; primitive cells are made of them) and POSCAR; extended XYZ; JSON with pymatgen structures
+    or entries, one or a list; CSV with a column `cif`, and a name in material_id, id or name: all of these also packed
+    (.gz, .bz2, .xz). ASE trajectories and databases.
 
     Raises:
         StructureFileError: there is no such file, it is none of these, or there is no crystal in it.
@@ -105,7 +108,7 @@ def read_crystals(path: str | Path) -> Iterator[Crystal]:
     except Exception as error:  # a broken file raises whatever the libraries stumble over
         raise StructureFileError(
             f"{path}: not a file of crystals (CIF, POSCAR, extended XYZ, ASE database, pymatgen JSON, CSV with a "
-            f"column cif): {_one_line(error)}"
+            f"column cif): {one_line(error)}"
         ) from error
     if none:
         raise StructureFileError(f"{path}: no crystal in it")
@@ -128,14 +131,16 @@ def _distinct(crystals: Iterable[Crystal]) -> Iterator[Crystal]:
 
 
 def _read(path: Path) -> Iterator[Crystal]:
-    name = path.name.lower().removesuffix(".gz").removesuffix(".bz2")
+    name = plain_name(path)
     suffix = Path(name).suffix
     stem = path.name.split(".")[0] or path.name
     if ".json" in Path(name).suffixes:
         yield from _read_json(path, stem)
     elif suffix == ".csv":
         yield from _read_csv(path, stem)
-    elif suffix in ASE_SUFFIXES:
+    elif suffix in (".xyz", ".extxyz"):
+        yield from _read_frames(path, stem)
+    elif path.suffix.lower() in (".traj", ".db"):
         yield from _read_ase(path, stem)
     elif suffix in (".cif", ".mcif"):
         blocks = blocks_of(read_text(path))
@@ -168,15 +173,16 @@ def _read_csv(path: Path, stem: str) -> Iterator[Crystal]:
         yield read_guarded(f"{stem}:{row.fields[named] if named else index}", crystal_of_cif, row.fields[column])
 
 
+def _read_frames(path: Path, stem: str) -> Iterator[Crystal]:
+    for index, frame in enumerate(frames(path), start=1):
+        name = f"{stem}:{index}"
+        if frame.problem:
+            yield Crystal(name, None, f"line {frame.line}: {frame.problem}")
+        else:
+            yield read_guarded(name, lambda text: _whole(crystal_of_atoms(atoms_of_frame(text))), frame.text)
+
+
 def _read_ase(path: Path, stem: str) -> Iterator[Crystal]:
-    if path.suffix.lower() in (".xyz", ".extxyz"):
-        for index, frame in enumerate(frames(path), start=1):
-            name = f"{stem}:{index}"
-            if frame.problem:
-                yield Crystal(name, None, f"line {frame.line}: {frame.problem}")
-            else:
-                yield read_guarded(name, lambda text: _whole(crystal_of_atoms(atoms_of_frame(text))), frame.text)
-        return
     from ase.io import iread
 
     for index, atoms in enumerate(iread(path, index=":"), start=1):
@@ -195,15 +201,26 @@ def _of_json(item: Any) -> tuple[Structure, int]:
 
 def _of_poscar(text: str) -> tuple[Structure, int]:
     lines = text.splitlines()
-    counts = next((line.split() for line in lines[5:7] if line.split() and line.split()[0].isdecimal()), None)
-    if counts is None:
-        raise ValueError("no POSCAR: lines 6 and 7 have no numbers of atoms")
-    announced = sum(int(count) for count in counts if count.isdecimal())
+    # VASP breaks symbols and numbers of more than twenty groups into several lines
+    numbers = list(takewhile(_are_numbers, dropwhile(lambda line: not _are_numbers(line), lines[5:MOST_HEADER])))
+    if not numbers:
+        raise ValueError("no POSCAR: no numbers of atoms below the cell and the symbols")
+    announced = sum(int(count) for line in numbers for count in _words(line))
     if not 0 < announced <= len(lines):
         raise ValueError(f"no POSCAR: {announced} atoms announced, {len(lines)} lines there")
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="Elements in POSCAR cannot be determined")
         return _whole(sound(Poscar.from_str(text).structure))
+
+
+def _are_numbers(line: str) -> bool:
+    """Whether a line has whole numbers alone."""
+    return bool(_words(line)) and all(word.isdecimal() for word in _words(line))
+
+
+def _words(line: str) -> list[str]:
+    """The words of a line before a comment."""
+    return line.partition("#")[0].split()
 
 
 def read_guarded(name: str, read: Callable[[Source], tuple[Structure, int]], source: Source) -> Crystal:
@@ -216,16 +233,7 @@ def read_guarded(name: str, read: Callable[[Source], tuple[Structure, int]], sou
     except (CifError, CrystalError) as error:
         return Crystal(name, None, f"cannot be read: {error}")
     except Exception as error:  # a broken crystal raises whatever the libraries stumble over
-        return Crystal(name, None, f"cannot be read: {_one_line(error)}")
-
-
-def _one_line(error: BaseException) -> str:
-    if isinstance(error, KeyError):
-        return f"a part of it is missing: {error}"
-    if isinstance(error, IndexError | AttributeError | TypeError):  # words of Python about its own objects
-        return "a part of it is missing, or is something else than it should be"
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 300 else f"{text[:300]}…"
+        return Crystal(name, None, f"cannot be read: {one_line(error)}")
 
 
 def read_formulas(path: str | Path, rejected: Callable[[Reject], None] = lambda reject: None) -> list[str]:
@@ -244,7 +252,7 @@ def read_formulas(path: str | Path, rejected: Callable[[Reject], None] = lambda 
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.reader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise StructureFileError(f"{path}: cannot be read: {_one_line(error)}") from error
+        raise StructureFileError(f"{path}: cannot be read: {one_line(error)}") from error
     header = [name.strip().lower() for name in rows[0]] if rows else []
     column = next((header.index(name) for name in FORMULA_COLUMNS if name in header), None)
     body = rows if column is None else rows[1:]
@@ -257,7 +265,7 @@ def read_formulas(path: str | Path, rejected: Callable[[Reject], None] = lambda 
             formulas.append(_formula(text))
         except (ValueError, KeyError) as error:
             where = rows[0][column] if column is not None else "the first: name it formula if it is another"
-            reason = f"not a chemical formula ({_one_line(error)}); the column is {where}"
+            reason = f"not a chemical formula ({one_line(error)}); the column is {where}"
             reject = Reject(str(path), f"line {line}", text, reason)
             first = first or reject
             rejected(reject)

@@ -18,6 +18,7 @@ from pathlib import Path
 from gnome_torch.data.cif import crystal_of_cif
 from gnome_torch.data.energy_files import EnergyFile
 from gnome_torch.data.kinds import EnergyKind
+from gnome_torch.data.origins import GNOME
 from gnome_torch.data.outside import (
     Batch,
     OutsideRecord,
@@ -50,6 +51,7 @@ class GnomeRelease:
     crystals: Path | None = None
 
     name = "gnome"
+    origin = GNOME
     corrected = True
     potentials = ""
     unique_keys = True

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, Literal
 
 from pymatgen.core import SETTINGS
 
 from gnome_torch.data.energy_files import entry_record
+from gnome_torch.data.origins import CC_BY_NC, MATERIALS_PROJECT
 from gnome_torch.data.outside import Batch, OutsideRecord, Position, SourceError, one_line
 from gnome_torch.data.rejects import Reject
 
@@ -40,6 +41,7 @@ class MaterialsProject:
     elements: Sequence[str] = ()
     thermo_type: ThermoType = "GGA_GGA+U"
 
+    origin = MATERIALS_PROJECT
     corrected = True
     unique_keys = True
     unchanging = True
@@ -72,7 +74,7 @@ class MaterialsProject:
             start = sum(name <= str(position) for name in names) if position is not None else 0
             for at in range(start, len(names), MATERIALS_AT_ONCE):
                 some = names[at : at + MATERIALS_AT_ONCE]
-                documents = self._search(client, material_ids=some, fields=["material_id", "entries"])
+                documents = self._search(client, material_ids=some, fields=["material_id", "entries", "builder_meta"])
                 found = sorted(documents, key=lambda document: str(document.get("material_id")))
                 items = [item for document in found for item in self._items(document)]
                 yield Batch(items, some[-1], (at + len(some)) / len(names))
@@ -123,11 +125,13 @@ class MaterialsProject:
     def _items(self, document: Mapping[str, Any]) -> list[OutsideRecord | Reject]:
         name = str(document.get("material_id"))
         entries = document.get("entries") or {}
+        # what the Project has taken over from GNoME, for those who have accepted its terms
+        theirs = (document.get("builder_meta") or {}).get("license") == "BY-NC"
         items: list[OutsideRecord | Reject] = []
         for run_type, item in sorted(entries.items()):
             key = f"{name}-{run_type}"
             try:
-                items.append(entry_record(item, key))
+                items.append(replace(entry_record(item, key), licence=CC_BY_NC[0] if theirs else ""))
             except Exception as error:  # whatever a broken entry makes pymatgen raise
                 items.append(Reject(self.name, key, "", one_line(error)))
         return items or [Reject(self.name, name, "", "no entry in it")]

@@ -8,7 +8,7 @@ the others.
 | files: CSV, pymatgen JSON, extended XYZ, ASE databases | energy_files.py |
 | GNoME's release: a CSV file and a zip of CIF files | gnome_release.py |
 | the Materials Project | materials_project.py |
-| OPTIMADE providers | optimade.py |
+| OPTIMADE providers | optimade/ |
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, Protocol
 from pymatgen.core import Element, Structure
 
 from gnome_torch.data.kinds import EnergyKind
+from gnome_torch.data.origins import Origin
 from gnome_torch.data.rejects import Reject
 from gnome_torch.stability.plausibility import no_crystal
 
@@ -45,6 +46,7 @@ class OutsideRecord:
             the titles of VASP's; None if not known.
         file: file that it was read from; empty for a source that is none.
         place: line or number in it.
+        licence: of this record, where it is another than its source's.
     """
 
     key: str
@@ -56,6 +58,7 @@ class OutsideRecord:
     parameters: Mapping[str, Any] | None = None
     file: str = ""
     place: str = ""
+    licence: str = ""
 
     @property
     def functional(self) -> str:
@@ -102,6 +105,10 @@ class Source(Protocol):
     @property
     def identity(self) -> Mapping[str, object]:
         """What makes two readings the same: JSON values; positions belong to one identity."""
+
+    @property
+    def origin(self) -> Origin:
+        """Who has published it, and under which licence; may ask a server."""
 
     @property
     def corrected(self) -> bool:
@@ -182,8 +189,13 @@ def found_at(item: OutsideRecord | Reject, file: str, place: str) -> OutsideReco
 def one_line(error: BaseException) -> str:
     """An error's message without line breaks; a missing key is said to be missing."""
     if isinstance(error, KeyError):
-        return f"no {error}"
-    return " ".join(str(error).split()) or type(error).__name__
+        return f"a part of it is missing: {error}"
+    if isinstance(error, IndexError | AttributeError | TypeError | AssertionError):  # words about Python's own objects
+        return "a part of it is missing, or is something else than it should be"
+    if isinstance(error, MemoryError):
+        return "it announces more than this machine can hold: it is torn, or something else than its name says"
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else f"{text[:300]}…"
 
 
 def number_of(text: str) -> float | None:

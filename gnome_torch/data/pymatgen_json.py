@@ -44,7 +44,11 @@ def structure_of(item: Mapping[str, Any]) -> Structure:
     except CrystalError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        what = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        what = " ".join(str(error).split())
+        if isinstance(error, KeyError):
+            what = f"no {error}"
+        elif isinstance(error, TypeError | AttributeError):  # words of Python about its own objects
+            what = "its lattice or a site is not what pymatgen writes"
         raise CrystalError(f"no crystal of pymatgen: {what}") from None
 
 
@@ -52,11 +56,11 @@ def plain_entry(item: Mapping[str, Any]) -> dict[str, Any]:
     """An entry with nothing in it that pymatgen's `from_dict` would look up by a name of the file's.
 
     Raises:
-        CrystalError: as `structure_of`, for an entry with a crystal.
-        TypeError, ValueError: it is no entry, or its corrections are not what they should be.
+        CrystalError: it is no entry, or as `structure_of`, for one with a crystal.
+        ValueError: its corrections are not what they should be.
     """
     if not isinstance(item, Mapping):
-        raise TypeError(f"{str(item)[:40]!r} is no entry of pymatgen")
+        raise CrystalError(f"{str(item)[:40]!r} is no entry of pymatgen")
     found = {
         name: item[name]
         for name in ("energy", "correction", "composition", "entry_id")

@@ -23,6 +23,7 @@ from gnome_torch.data.files import (
 )
 from gnome_torch.data.outside import number_of
 from gnome_torch.data.rejects import Reject
+from gnome_torch.data.texts import UNREADABLE, plain_name
 from gnome_torch.graphs import composition_nodes
 from gnome_torch.stability.formulas import FormulaError, composition_of
 
@@ -79,7 +80,7 @@ def read_examples(path: str | Path, target: str | None = None, per_cell: bool = 
                 rejects.append(row)
             else:
                 good.append(row)
-    except (OSError, csv.Error) as error:
+    except (*UNREADABLE, csv.Error) as error:
         raise StructureFileError(f"{path}: cannot be read: {error}") from error
     if not good:
         why = f"none of {len(rejects)} can be used; the first: {rejects[0]}" if rejects else "no row in it"
@@ -96,7 +97,7 @@ def read_examples(path: str | Path, target: str | None = None, per_cell: bool = 
 
 def _rows(path: Path, target: str | None, per_cell: bool) -> Iterator[_Example | Reject]:
     """Every row of a file, used or not."""
-    if path.suffix.lower() != ".csv":
+    if path.is_dir() or not plain_name(path).endswith(".csv"):
         if target is not None:
             raise StructureFileError(f"{path}: energies are read from a CSV file with a column {target!r}")
         yield from _crystals(path)

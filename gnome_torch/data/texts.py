@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import lzma
+import zlib
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+_OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError)
+"""What a file that is not there, or is packed and torn, raises."""
 MOST_TEXT = 256 << 20
 """Bytes of a CIF or POSCAR when unpacked; a thousand times the largest that there are."""
 
@@ -15,10 +20,21 @@ class TooLongError(ValueError):
     """More text than a file of crystals has."""
 
 
-def unpacked(path: Path) -> BinaryIO:
-    """A file to read bytes from, unpacked on the way if its name ends in `.gz` or `.bz2`."""
-    openers: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open}
-    return cast("BinaryIO", openers.get(path.suffix.lower(), open)(path, "rb"))
+def plain_name(path: Path) -> str:
+    """A file's name in small letters, without the ending of a packed one."""
+    name = path.name.lower()
+    return next((name.removesuffix(end) for end in _OPENERS if name.endswith(end)), name)
+
+
+def unpacked(path: Path, file: BinaryIO | None = None) -> BinaryIO:
+    """A file to read bytes from, unpacked on the way if its name ends in `.gz`, `.bz2` or `.xz`.
+
+    Args:
+        path: the file.
+        file: the same, open already: its position tells how much of it has been read.
+    """
+    opener = _OPENERS.get(path.suffix.lower())
+    return cast("BinaryIO", opener(file or path, "rb") if opener else file or path.open("rb"))
 
 
 def read_text(path: Path, most: int = MOST_TEXT) -> str:
@@ -30,7 +46,7 @@ def read_text(path: Path, most: int = MOST_TEXT) -> str:
 
     Raises:
         TooLongError: it has more.
-        OSError, EOFError, zlib.error: it cannot be read or unpacked.
+        OSError, EOFError, zlib.error, lzma.LZMAError (`UNREADABLE`): it cannot be read or unpacked.
     """
     with unpacked(path) as file:
         raw = file.read(most + 1)

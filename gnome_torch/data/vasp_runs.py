@@ -5,6 +5,7 @@ Each says by itself what it was computed with: functional, U values, potentials.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import warnings
@@ -59,8 +60,12 @@ def vasprun_record(path: Path, key: str) -> OutsideRecord:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what is checked below
         run = Vasprun(path, parse_dos=False, parse_eigen=False, parse_potcar_file=False)
+        if not run.ionic_steps:
+            raise ValueError("no ionic step in it: a calculation of a response or of spectra has no energy")
         if not run.converged:
             raise ValueError("not converged")
+        if not math.isfinite(run.final_energy):
+            raise ValueError("no total energy in it: a calculation of a response or of quasi-particles has none")
         if (moving := _MOVING.get(int(run.parameters.get("IBRION", -1)))) is not None:
             raise ValueError(f"{moving}: its last crystal is not at rest")
         parameters = {

@@ -10,24 +10,15 @@ from collections.abc import Iterable
 
 import numpy as np
 from ase.data import covalent_radii
-from pymatgen.core import Element, Structure
+from pymatgen.core import Structure
 
 from gnome_torch.records import Relaxation
-from gnome_torch.stability.formulas import N_NUMBERS, fractions_of, symbols_of
+from gnome_torch.stability.bonds import shortest_distance
+from gnome_torch.stability.formulas import fractions_of, symbols_of
 from gnome_torch.stability.hull import Computed, against_zero
 
-# Shortest distances in units of the sum of covalent radii (Cordero et al., Dalton Trans. 2008, 2832, which ASE has).
-# Below lie the holes of machine-learned potentials, whose energies are without meaning and would look like the most
-# stable phases. Main-group elements: the nearest that is known are N2 (1.10 angstrom, 0.77), C-C (1.20, 0.79) and C-O
-# (1.13, 0.80).
-SHORTEST = 0.7
-# With a transition metal, a lanthanide or an actinide, of which some bonds are far shorter than their radii say:
-#   U=O 1.70, 0.65 (UO2F2 1.74: Atoji and McDermott, Acta Cryst. B 26, 1540, 1970); Cr-Cr 1.85, 0.66, Mo-Mo 2.06, 0.67
-#   and W-W 2.16, 0.67 (Cotton, Murillo, Walton, Multiple Bonds between Metal Atoms, 2005); Ce-Ru 2.33, 0.67 (CeRuSn:
-#   Riecken et al., Z. Anorg. Allg. Chem. 633, 1094, 2007); alpha-Np 2.60, 0.68, alpha-Pu 2.57, 0.69, alpha-U 2.75.
-# 0.62 leaves the shortest of them 4 % for the error of a potential.
-SHORTEST_OF_METALS = 0.62
-# The same before a relaxation, which may push atoms apart.
+# Before a relaxation, which may push atoms apart: in units of the sum of covalent radii (Cordero et al., Dalton Trans.
+# 2008, 2832, which ASE has).
 SHORTEST_START = 0.4
 OVERLAP = 0.3  # angstrom; less than half of the shortest bond that there is, of H2
 SMALLEST_VOLUME_PER_ATOM = 2.0  # cubic angstrom; hydrogen in its densest compounds has more
@@ -39,7 +30,6 @@ DEEPEST_ELEMENT = 5.0
 # oxides Sc2O3 -3.96 (standard enthalpies, NBS tables, Wagman et al. 1982). 1.5 below them is room for the errors of a
 # potential in the compound and in its elements; the holes that have been met lay deeper (-8.8).
 DEEPEST_COMPOUND = -6.0
-_METALS = np.array([z > 0 and Element.from_Z(z).block in "df" for z in range(N_NUMBERS)])  # by atomic number
 
 
 def implausible(relaxation: Relaxation) -> str | None:
@@ -52,14 +42,14 @@ def implausible(relaxation: Relaxation) -> str | None:
     volume = structure.volume / len(structure)
     if volume > MAX_VOLUME_PER_ATOM:
         return f"blown apart: {volume:.0f} cubic angstrom per atom"
+    # below the shortest distances lie the holes of machine-learned potentials, whose energies are without meaning and
+    # would look like the most stable phases
     numbers = np.array(structure.atomic_numbers)
-    radii, metals = covalent_radii[numbers], _METALS[numbers]
-    centres, neighbours, _, distances = structure.get_neighbor_list(2 * SHORTEST * float(radii.max()))
-    factors = np.where(metals[centres] | metals[neighbours], SHORTEST_OF_METALS, SHORTEST)
-    ratios = distances / (radii[centres] + radii[neighbours]) / factors
+    reach = float(shortest_distance(numbers, numbers).max())
+    centres, neighbours, _, distances = structure.get_neighbor_list(reach)
+    ratios = distances / shortest_distance(numbers[centres], numbers[neighbours])
     if len(ratios) and ratios.min() < 1.0:
-        closest = int(ratios.argmin())
-        return f"collapsed: two atoms {distances[closest]:.2f} angstrom apart"
+        return f"collapsed: two atoms {distances[int(ratios.argmin())]:.2f} angstrom apart"
     return None
 
 

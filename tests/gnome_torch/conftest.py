@@ -134,7 +134,7 @@ class Thermo:
             found = [d for d in found if d["material_id"] in query["material_ids"][0].split(",")]
         start, limit = int(query.get("_skip", ["0"])[0]), int(query.get("_limit", ["1000"])[0])
         fields = query["_fields"][0].split(",")
-        rows = [{name: d[name] for name in fields} for d in found[start : start + limit]]
+        rows = [{name: d[name] for name in fields if name in d} for d in found[start : start + limit]]
         return self._send(handler, 200, {"data": rows, "meta": {"total_doc": len(found)}})
 
     def _send(self, handler: BaseHTTPRequestHandler, status: int, body: dict[str, Any]) -> None:
@@ -165,6 +165,7 @@ def thermo(monkeypatch: pytest.MonkeyPatch) -> Iterator[Thermo]:
         thermo_document("mp-4", salt("Mg"), -60.0, "r2SCAN"),
         thermo_document("mp-5", salt("Sr"), -50.0),
     ]
+    documents[4]["builder_meta"] = {"license": "BY-NC"}  # which the Project has from GNoME
     documents[2]["entries"]["GGA"]["structure"]["sites"][0].pop("species")
     server = Thermo(documents)
     monkeypatch.setenv("MP_API_KEY", "k" * 32)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import asdict
 
+import numpy as np
 import pytest
+from ase.data import covalent_radii
+from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
 from pymatgen.core import Lattice, Structure
 
 from gnome_torch.records import Entry, Relaxation
+from gnome_torch.stability.bonds import SHORTEST_RADII
 from gnome_torch.stability.changes import changed, warnings
 from gnome_torch.stability.plausibility import implausible, unbelievable
 
@@ -25,24 +29,20 @@ def test_real_crystals_and_molecules_pass(structure: Structure) -> None:
 
 
 SHORT_AND_REAL = [
-    *(("U", "U", 2.71), ("U", "O", 1.74), ("U", "O", 1.70), ("U", "N", 1.76), ("Np", "Np", 2.60), ("Pu", "Pu", 2.57)),
+    *(("U", "U", 2.75), ("U", "U", 2.71), ("Np", "Np", 2.60), ("Pu", "Pu", 2.57), ("Pu", "Pu", 2.52)),
     *(
+        ("U", "O", 1.74),
+        ("U", "O", 1.70),
+        ("U", "N", 1.76),
         ("Np", "O", 1.73),
         ("Pu", "O", 1.74),
         ("Ce", "Ru", 2.33),
-        ("Cr", "Cr", 1.85),
-        ("Mo", "Mo", 2.10),
-        ("W", "W", 2.2),
+        ("Li", "Li", 2.11),
     ),
-    *(
-        ("Re", "Re", 2.22),
-        ("Tc", "Tc", 2.13),
-        ("V", "O", 1.58),
-        ("Ti", "O", 1.62),
-        ("Mo", "N", 1.64),
-        ("Os", "O", 1.68),
-    ),
-    *(("H", "H", 0.74), ("N", "N", 1.10), ("C", "O", 1.13), ("C", "C", 1.20), ("P", "P", 1.89), ("H", "F", 0.92)),
+    *(("Cr", "Cr", 1.85), ("Mo", "Mo", 2.10), ("W", "W", 2.2), ("Re", "Re", 2.22), ("Tc", "Tc", 2.13)),
+    *(("V", "O", 1.58), ("Ti", "O", 1.62), ("Mo", "N", 1.64), ("Os", "O", 1.68)),
+    *(("H", "H", 0.74), ("O", "H", 0.95), ("H", "F", 0.92), ("C", "H", 1.06), ("C", "C", 1.20), ("P", "P", 1.89)),
+    *(("N", "N", 1.10), ("C", "O", 1.13), ("N", "O", 1.15), ("O", "O", 1.21), ("F", "F", 1.41), ("Li", "F", 1.56)),
 ]
 
 
@@ -54,6 +54,32 @@ def test_the_shortest_bonds_that_are_known_pass(first: str, second: str, distanc
         sites = [[0, 0, 0], [factor * distance / edge, 0, 0]]
         cell = Structure(Lattice.cubic(edge), [first, second], sites)
         assert (implausible(Relaxation(cell, -10.0, converged=True)) is None) is passes
+
+
+def test_radii_are_of_the_size_of_covalent_ones() -> None:
+    """A number that has slipped by an element or a digit would not be."""
+    covalent = np.array([covalent_radii[z] for z in range(1, 97)])  # as far as Cordero's go
+    ratios = SHORTEST_RADII[1:97] / covalent
+    heavy = np.arange(1, 97) > 2
+    assert ratios[heavy].min() > 0.55
+    assert ratios[heavy].max() < 1.2
+    assert len(SHORTEST_RADII) == 119
+
+
+@pytest.mark.parametrize(
+    ("tag", "symbols"),
+    [
+        ("ABC_cP12_198_a_a_a", {"Sb", "Ni", "S"}),  # Sb-Ni 1.03 angstrom
+        ("AB2_hP24_194_ef_fgh", {"Mg", "Ni"}),  # Mg-Mg 1.46
+        ("AB2_oF72_43_ab_3b", {"Ge", "S"}),  # S-S 1.28
+        ("ABC_oP6_59_a_a_a", {"C", "N", "Cl"}),  # N-Cl 1.16
+    ],
+)
+def test_broken_cells_of_a_library_are_refused(tag: str, symbols: set[str]) -> None:
+    """Of the prototypes that pymatgen ships."""
+    (cell,) = (p["snl"].structure for p in AFLOW_PROTOTYPE_LIBRARY if p["tags"]["aflow"] == tag)
+    assert {site.specie.symbol for site in cell} == symbols
+    assert (implausible(Relaxation(cell, -10.0, converged=True)) or "").startswith("collapsed: two atoms ")
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def test_optimade(optimade_server: str) -> None:
 def test_optimade_errors(
     optimade_server: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("gnome_torch.data.optimade.WAIT", 0.01)
+    monkeypatch.setattr("gnome_torch.data.optimade.answers.WAIT", 0.01)
     with pytest.raises(SourceError, match=r"serves no property '_x_energy'; its own are _gt_energy"):
         parted(OptimadeSource(optimade_server, "_x_energy"))
     with pytest.raises(SourceError, match="elements HAS"):
@@ -136,7 +136,12 @@ def test_the_materials_project(thermo: Any) -> None:
     assert records[0].correction_per_atom == pytest.approx(-0.687 / 2)
     assert [(r.file, r.place) for r in rejects] == [("materials-project:GGA_GGA+U", "mp-3-GGA")]
     everything, _ = parted(MaterialsProject())
-    assert [r.key for r in everything] == ["mp-1-GGA", "mp-2-GGA", "mp-5-GGA"]
+    assert [(r.key, r.licence) for r in everything] == [
+        ("mp-1-GGA", ""),
+        ("mp-2-GGA", ""),
+        ("mp-5-GGA", "CC BY-NC 4.0"),
+    ]
+    assert MaterialsProject().origin.licence == "CC BY 4.0"
     after, _ = parted(MaterialsProject(), "mp-2")
     assert [r.key for r in after] == ["mp-5-GGA"]
     scan, _ = parted(MaterialsProject(thermo_type="R2SCAN"))

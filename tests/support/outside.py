@@ -11,6 +11,7 @@ from typing import Any
 from pymatgen.core import Lattice, Structure
 
 from gnome_torch.data.kinds import EnergyKind
+from gnome_torch.data.origins import Origin
 from gnome_torch.data.outside import Batch, OutsideRecord, SourceError
 from gnome_torch.data.rejects import Reject
 
@@ -42,10 +43,15 @@ class Listed:
     potentials: str = ""
     unchanging: bool = False
     version: str = "1"
+    licence: str = "CC BY 4.0"
 
     @property
     def identity(self) -> dict[str, Any]:
-        return {"listed": True}
+        return {"listed": self.name}
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(self.name, "https://listed.example", self.licence, citation="Listed et al.")
 
     def batches(self, position: Any = None) -> Iterator[Batch]:
         for at in range(position or 0, len(self.items), 2):

@@ -22,6 +22,7 @@ from workflows.campaign.places import check_directory_is_free, mark_directory, s
 from workflows.campaign.rounds import advance
 from workflows.campaign.settings import CampaignSettings, SettingsError, parse_settings
 from workflows.campaign.stages.relaxations import launch_relaxations
+from workflows.catalogue.imports.potentials import mixed_release
 from workflows.relax import Theory, theory
 from workflows.store import CampaignExistsError, Store, StoreError
 from workflows.store.launchpad import start_firework
@@ -36,7 +37,7 @@ def register(store: Store, settings: CampaignSettings) -> None:
             cannot be had.
     """
     store.campaigns.check_name_is_free(settings.name)
-    own = _check_theories(settings)
+    own = _check_theories(store, settings)
     _check_sources(settings)
     check_directory_is_free(settings.root, settings.name)
     store.prepare()
@@ -47,15 +48,26 @@ def register(store: Store, settings: CampaignSettings) -> None:
     mark_directory(settings.root, settings.name, uid)
 
 
-def _check_theories(settings: CampaignSettings) -> Theory:
+def _check_theories(store: Store, settings: CampaignSettings) -> Theory:
     """The campaign's own theory, after all that it names have been made once."""
     own = theory(settings.theory)
+    _check_potentials(store, own)
     for other in (settings.prerelax, settings.compositional.search.prerelax, settings.baseline):
         if other is not None:
             theory(other)
-    if settings.recheck is not None and theory(settings.recheck.theory).id == own.id:
-        raise SettingsError("recheck.theory: it is the campaign's own: name another, or leave 'recheck' out")
+    if settings.recheck is not None:
+        again = theory(settings.recheck.theory)
+        if again.id == own.id:
+            raise SettingsError("recheck.theory: it is the campaign's own: name another, or leave 'recheck' out")
+        _check_potentials(store, again)
     return own
+
+
+def _check_potentials(store: Store, level: Theory) -> None:
+    """Whether a hull would mix releases of VASP's potentials."""
+    release = getattr(level.settings, "potcars", None)
+    if release is not None and (problem := mixed_release(store, level.id, release)) is not None:
+        raise SettingsError(problem)
 
 
 def _check_sources(settings: CampaignSettings) -> None:

@@ -52,6 +52,12 @@ class Structural(Strict):
         description="candidate source of another package, called in every round instead of substitution; empty: none",
     )
     threshold: float = Field(0.001, gt=0, lt=1, description="smallest substitution probability")
+    assignments: int = Field(
+        2000,
+        ge=0,
+        description="put the elements on the ions of library prototypes in every way, however improbable, up to this "
+        "many ways, the most probable ones; 0: the threshold holds there, too",
+    )
     saps: bool = Field(True, description="also replace an ion on some of its sites only")
     split_sites: int = Field(12, ge=0, le=20, description="an ion on more sites than this changes by whole orbits only")
     choices: int = Field(64, ge=0, description="choices of sites per ion at most, the most symmetric ones first")

@@ -213,6 +213,7 @@ class CampaignSettings(Strict):
             rules=SubstitutionRules(structural.threshold),
             saps=structural.saps,
             partial=PartialLimits(structural.split_sites, structural.choices),
+            assignments=structural.assignments,
             known=known_compositions(known),
         )
 

@@ -11,5 +11,6 @@ imports/        outside data into the database
 export.py       what a campaign found, as files for others
 report/         as a page
 serving/        to every OPTIMADE client
+licences.py     of the data that others have published
 words.py        singular and plural
 """

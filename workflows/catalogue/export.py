@@ -21,17 +21,19 @@ import json
 import shutil
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pymatgen.core import Structure
 from pymatgen.entries.computed_entries import ComputedStructureEntry
 
+from gnome_torch.data.origins import licence_of
 from gnome_torch.files import whole_directory
 from gnome_torch.spreadsheets import CsvWriter
 from gnome_torch.stability.hull import STABLE_TOLERANCE
 from workflows.catalogue.fields import FIELDS, Field, Kind
 from workflows.catalogue.known import Known
+from workflows.catalogue.licences import NO_COMMERCE, Imported, imported
 from workflows.catalogue.phases.crystals import cif_of
 from workflows.catalogue.sun import Sun, sun_of
 from workflows.store import NetworkKind, Store, StoreError, model_id
@@ -73,6 +75,7 @@ COLUMNS = {
         "prototype",
         "new_composition",
         "likely_disorder",
+        "licence",
     )
 }
 """Of `entries.csv`."""
@@ -89,6 +92,7 @@ class Exported:
         without_crystal: those of them of which only the composition is known.
         stable: on the hull.
         models: networks.
+        imported: what its hull and networks rest on, of what others have published.
     """
 
     directory: Path
@@ -96,6 +100,7 @@ class Exported:
     without_crystal: int
     stable: int
     models: int
+    imported: Sequence[Imported]
 
 
 def export(store: Store, name: str, directory: Path, distance: float) -> Exported:
@@ -124,11 +129,12 @@ def export(store: Store, name: str, directory: Path, distance: float) -> Exporte
         models = _copy_models(store, name, folder / "models")
         rounds = [{k: d.get(k) for k in ("number", "counts", "result")} for d in store.rounds.all(name)]
         about = {"name": name, "theory": campaign["theory"], "corrections": campaign["scheme"]}
-        sun = sun_of(store, name)
+        sun, theirs = sun_of(store, name), imported(store, campaign["theory"], campaign["settings"]["elements"])
         about |= {"settings": campaign["settings"], "rounds": rounds, "distance": distance, "sun": sun.as_dict()}
+        about |= {"imported": [asdict(row) for row in theirs]}
         (folder / "campaign.json").write_text(json.dumps(about, indent=2, sort_keys=True, default=str) + "\n")
         stable = sum(d["stability"]["e_above_hull"] <= STABLE_TOLERANCE for d in documents)
-        done = Exported(directory, len(documents), len(documents) - len(with_crystal), stable, models)
+        done = Exported(directory, len(documents), len(documents) - len(with_crystal), stable, models, theirs)
         (folder / "README.md").write_text(_readme(campaign, distance, done, sun))
         _write_sums(folder)
     return done
@@ -151,13 +157,19 @@ def _write_entries(path: Path, documents: Sequence[Document]) -> None:
             document["energy"],
             document["correction"],
             parameters={key: calculation[key] for key in ("run_type", "hubbards") if calculation.get(key)},
-            data={"theory": document["theory"], "lineage": document["lineage"]},
+            data={"theory": document["theory"], "lineage": document["lineage"], **_source(document)},
             entry_id=document["_id"],
         )
         entries.append(entry.as_dict())
     # the time in a gzip's head would make every export another file
     with path.open("wb") as raw, gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as file:
         file.write(json.dumps(entries, sort_keys=True).encode())
+
+
+def _source(document: Document) -> Document:
+    """Where an entry comes from, and its licence: it stays with what is read back."""
+    outside = document.get("outside")
+    return {"source": outside["source"], "licence": licence_of(outside)} if outside else {}
 
 
 def _write_structures(directory: Path, documents: Sequence[Document]) -> None:
@@ -200,6 +212,7 @@ def _readme(campaign: Document, distance: float, done: Exported, sun: Sun) -> st
 {done.entries} entries within {distance} eV/atom of the hull{missing}, {done.stable} on it; {done.models} networks.
 Written by gnome-torch, an open version of GNoME's discovery loop (Merchant et al., Nature 624, 80, 2023).
 
+{_licences(done.imported)}
 Theory: `{campaign["theory"]}`, corrections: {campaign["scheme"]}. Its settings: `{settings}`.
 Energies of other theories must not be put beside these.
 
@@ -226,6 +239,26 @@ Columns of `entries.csv` (energies in eV, distances in angstrom):
 | column | meaning |
 |---|---|
 {columns}
+"""
+
+
+def _licences(theirs: Sequence[Imported]) -> str:
+    """What the README says of data that others have published."""
+    if not theirs:
+        return ""
+    said = f"**{NO_COMMERCE.capitalize()}**, as the table says. " if any(row.forbids_commerce for row in theirs) else ""
+    rows = "\n".join(
+        f"| {row.origin.title} | `{row.source}` | {row.licence} | {row.count} | {row.cited} |" for row in theirs
+    )
+    return f"""
+## Data of others
+
+{said}The hull and the networks rest on entries that others have published; column `licence` of `entries.csv` names that
+of those which are here. What the campaign computed itself is under the licence that whoever publishes it chooses.
+
+| publisher | source | licence | entries | cite |
+|---|---|---|---|---|
+{rows}
 """
 
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from gnome_torch.candidates.chemistry.policy import NOBLE_GASES, RADIOACTIVE
+from gnome_torch.data.origins import licence_of
 from gnome_torch.stability.changes import warnings
 from gnome_torch.stability.hull import STABLE_TOLERANCE
 from workflows.catalogue.known import Known
@@ -96,6 +97,11 @@ def _decomposition(known: Known) -> tuple[str, ...]:
     fractions = known.document["stability"]["decomposition"]
     largest_first = sorted(fractions, key=lambda key: -fractions[key])
     return tuple(f"{fractions[key]:.2f} {known.formula_of(key)}" for key in largest_first)
+
+
+def _licence(known: Known) -> str | None:
+    outside = known.document.get("outside")
+    return licence_of(outside) if outside else None
 
 
 _ALL = (
@@ -289,6 +295,12 @@ _ALL = (
         "the same, traced back to a known crystal: that crystal, then each substitution",
         lambda known: known.ancestry(),
         between=" | ",
+    ),
+    Field(
+        "licence",
+        Kind.TEXT,
+        "licence of an imported entry, as its publisher states it; none for what campaigns computed",
+        _licence,
     ),
     # what casts doubt on it
     Field(

@@ -13,7 +13,7 @@ the hull) and MetaSUN (within 0.1 eV/atom). Here:
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -31,23 +31,27 @@ METASTABLE = 0.1
 
 @dataclass(frozen=True)
 class Reference:
-    """Known crystals that novelty is judged beside: those of compounds of the campaign's elements.
+    """Known crystals that novelty was judged beside.
 
     Attributes:
-        imported: how many of each source.
-        first_data: of all campaigns.
-        others: found by other campaigns; of these only the earlier ones count for a find.
+        sources: entries that each import has brought into the database.
+        imported: of these, crystals of the compositions that the campaign has near the hull.
+        first_data: of those compositions, of all campaigns.
+        others: of those compositions, found by other campaigns; only the earlier ones count for a find.
     """
 
-    imported: Mapping[str, int]
+    sources: Mapping[str, int]
+    imported: int
     first_data: int
     others: int
 
     def __str__(self) -> str:
         """Counts, in words."""
-        sources = ", ".join(f"{source} {count:,}" for source, count in self.imported.items())
-        imported = f"{sum(self.imported.values()):,} imported" + (f" ({sources})" if sources else "")
-        return f"{imported}, {self.first_data:,} of first data, {self.others:,} found by other campaigns"
+        sources = ", ".join(f"{source} {count:,}" for source, count in self.sources.items()) or "nothing"
+        return (
+            f"of the same compositions {self.imported:,} imported, {self.first_data:,} of first data, {self.others:,} "
+            f"found by other campaigns; imported in all: {sources}"
+        )
 
 
 @dataclass(frozen=True)
@@ -91,8 +95,8 @@ class Sun:
             f"; {self.uncompared:,} near the hull are not compared yet, and not counted" if self.uncompared else ""
         )
         return (
-            f"theory {self.theory}; novel: none of the crystals known in its elements ({self.reference}) is the same "
-            f"one by {self.criterion}{lacking}"
+            f"theory {self.theory}; novel: no known crystal ({self.reference}) is the same one by "
+            f"{self.criterion}{lacking}"
         )
 
     @property
@@ -128,7 +132,7 @@ def sun_of(store: Store, campaign: str) -> Sun:
         metastable=len(distances),
         uncompared=len(finds) - len(compared),
         theory=document["theory"],
-        reference=_reference(store, campaign, document["settings"]["elements"]),
+        reference=_reference(store, campaign, finds),
         criterion=criterion(),
     )
 
@@ -154,15 +158,13 @@ def _with_older(store: Store, finds: Iterable[Document]) -> dict[str, Document]:
     return documents
 
 
-def _reference(store: Store, campaign: str, elements: Iterable[str]) -> Reference:
-    imported: Counter[str] = Counter()
-    first_data = others = 0
-    for document in store.finds.reference(list(elements)):
+def _reference(store: Store, campaign: str, finds: Iterable[Document]) -> Reference:
+    imported = first_data = others = 0
+    for document in store.finds.of_compositions({find["formula"] for find in finds}):
+        if not document.get("spacegroup"):
+            continue  # only the composition was imported
         lineage = document["lineage"]
-        if document.get("outside"):
-            imported[document["outside"]["source"]] += 1
-        elif not lineage["round"]:
-            first_data += 1
-        else:
-            others += lineage["campaign"] != campaign
-    return Reference(dict(sorted(imported.items())), first_data, others)
+        imported += bool(document.get("outside"))
+        first_data += not document.get("outside") and not lineage["round"]
+        others += lineage["round"] > 0 and lineage["campaign"] != campaign
+    return Reference(store.imports.sources(), imported, first_data, others)

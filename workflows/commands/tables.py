@@ -58,14 +58,17 @@ def print_funnel(store: Store, name: str, console: Console) -> None:
     console.print(table)
     if unknown := [row for row in rows if row.hits and row.hits.stable is None]:
         numbers = ", ".join(str(row.number) for row in unknown)
-        console.print(f"what is new on the hull of an earlier version's rounds ({numbers}): 'gnome doctor' counts it")
+        console.print(
+            f"closed by an earlier version, which did not say what was new: round {numbers} ('gnome doctor' counts it, "
+            "where it still can)"
+        )
     if any(row.searches for row in rows):
         _print_searches(rows, name, console)
     _print_sun(sun_of(store, name), console)
 
 
-HITS = ("on the hull", "of them new", "rediscovered", "hit rate")
-"""Headers of what came of a round's trials."""
+HITS = ("on the hull", "new", "known", "hit rate")
+"""Headers of what came of a round's trials: of what lies on the hull, new stable compounds and rediscoveries."""
 
 
 def _hits(hits: Hits | None) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from workflows.campaign.stages.searches import launch_searches
 from workflows.catalogue.hulls import renew
 from workflows.catalogue.novelty import NEAR, join_mirror_images, judge
 from workflows.catalogue.recorrections import recorrect
+from workflows.catalogue.words import plural
 from workflows.ground.failures import NOT_RESULTS, PASSING, reason_of
 from workflows.operate.lost import Patience, Verdict
 from workflows.store import CampaignState, CandidateState, SearchState, Store, StoreError
@@ -106,9 +107,13 @@ def _novelty(store: Store, campaigns: Collection[Campaign]) -> list[Finding]:
     overdue = [key for key, d in near.items() if (d["lineage"]["campaign"], d["lineage"]["round"]) in closed]
     if overdue:
         judge(store, overdue)
-        found.append(Finding(f"{len(overdue)} crystals had not been compared with known ones", "compared"))
+        found.append(
+            Finding(
+                f"{len(overdue)} {plural(len(overdue), 'crystal')} had not been compared with known ones", "compared"
+            )
+        )
     if joined := join_mirror_images(store):
-        found.append(Finding(f"{joined} prototypes were written apart from their mirror images", "joined"))
+        found.append(Finding(f"the two hands of {joined} {plural(joined, 'prototype')} were written apart", "joined"))
     if settled := store.finds.settle_compositions():
         found.append(Finding(f"{settled} entries said wrongly whether their composition is new", "mended"))
     return found

@@ -57,7 +57,7 @@ from gnome_torch.candidates.tables.shards import (
     write_table,
 )
 
-FORMAT = 1
+FORMAT = 2
 PLAN = "plan.json"
 PARTS = "parts"
 LOCK = ".lock"
@@ -179,6 +179,7 @@ def _identity(work: Plan, request: Request) -> str:
         "rules": asdict(options.rules),
         "saps": options.saps,
         "partial": asdict(options.partial),
+        "assignments": options.assignments,
         "known": hashlib.sha256(options.known.tobytes()).hexdigest(),
         "selection": asdict(request.selection),
         "round": request.round_number,

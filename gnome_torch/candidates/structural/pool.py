@@ -22,13 +22,14 @@ from gnome_torch.candidates.chemistry.elements import numbers_of
 from gnome_torch.candidates.parents import Parent
 from gnome_torch.candidates.structural.proposals import StructuralOptions, among
 from gnome_torch.candidates.structural.selection import Request, counted, selected
+from gnome_torch.candidates.tables.checks import check_candidates, read_whole, sites_of_parents
 from gnome_torch.candidates.tables.keys import composition_keys
 from gnome_torch.candidates.tables.shards import (
     PARENTS,
     SCHEMA,
     ShardError,
     finish,
-    read_tables,
+    one_line,
     shard_paths,
     write_shards,
 )
@@ -50,13 +51,13 @@ def draw(pool: Path, request: Request, directory: Path) -> dict[str, Any]:
         directory: where they go, in place of what was there.
 
     Raises:
-        ShardError: the pool is missing or unfinished, or is no directory of crystals.
+        ShardError: the pool is missing, unfinished or torn, or is no directory of crystals; as `tables`.
     """
     counts: Counter[str] = Counter()
     refused: Counter[str] = Counter()
     possible = _possible(pool, request, counts, refused)
     written = write_shards(counted(selected(possible, request.selection), counts), directory)
-    crystals = pq.read_table(pool / PARENTS)
+    crystals = read_whole(pool / PARENTS)
     summary = {
         "pool": str(pool),
         "parents": crystals.num_rows,
@@ -108,25 +109,35 @@ def check_pool(pool: Path) -> None:
     """See whether candidates can be drawn from a directory.
 
     Raises:
-        ShardError: it is missing or unfinished, or is no directory of crystals.
+        ShardError: it is missing or unfinished, is no directory of crystals, or a file in it is torn.
     """
     for path in shard_paths(pool):
-        if pq.read_schema(path).names != SCHEMA.names or not (pool / PARENTS).is_file():
+        try:
+            names = pq.read_schema(path).names
+        except (OSError, pa.ArrowException, MemoryError) as error:
+            raise ShardError(f"{path}: not a whole Parquet file: {one_line(error)}") from None
+        if names != SCHEMA.names or not (pool / PARENTS).is_file():
             raise ShardError(f"{pool}: holds no crystals as `gnome generate structural` writes them")
 
 
 def tables(pool: Path) -> Iterator[pa.Table]:
-    """The shards of a pool.
+    """The shards of a pool, each candidate of them complete and of its parent.
 
     Raises:
-        ShardError: it is missing or unfinished, or is no directory of crystals.
+        ShardError: it is missing or unfinished, is no directory of crystals, a file in it is torn, or a candidate is
+            not what its columns say.
     """
     check_pool(pool)
-    for table in read_tables(pool):
+    parents = sites_of_parents(read_whole(pool / PARENTS), pool)
+    for path in shard_paths(pool):
+        table = read_whole(path)
         try:
-            yield table.cast(SCHEMA)
+            table = table.cast(SCHEMA)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise ShardError(f"{pool}: holds no crystals as `gnome generate structural` writes them: {error}") from None
+            why = one_line(error)
+            raise ShardError(f"{pool}: holds no crystals as `gnome generate structural` writes them: {why}") from None
+        check_candidates(table, parents, pool)
+        yield table
 
 
 def _judged(table: pa.Table, options: StructuralOptions) -> tuple[np.ndarray, np.ndarray]:
@@ -146,7 +157,7 @@ def _judged_compositions(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Number of each row's composition, (n,); of each composition the rule that refuses it (or ""), and if known."""
     encoded = pc.dictionary_encode(formulas).combine_chunks()
-    if isinstance(encoded, pa.ChunkedArray):  # of no rows
+    if not len(formulas):
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=object), np.zeros(0, dtype=bool)
     compositions = [Composition(formula) for formula in encoded.dictionary.to_pylist()]
     width = max(map(len, compositions))

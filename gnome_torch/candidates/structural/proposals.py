@@ -7,7 +7,7 @@ elements, symmetry) go through together: what is worked out per choice of sites 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,11 +17,13 @@ from gnome_torch.candidates.chemistry.balance import merged
 from gnome_torch.candidates.chemistry.elements import element_table, member_table
 from gnome_torch.candidates.chemistry.policy import ElementPolicy
 from gnome_torch.candidates.chemistry.volumes import contact, reference_volume
+from gnome_torch.candidates.prototypes import is_prototype
 from gnome_torch.candidates.structural.partial import PartialLimits, partial_choices
 from gnome_torch.candidates.structural.structure_types import StructureType, TypedParent
 from gnome_torch.candidates.structural.substitution import (
     Ions,
     SubstitutionRules,
+    element_assignments,
     element_substitutions,
     ions_of,
     substitution_model,
@@ -47,6 +49,8 @@ class StructuralOptions:
         rules: substitution probabilities.
         saps: also replace an ion on some of its sites only.
         partial: how far those choices go.
+        assignments: of a prototype of the library, elements are put on its ions in every way, whatever the threshold
+            says: in this many ways at most, the most probable ones; 0: only what the threshold lets pass.
         known: keys of known compositions, sorted, (n, 2), as `known_compositions` makes them.
     """
 
@@ -54,6 +58,7 @@ class StructuralOptions:
     rules: SubstitutionRules = field(default_factory=SubstitutionRules)
     saps: bool = True
     partial: PartialLimits = field(default_factory=PartialLimits)
+    assignments: int = 0
     known: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), dtype=np.uint64))
 
 
@@ -195,8 +200,10 @@ def propose(unit: Unit, options: StructuralOptions) -> tuple[Rows | None, Tally]
     closest = np.array([p.parent.closest[np.ix_(p.order, p.order)] for p in unit.parents])  # (parents, sites, sites)
     stages = [(_Compositions(unit, some), [_Sites(unit, g, closest) for g in some]) for some in alike.values()]
     found: list[Rows] = []
-    for block in _substitutions(unit, options):
-        for compositions, choices in stages:
+    # full substitutions come first in `groupings`; what is improbable is not done on some of the sites, too
+    work = [(_substitutions(unit, options), stages), (_assignments(unit, options), stages[:1])]
+    for block, some in ((block, some) for blocks, some in work for block in blocks):
+        for compositions, choices in some:
             new = compositions.judged(*block, options, tally)
             found += [rows for sites in choices if len(rows := sites.candidates(*new, options, tally))]
         if sum(map(len, found)) > _MANY:
@@ -222,16 +229,34 @@ def _substitutions(unit: Unit, options: StructuralOptions) -> Iterator[_Substitu
     """Full substitutions in blocks: parent within the unit, (n,), new element of each ion, (n, n_ions), probability."""
     model = substitution_model(options.rules.lambda_floor)
     allowed = member_table(options.policy.allowed)
+    return _in_blocks(
+        (index, *found)
+        for index, parent in enumerate(unit.parents)
+        for found in element_substitutions(parent_ions(parent, options).ions, allowed, model, options.rules)
+    )
+
+
+def _assignments(unit: Unit, options: StructuralOptions) -> Iterator[_Substituted]:
+    """Every assignment of elements to the ions of the library's prototypes in a unit, in blocks as `_substitutions`."""
+    model = substitution_model(options.rules.lambda_floor)
+    allowed = member_table(options.policy.allowed)
+    return _in_blocks(
+        (index, *element_assignments(parent_ions(parent, options).ions, allowed, model, options.assignments))
+        for index, parent in enumerate(unit.parents)
+        if options.assignments and is_prototype(parent.parent.id)
+    )
+
+
+def _in_blocks(found: Iterable[tuple[int, np.ndarray, np.ndarray]]) -> Iterator[_Substituted]:
+    """Join small parts (parent, its new elements, their probabilities) to blocks that are worth an array operation."""
     waiting: list[_Substituted] = []
     size = 0
-    for index, parent in enumerate(unit.parents):
-        ions = parent_ions(parent, options).ions
-        for news, probability in element_substitutions(ions, allowed, model, options.rules):
-            waiting.append((np.full(len(news), index), news, probability))
-            size += len(news)
-            if size >= _BLOCK:
-                yield _concatenated(waiting)
-                waiting, size = [], 0
+    for index, news, probability in found:
+        waiting.append((np.full(len(news), index), news, probability))
+        size += len(news)
+        if size >= _BLOCK:
+            yield _concatenated(waiting)
+            waiting, size = [], 0
     if waiting:
         yield _concatenated(waiting)
 

@@ -8,16 +8,26 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from itertools import product
+from math import perm
 
 import numpy as np
 from pymatgen.core import Composition, Element, Species
 
-from gnome_torch.candidates.chemistry.elements import element_table
+from gnome_torch.candidates.chemistry.elements import N_NUMBERS, element_table
 
 METAL_SCALE = 6.0
 """Steps of Pettifor's chemical scale over which the probability of exchanging two metals falls by 1/e. Measured: over
 the 14,578 metallic compounds of the Materials Project (2019), the chance that a compound is known with B in the place
 of A exceeds its value for distant elements by an amount that falls so (benchmarks/chemical_scale.py)."""
+
+METAL_BACKGROUND = 0.2
+"""What remains of it at any distance, in units of the excess: CaMg2 has MgZn2's structure across 57 steps."""
+
+SIZE_SCALE = 0.1
+"""Standard deviation of the changes of ln(radius), over the metals of a compound, at which its probability has fallen
+by 1/e: all may grow together, as a Laves phase stays one while the ratio of its radii does. This and the background are
+measured, too (same benchmark): of compounds kept back, 76 % of the binary and 52 % of the ternary ones are among as
+many proposals as compounds are known; by the chemical scale alone 61 and 39 %."""
 
 _BLOCK = 200_000
 
@@ -51,20 +61,24 @@ class SubstitutionModel:
 
     Pair probabilities of Hautier et al., Inorg. Chem. 50, 656 (2011), from the table of weights (lambda) that pymatgen
     ships. The table has no oxidation state 0. For those (metals, intermetallics), and for elements without an ion in
-    the table, p(new | old) = exp(-d / 6), normalised over all new elements, d the distance on Pettifor's chemical scale
-    (Solid State Commun. 51, 31, 1984); metals and metalloids are exchanged among themselves, and so are non-metals.
+    the table, p(new | old) = 0.2 + exp(-d / 6), normalised over all new elements, d the distance on Pettifor's chemical
+    scale (Solid State Commun. 51, 31, 1984); metals and metalloids are exchanged among themselves, and so are
+    non-metals. Where two or more of a compound's elements are in state 0, their sizes count as well (`size_factor`).
 
     Attributes:
         ions: the table's ions, as pymatgen spells them, then the elements in state 0 ("Cu0+").
         numbers: atomic number of each, (n_ions,).
         states: oxidation state of each, (n_ions,).
         probabilities: [new, old], (n_ions, n_ions); 0 between ions and elements in state 0.
+        by_element: [new element, old ion], (119, n_ions): the most probable of the element's ions; where it has none
+            that may be there, the metals' rule times the probability of the least probable element that has one.
     """
 
     ions: tuple[str, ...]
     numbers: np.ndarray
     states: np.ndarray
     probabilities: np.ndarray
+    by_element: np.ndarray
 
     def index(self, ion: str) -> int:
         """Place of an ion.
@@ -108,24 +122,46 @@ def substitution_model(lambda_floor: float = 0.0) -> SubstitutionModel:
     weights = np.exp(np.maximum(weights, lambda_floor))
 
     scale = element_table().mendeleev_number
-    neutral = [number for number in range(1, len(scale)) if not np.isnan(scale[number])]
-    nearness = np.exp(-np.abs(scale[neutral][:, None] - scale[neutral][None, :]) / METAL_SCALE)
+    neutral = np.flatnonzero(~np.isnan(scale))
+    nearness = METAL_BACKGROUND + np.exp(-np.abs(scale[neutral][:, None] - scale[neutral][None, :]) / METAL_SCALE)
     # metals and metalloids among themselves: the scale's end puts fluorine as near to gold as gold is to titanium
-    non_metal = np.array([not (element.is_metal or element.is_metalloid) for element in map(Element.from_Z, neutral)])
-    nearness[non_metal[:, None] != non_metal[None, :]] = 0.0
+    non_metal = np.array([not (e.is_metal or e.is_metalloid) for e in map(Element.from_Z, neutral.tolist())])
+    fenced = np.where(non_metal[:, None] != non_metal[None, :], 0.0, nearness)
 
     n = len(charged)
     probabilities = np.zeros((n + len(neutral), n + len(neutral)))
     probabilities[:n, :n] = weights / weights.sum(axis=0)
-    probabilities[n:, n:] = nearness / nearness.sum(axis=0)
+    probabilities[n:, n:] = fenced / fenced.sum(axis=0)
     symbols = element_table().symbols
     species = [Species.from_str(ion) for ion in charged]
+    numbers = np.array([*(ion.Z for ion in species), *neutral], dtype=np.uint8)
     return SubstitutionModel(
         ions=(*charged, *(f"{symbols[number]}0+" for number in neutral)),
-        numbers=np.array([*(ion.Z for ion in species), *neutral], dtype=np.uint8),
+        numbers=numbers,
         states=np.array([*(int(ion.oxi_state or 0) for ion in species), *(0 for _ in neutral)]),
         probabilities=probabilities,
+        by_element=_by_element(numbers, probabilities, neutral, nearness / nearness.sum(axis=0)),
     )
+
+
+def _by_element(
+    numbers: np.ndarray, probabilities: np.ndarray, neutral: np.ndarray, metals_rule: np.ndarray
+) -> np.ndarray:
+    """Probability of an element, in whatever state, in the place of an ion, (119, n_ions).
+
+    Args:
+        numbers: atomic number of each ion, (n_ions,).
+        probabilities: [new, old], (n_ions, n_ions).
+        neutral: elements with a place on the chemical scale, ascending, (n,).
+        metals_rule: [new, old] of these, non-metals among them, (n, n).
+    """
+    found = np.zeros((N_NUMBERS, len(numbers)))
+    np.maximum.at(found, numbers, probabilities)
+    has_place = np.isin(numbers, neutral)
+    fallback = np.zeros_like(found)
+    fallback[np.ix_(neutral, has_place)] = metals_rule[:, np.searchsorted(neutral, numbers[has_place])]
+    least = np.where(found > 0, found, np.inf).min(axis=0)
+    return np.where(found > 0, found, fallback * least)
 
 
 def _ion(name: str) -> str:
@@ -229,9 +265,29 @@ def ion_substitutions(
     if not all(len(news) for news, _ in options):
         return
     for chosen, p in _extended(np.zeros((1, 0), dtype=np.intp), np.ones(1), options, rules.threshold):
-        changed = (chosen != olds).any(axis=1)
-        if changed.any():
-            yield chosen[changed], p[changed]
+        probability = p * size_factor(model, olds, model.numbers[chosen])
+        fine = (chosen != olds).any(axis=1) & (probability > rules.threshold)
+        if fine.any():
+            yield chosen[fine], probability[fine]
+
+
+def size_factor(model: SubstitutionModel, olds: np.ndarray, news: np.ndarray) -> np.ndarray:
+    """By how much less probable a substitution is because its metals change their sizes unlike one another, (n,).
+
+    exp(-s / 0.1), s the standard deviation of the changes of ln(radius) over a compound's elements in state 0, which
+    stay in place or not; 1 where there are fewer than two. Radius: of the volume that an atom has in the solid element.
+
+    Args:
+        model: of the ions.
+        olds: the compound's ions by their place in the model, (k,).
+        news: atomic numbers in their place, (n, k).
+    """
+    metals = np.flatnonzero(model.states[olds] == 0)
+    if len(metals) < 2:
+        return np.ones(len(news))
+    radius = np.log(element_table().atomic_volume) / 3
+    changes = radius[news[:, metals]] - radius[model.numbers[olds[metals]]]
+    return np.asarray(np.exp(-changes.std(axis=1) / SIZE_SCALE))
 
 
 def _options(
@@ -310,3 +366,43 @@ def element_substitutions(
         first &= (numbers != own).any(axis=1)
         if first.any():
             yield numbers[first], p[first]
+
+
+def element_assignments(
+    ions: Sequence[str], allowed: np.ndarray, model: SubstitutionModel, most: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Every way of putting different elements in the place of a compound's ions, however improbable.
+
+    Its own elements are among them where they are allowed. Where there would be more than `most`, each ion has only the
+    elements that are the most probable there, as many as fit (45 of them for two ions, 13 for three, 8 for four if
+    `most` is 2,000), and of their combinations the most probable are kept.
+
+    Args:
+        ions: the compound's, all different.
+        allowed: which atomic numbers may be there, (119,).
+        model: probabilities.
+        most: assignments at most.
+
+    Returns:
+        Atomic numbers, (n, len(ions)), uint8, the most probable first, and probabilities, (n,): products over the ions
+        that change, as in a substitution, to rank them by.
+    """
+    olds = np.array([model.index(ion) for ion in ions])
+    per_ion = len(ions)
+    while per_ion < N_NUMBERS and perm(per_ion + 1, len(ions)) <= most:
+        per_ion += 1
+    options = []
+    for old in olds:
+        factors = model.by_element[:, old].copy()
+        factors[model.numbers[old]] = 1.0
+        news = np.flatnonzero(allowed & (factors > 0) & (np.arange(N_NUMBERS) > 0))
+        news = news[np.argsort(-factors[news], kind="stable")][:per_ion]
+        options.append((news, factors[news]))
+    nothing = (np.zeros((0, len(ions)), dtype=np.uint8), np.zeros(0))
+    if not all(len(news) for news, _ in options):
+        return nothing
+    blocks = list(_extended(np.zeros((1, 0), dtype=np.intp), np.ones(1), options, 0.0))
+    numbers = np.concatenate([chosen for chosen, _ in blocks] or [nothing[0]]).astype(np.uint8)
+    p = np.concatenate([p for _, p in blocks] or [nothing[1]]) * size_factor(model, olds, numbers)
+    order = np.lexsort((*numbers.T[::-1], -p))[:most]
+    return numbers[order], p[order]

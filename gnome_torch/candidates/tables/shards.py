@@ -155,7 +155,7 @@ def _compositions(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _substitutions(rows: Rows) -> pa.Array:
-    """What was replaced, as text: "Ca->Mg; O->F (2 of 6 sites)"."""
+    """What was replaced, as text: "Ca->Mg; O->F (2 of 6 sites)"; empty where everything stays."""
     symbols = element_table().symbols
     last = (rows.counts > 0).sum(axis=1) - 1  # of a partial choice: the sites on which the ion stays
     rest = np.take_along_axis(rows.counts, last[:, None], axis=1)[:, 0].astype(np.int64)
@@ -176,6 +176,9 @@ def _substitutions(rows: Rows) -> pa.Array:
                 text = f"{text} ({value >> 16 & 0xFFFF} of {value >> 32} sites)"
             names.append(text)
         texts.append(pa.array(names, pa.string()).take(pa.array(inverse)))
+    # (of rows in which everything is null, the join returns none at all: pyarrow 26)
+    unchanged = pa.array((rows.olds == rows.news).all(axis=1))
+    texts[0] = pc.if_else(unchanged, "", texts[0])
     return pc.binary_join_element_wise(*texts, "; ", null_handling="skip")
 
 
@@ -232,7 +235,7 @@ def finish(directory: Path, parents: pa.Table, summary: Mapping[str, object]) ->
 def write_table(table: pa.Table, path: Path) -> None:
     """Write a Parquet file; it appears under its name when it is complete."""
     with whole_path(path) as partial:
-        pq.write_table(table, partial, compression="zstd")
+        pq.write_table(table, partial, compression="zstd", write_page_checksum=True)
 
 
 def write_json(content: Mapping[str, object], path: Path) -> None:
@@ -244,12 +247,16 @@ def read_summary(directory: Path) -> dict[str, Any]:
     """The summary of a finished directory of candidates.
 
     Raises:
-        ShardError: there is none.
+        ShardError: there is none, or it is torn.
     """
     try:
-        summary: dict[str, Any] = json.loads((directory / SUMMARY).read_text())
+        summary = json.loads((directory / SUMMARY).read_text())
     except OSError:
         raise ShardError(f"{directory}: no finished candidates in it; run the generation again, it goes on") from None
+    except (ValueError, RecursionError):
+        summary = None
+    if not isinstance(summary, dict):
+        raise ShardError(f"{directory / SUMMARY}: no summary of candidates: run the generation again")
     return summary
 
 
@@ -257,10 +264,27 @@ def read_tables(directory: Path) -> Iterator[pa.Table]:
     """The shards of a finished directory, one after the other.
 
     Raises:
-        ShardError: the directory is missing or unfinished.
+        ShardError: the directory is missing or unfinished, or a file in it is torn.
     """
     for path in shard_paths(directory):
-        yield pq.read_table(path)
+        yield _table(path)
+
+
+def _table(path: Path) -> pa.Table:
+    """A Parquet file, with its checksums where it has them.
+
+    Raises:
+        ShardError: it is torn, or is none.
+    """
+    try:
+        return pq.read_table(path, page_checksum_verification=True)
+    except (OSError, pa.ArrowException, MemoryError) as error:
+        raise ShardError(f"{path}: not a whole Parquet file: {one_line(error)}") from None
+
+
+def one_line(error: BaseException) -> str:
+    """What a library says of a file, in a line of bounded length."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def shard_paths(directory: Path) -> list[Path]:
@@ -361,10 +385,10 @@ def read_parents(directory: Path) -> dict[str, Structure]:
     """Parents of a finished directory of candidates: key -> crystal.
 
     Raises:
-        ShardError: the directory is missing or unfinished.
+        ShardError: the directory is missing or unfinished, or the file of the parents is torn.
     """
     read_summary(directory)
-    rows = pq.read_table(directory / PARENTS, columns=["id", "numbers", "lattice", "frac_coords"]).to_pylist()
+    rows = _table(directory / PARENTS).select(["id", "numbers", "lattice", "frac_coords"]).to_pylist()
     return {
         row["id"]: Structure(
             Lattice(np.reshape(row["lattice"], (3, 3))), row["numbers"], np.reshape(row["frac_coords"], (-1, 3))

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 
-import moyopy
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
 from gnome_torch.data.cif.blocks import Block, CifError, blocks_of
 from gnome_torch.data.cif.declared import Declared, declared_of
-from gnome_torch.data.cif.groups import NAMES, NUMBERS, Setting, declared_settings, fitting
+from gnome_torch.data.cif.groups import NAMES, NUMBERS, Setting, declared_settings, fitting, operations_of_number
 from gnome_torch.data.cif.operations import IDENTITY, Operations, operations_of
 from gnome_torch.data.cif.orbits import all_atoms
 from gnome_torch.data.cif.sites import Site, number_of, sites_of
@@ -69,6 +67,11 @@ def crystal_of_block(block: Block) -> tuple[Structure, int]:
         raise CifError(f"space group {name!r} is not in the International Tables: list its symmetry operations")
     else:
         structure = _checked(lattice, sites, IDENTITY, declared)
+        if not declared.counts_atoms:  # the sites of an asymmetric unit would pass for a whole cell
+            raise CifError(
+                "it says nothing of symmetry, nor how many atoms the cell has (_cell_formula_units_Z, a density): if "
+                "its sites are all of them, add _space_group_symop_operation_xyz 'x, y, z'"
+            )
     return sound(structure.get_primitive_structure(tolerance=SAME_SITE)), len(structure)
 
 
@@ -107,8 +110,8 @@ def _check_group(block: Block, settings: Sequence[Setting], operations: Operatio
     """Refuse operations that are not those of the declared space group, unless the crystal has it all the same."""
     text = block.value(*NUMBERS)
     numbers = {setting.number for setting in settings} or ({int(text)} if text.isdecimal() else set())
-    orders = {len(setting.operations) for setting in settings} | {_order(number) for number in numbers}
-    if not numbers or len(operations) in orders:
+    known = [setting.operations for setting in settings] + [operations_of_number(number) for number in numbers]
+    if not known or any(_as_many(operations, some) for some in known):
         return
     found = [symmetry(structure.copy().remove_oxidation_states(), symprec).number for symprec in TOLERANCES]
     if not numbers & set(found):
@@ -118,10 +121,10 @@ def _check_group(block: Block, settings: Sequence[Setting], operations: Operatio
         )
 
 
-@cache
-def _order(number: int) -> int:
-    """Operations of the conventional cell."""
-    return int(moyopy.operations_from_number(number).num_operations)
+def _as_many(listed: Operations, known: Operations) -> bool:
+    """Whether operations can be those of a group: as many, or in a cell with more centrings, such as `I 1`."""
+    rotations, others = (len({rotation.tobytes() for rotation in some.rotations}) for some in (listed, known))
+    return len(listed) == len(known) or (rotations == others and len(listed) > len(known))
 
 
 def _of_a_name(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pymatgen.core import Composition, Structure
+from pymatgen.core import Composition, Element, Structure
 
 from gnome_torch.data.cif.blocks import Block, CifError
 from gnome_torch.data.cif.sites import number_of
@@ -15,8 +15,9 @@ from gnome_torch.stability.formulas import FormulaError, amounts_of, symbol_of
 
 ATOMS_OFF = 0.1
 """Atoms of an element in the cell that may be missing: the rounding of a formula."""
-DENSITY_OFF = 0.15
-"""Relative deviation of a density: of the cell's temperature and of isotopes, not of a formula unit too many."""
+CONTENT_OFF = 0.15
+"""Relative deviation of a density: of the cell's temperature and of isotopes, not of a formula unit too many. The same
+for electrons and mass: of 171 crystals of the Crystallography Open Database none has F(000) so far off."""
 VOLUME_OFF = 0.05
 
 
@@ -30,6 +31,9 @@ class Declared:
         units: formula units in the cell.
         density: g/cm3, calculated by the authors.
         volume: of the cell, cubic angstrom.
+        electrons: of the cell, as the scattering factor F(000) counts them.
+        mass: of the cell, u; where a weight of the formula unit stands without the formula.
+        per_element: `units` is the number of atoms over that of elements, as the OQMD writes it.
     """
 
     formula: Mapping[str, float]
@@ -37,6 +41,14 @@ class Declared:
     units: float
     density: float
     volume: float
+    electrons: float = 0.0
+    mass: float = 0.0
+    per_element: bool = False
+
+    @property
+    def counts_atoms(self) -> bool:
+        """Whether it says how many atoms are in the cell; a formula alone says how many of each element to another."""
+        return bool((self.formula and self.units) or self.density or self.electrons or self.mass)
 
     def check(self, structure: Structure) -> None:
         """Compare a cell that was read.
@@ -50,11 +62,17 @@ class Declared:
             self._check_units(structure)
         if self.volume and abs(structure.volume / self.volume - 1) > VOLUME_OFF:
             raise CifError(f"the cell has {structure.volume:.1f} A3, the file says {self.volume:g}: mend the cell")
-        if self.density and abs(float(structure.density) / self.density - 1) > DENSITY_OFF:
-            raise CifError(
-                f"{structure.composition.formula} in this cell has {float(structure.density):.2f} g/cm3, the file says "
-                f"{self.density:g}: sites or symmetry are missing, or the density is wrong"
-            )
+        electrons = sum(Element(symbol).Z * count for symbol, count in counts.items())
+        for declared, read, unit in (
+            (self.density, float(structure.density), "g/cm3"),
+            (self.electrons, electrons, "electrons (_exptl_crystal_F_000)"),
+            (self.mass, float(structure.composition.weight), "u (_chemical_formula_weight and Z)"),
+        ):
+            if declared and abs(read / declared - 1) > CONTENT_OFF:
+                raise CifError(
+                    f"{structure.composition.formula} in this cell has {read:,.2f} {unit}, the file says "
+                    f"{declared:g}: sites or symmetry are missing, or that is wrong"
+                )
 
     def _check_formula(self, counts: Mapping[str, float]) -> None:
         if lacking := [symbol for symbol in self.formula if symbol not in counts]:
@@ -74,6 +92,8 @@ class Declared:
         formula = Composition(dict(self.formula))
         allowed = {self.units * c.num_atoms for c in (formula, formula.reduced_composition)}
         allowed.add(self.units * Composition(formula.reduced_formula).num_atoms)
+        if self.per_element:
+            allowed.add(self.units * len(self.formula))
         if not any(abs(len(structure) - atoms) < 0.5 for atoms in allowed):
             raise CifError(
                 f"{len(structure)} atoms in the cell, the file declares {self.units:g} of {self.text!r} "
@@ -88,12 +108,16 @@ def declared_of(block: Block) -> Declared:
         CifError: its formula or a number cannot be read.
     """
     text = block.value("_chemical_formula_sum")
+    units = _number(block, "_cell_formula_units_z")
     return Declared(
         _formula(text),
         text,
-        _number(block, "_cell_formula_units_z"),
+        units,
         _number(block, "_exptl_crystal_density_diffrn"),
         _number(block, "_cell_volume"),
+        _number(block, "_exptl_crystal_f_000"),
+        0.0 if text or not units else units * _number(block, "_chemical_formula_weight"),
+        any(item.startswith("_oqmd_") for item in block.values),
     )
 
 

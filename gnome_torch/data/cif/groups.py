@@ -87,6 +87,11 @@ def declared_settings(block: Block) -> list[Setting]:
     return [s for s in _settings() if s.number == number and s.choice in ("", "b", "b1", "1", "2", "H", "R")]
 
 
+def operations_of_number(number: int) -> Operations:
+    """Operations of a space group in the first of its settings."""
+    return next(setting.operations for setting in _settings() if setting.number == number)
+
+
 def fitting(settings: Sequence[Setting], metric: np.ndarray) -> list[Setting]:
     """Those that a cell can have: the others have angles or lengths that it has not.
 

@@ -99,10 +99,13 @@ def _site(block: Block, row: int, declared: Collection[str], states: Mapping[str
     if hydrogens not in UNKNOWN and number_of(hydrogens, f"{where}: attached hydrogens") > 0:
         raise CifError(f"{where} has {hydrogens} attached hydrogens without coordinates: add their sites")
     symbol = _text(block, SYMBOL, row)
-    name = _element_of_symbol(symbol, where) if symbol not in UNKNOWN else _element_of_label(label, declared, where)
+    name = (
+        _element_of_label(label, declared, where) if symbol in UNKNOWN else _element_of_symbol(symbol, declared, where)
+    )
     element = Element(ISOTOPES.get(name, name))
     charged = states.get(symbol, states.get(name, 0.0)) if states else None
-    texts = [_text(block, item, row) for item in PLACE]
+    # `.` is the default of the dictionary, 0; old files of ICSD write it
+    texts = ["0" if _text(block, item, row) == "." else _text(block, item, row) for item in PLACE]
     return Site(
         label,
         element if charged is None else Species(element.symbol, charged),
@@ -124,13 +127,23 @@ def _half_a_unit(text: str) -> float:
     return 0.5 * 10.0 ** (int(exponent[1] if exponent else 0) - len(match[1])) if match else 0.0
 
 
-def _element_of_symbol(symbol: str, where: str) -> str:
-    """Symbol of the element or isotope in a type symbol such as Fe, FE, Fe3+, O-2."""
-    match = re.fullmatch(r"([A-Za-z]{1,2})(?:\d*[+-]\d*|\d+)?", symbol)
+def _element_of_symbol(symbol: str, declared: Collection[str], where: str) -> str:
+    """Symbol of the element or isotope in a type symbol such as Fe, FE, Fe3+, O-2.
+
+    Two capitals may be a group of atoms: NH3 is no nihonium, and PO4 no polonium, unless the declared formula has it.
+    """
+    match = re.fullmatch(r"([A-Za-z]{1,2})(?:\d*[+-]\d*|(\d+))?", symbol)
     name = match[1].capitalize() if match else ""
     if not _is_element(name):
         raise CifError(f"{where}: {symbol!r} is not an element: write its symbol in {SYMBOL}")
+    capitals = match is not None and len(name) == 2 and match[1].isupper()
+    if match and capitals and (match[2] or _is_beyond_plutonium(name)) and name not in declared:
+        raise CifError(f"{where}: {symbol!r} may be a group of atoms: write the symbol of an element in {SYMBOL}")
     return name
+
+
+def _is_beyond_plutonium(name: str) -> bool:
+    return name not in ISOTOPES and Element(name).Z > 94
 
 
 def _element_of_label(label: str, declared: Collection[str], where: str) -> str:

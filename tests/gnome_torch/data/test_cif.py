@@ -163,6 +163,7 @@ SALT = cif(
         ("units_Z 4", "units_Z 8", r"8 atoms in the cell, the file declares 8 of 'Na Cl'"),
         ("units_Z 4", "units_Z four", r"_cell_formula_units_z: 'four' is not a number"),
         ("_cell_formula_units_Z 4", "_exptl_crystal_density_diffrn 4.3", r"2\.16 g/cm3, the file says 4\.3"),
+        ("_cell_formula_units_Z 4", "_exptl_crystal_F_000 28", r"112\.00 electrons .*, the file says 28: sites"),
         ("_cell_formula_units_Z 4", "_cell_volume 44.9", r"the cell has 179\.4 A3, the file says 44\.9"),
         ("_cell_formula_units_Z 4", "_space_group_IT_number 227", r"is number 225, the file says 227"),
         ("_cell_formula_units_Z 4", "_space_group_IT_number 0", r"they are 1 to 230"),
@@ -173,6 +174,9 @@ SALT = cif(
         ("Na1 Na 0 0 0", "Na1 Na 0 0 inf", r"'inf' is not a number"),
         ("Na1 Na 0 0 0", "Na1 Q 0 0 0", r"'Q' is not an element"),
         ("Na1 Na 0 0 0", "Na1 Wat 0 0 0", r"'Wat' is not an element"),
+        ("Na1 Na 0 0 0", "Na1 NH3 0 0 0", r"'NH3' may be a group of atoms"),
+        ("Na1 Na 0 0 0", "Na1 PO4 0 0 0", r"'PO4' may be a group of atoms"),
+        ("Na1 Na 0 0 0", "Na1 CN 0 0 0", r"'CN' may be a group of atoms"),
         ("Na1 Na 0 0 0", "Na1 Na 0.01 0.01 0.01", r"overlapping atoms|read as|nearly coincide|atoms in the cell"),
         ("length_a 5.64", "length_a 1e308", r"vector of 1e\+308 angstrom"),
         ("length_a 5.64", "length_a -5.64", r"no cell"),
@@ -194,6 +198,62 @@ def test_contradictions_are_refused(old: str, new: str, reason: str) -> None:
     with pytest.raises((CifError, CrystalError), match=reason) as caught:
         crystal_of_cif(SALT.replace(old, new))
     assert "\n" not in str(caught.value)
+
+
+WITHOUT_SYMMETRY = re.sub(r"_symmetry_space_group_name.*\n_cell_formula_units_Z 4", "MORE", SALT)
+"""The two sites of the asymmetric unit, and nothing that says so."""
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ("", r"it says nothing of symmetry, nor how many atoms the cell has .*: if its sites are all of them, add"),
+        ("_cell_volume 179.4", r"it says nothing of symmetry"),
+        ("_symmetry_space_group_name_H-M ?", r"it says nothing of symmetry"),
+        ("_chemical_formula_weight 58.44", r"it says nothing of symmetry"),
+        ("_cell_formula_units_Z 4", r"2 atoms in the cell, the file declares 4"),
+        ("_exptl_crystal_density_diffrn 2.16", r"0\.54 g/cm3, the file says 2\.16"),
+        ("_exptl_crystal_F_000 112", r"28\.00 electrons"),
+        ("_cell_formula_units_Z 1", ""),
+        ("_exptl_crystal_density_diffrn 0.54", ""),
+        ("_exptl_crystal_F_000 28", ""),
+        ("_symmetry_space_group_name_H-M 'P 1'", ""),
+        ("_space_group_IT_number 1", ""),
+        ("_symmetry_equiv_pos_as_xyz 'x, y, z'", ""),
+    ],
+)
+def test_a_file_that_says_nothing_of_symmetry(more: str, reason: str) -> None:
+    """It is taken as a whole cell only where something in it says so, or how many atoms there are."""
+    assert "MORE" in WITHOUT_SYMMETRY
+    text = WITHOUT_SYMMETRY.replace("MORE", more)
+    if not reason:
+        assert crystal_of_cif(text)[1] == 2
+        return
+    with pytest.raises(CifError, match=reason):
+        crystal_of_cif(text)
+
+
+def test_mass_where_no_formula_stands() -> None:
+    text = re.sub(r"_chemical_formula_sum.*\n", "", WITHOUT_SYMMETRY)
+    for units, read in (("1", True), ("4", False)):
+        declared = text.replace("MORE", f"_cell_formula_units_Z {units}\n_chemical_formula_weight 58.44")
+        if read:
+            assert crystal_of_cif(declared)[1] == 2
+        else:
+            with pytest.raises(CifError, match=r"58\.44 u .*, the file says 233\.76"):
+                crystal_of_cif(declared)
+
+
+def test_forms_that_programs_write() -> None:
+    """`.` for 0 (ICSD), Z that counts atoms over elements (OQMD), symbols in capitals, a centred P1 (VESTA)."""
+    assert crystal_of_cif(SALT.replace("Na1 Na 0 0 0", "Na1 NA . . ."))[1] == 8
+    oqmd = cif("P 1", "3 3 3 90 90 90", "N3 Rh1", "Rh1 Rh 0 0 0\nN1 N 0.5 0.5 0\nN2 N 0.5 0 0.5\nN3 N 0 0.5 0.5")
+    assert crystal_of_cif(oqmd.replace("loop_", "_cell_formula_units_Z 2\n_oqmd_database_code 1\nloop_"))[1] == 4
+    with pytest.raises(CifError, match="4 atoms in the cell, the file declares 2"):
+        crystal_of_cif(oqmd.replace("loop_", "_cell_formula_units_Z 2\nloop_"))
+    centred = "_symmetry_space_group_name_H-M 'I 1'\n_space_group_IT_number 1\nloop_\n_symmetry_equiv_pos_as_xyz\n"
+    text = WITHOUT_SYMMETRY.replace("MORE", centred + "'x, y, z'\n'x+1/2, y+1/2, z+1/2'")
+    assert crystal_of_cif(text.replace("Cl 0.5 0.5 0.5", "Cl 0.5 0.5 0"))[1] == 4
 
 
 @pytest.mark.parametrize(

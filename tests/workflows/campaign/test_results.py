@@ -66,12 +66,21 @@ def test_rounds_of_an_earlier_version_are_counted_anew(launchpad: LaunchPad) -> 
 
 
 def test_the_doctor_counts_them(launchpad: LaunchPad, tmp_path: Path) -> None:
-    """Campaigns that version 0.1.0 left: none of their finds was stable."""
+    """Campaigns that version 0.1.0 left, none of whose finds was stable; and what else it said of what is new."""
     restore(launchpad, tmp_path)
     store = Store(launchpad.db)
     store.prepare()
+    documents = store.database["entries"]
+    near = documents.find_one({"lineage.campaign": "many", "lineage.round": 1, "stability.e_above_hull": {"$lt": 0.1}})
+    assert near is not None
+    bare = {key: value for key, value in near["novelty"].items() if key != "duplicate_of"}
+    documents.update_one({"_id": near["_id"]}, {"$set": {"novelty": {**bare, "prototype": "AB_hP6_154_a_b"}}})
     before = {row["_id"]: row["result"] for name in ("both", "many") for row in store.rounds.all(name)[:3]}
     told = [str(finding) for finding in examine(store, launchpad, None, Patience())]
+    assert "1 crystal had not been compared with known ones: compared" in told
+    assert "the two hands of 1 prototype were written apart: joined" in told
+    novelty = (store.entries.get(near["_id"]) or {})["novelty"]
+    assert (novelty["prototype"], novelty["duplicate_of"]) == ("AB_hP6_152_a_b", near["novelty"]["duplicate_of"])
     for name in ("both", "many"):
         assert f"campaign '{name}': rounds 0, 1, 2 did not say what was new on the hull: counted" in told
         for row in store.rounds.all(name)[:3]:
@@ -82,7 +91,8 @@ def test_the_doctor_counts_them(launchpad: LaunchPad, tmp_path: Path) -> None:
             assert {key: row["result"][key] for key in same} == {key: old[key] for key in same}
     searches = store.rounds.get("both", 1)["result"]["searches"]
     assert Hits.read(searches) == Hits(2, 0, 0)
-    assert "counted" not in " ".join(str(finding) for finding in examine(store, launchpad, None, Patience()))
+    again = " ".join(str(finding) for finding in examine(store, launchpad, None, Patience()))
+    assert not [word for word in ("counted", "compared", "joined") if word in again]
 
 
 def test_stragglers_are_compared_too(launchpad: LaunchPad, tmp_path: Path) -> None:

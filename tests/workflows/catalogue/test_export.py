@@ -20,6 +20,7 @@ from pymatgen.entries.computed_entries import ComputedStructureEntry
 
 from gnome_torch.models.ensemble import Ensemble
 from workflows.campaign.begin import begin
+from workflows.catalogue.sun import sun_of
 from workflows.store import Store
 
 Gnome = Callable[..., tuple[int, str, str]]
@@ -83,6 +84,10 @@ def test_there_and_back(
     listed = dict(line.split("  ")[::-1] for line in (out / "SHA256SUMS").read_text().splitlines())
     assert listed == {name: value for name, value in sums(out).items() if name != "SHA256SUMS"}
     assert theory in (out / "README.md").read_text()
+    sun = sun_of(store, "emt")
+    assert sun.tried > 0
+    assert json.loads((out / "campaign.json").read_text())["sun"] == sun.as_dict()
+    assert f"{sun.text}.\nHere {sun.meaning}." in (out / "README.md").read_text()
 
     # the same again changes no byte
     before = sums(out)

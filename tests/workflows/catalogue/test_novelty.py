@@ -134,6 +134,8 @@ def test_new_is_what_nobody_had(store: Store, tmp_path: Path) -> None:
         rows = phases(store, PhaseQuery(campaign))
         assert {row.entry for row in rows} == listed
         assert {row.entry for row in rows if row.new} == listed & new()
+    store.entries.share(["by a"], "b")  # which proposed it, too, and took what was computed
+    assert {row.entry: row.new for row in phases(store, PhaseQuery("b"))}["by a"] is False
 
 
 def test_the_same_crystal_is_listed_once(store: Store) -> None:

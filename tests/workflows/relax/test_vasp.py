@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
 import os
+import re
 import shutil
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -379,6 +383,33 @@ def test_inputs_are_the_materials_projects_but_for_what_is_said(name: str) -> No
     )
     # all spins up at the start
     assert all(moment > 0 for moment in np.ravel(ours["INCAR"]["MAGMOM"]))
+
+
+def test_which_potentials_are_others_than_the_projects() -> None:
+    """Of the same name, in the release that we use and in the Project's; the page lists them."""
+    level = VaspPbeTheory()
+    theirs = MPRelaxSet.CONFIG["POTCAR_FUNCTIONAL"]
+    assert (level.potcars, theirs) == ("PBE_54", "PBE")
+    ours, projects = published_titles(level.potcars), published_titles(theirs)
+    named = set(MPRelaxSet.CONFIG["POTCAR"].values())
+    assert named - ours.keys() == {"W_pv"}
+    others = {name for name in named & ours.keys() if ours[name].isdisjoint(projects[name])}
+    page = (Path(__file__).parents[3] / "docs" / "vasp.md").read_text()
+    told = re.search(r"of these (\d+) are not: (.*?) \(by the titles", page, re.DOTALL)
+    assert told is not None
+    assert int(told[1]) == len(others)
+    assert set(re.split(r",\s*", told[2])) == others
+    assert {"Ga_d", "Ge_d", "Li_sv", "Mg_pv", "Na_pv"} <= others  # GNoME's shifts are of these elements
+
+
+def published_titles(release: str) -> dict[str, set[str]]:
+    """Titles of the published potentials of a release, by their names."""
+    path = files("pymatgen.io.vasp") / "potcar-summary-stats.json.bz2"
+    titles: dict[str, set[str]] = defaultdict(set)
+    for title, entries in json.loads(bz2.decompress(path.read_bytes()))[release].items():
+        for entry in entries:
+            titles[entry["symbol"]].add(title)
+    return titles
 
 
 def test_the_old_release_keeps_w_pv() -> None:

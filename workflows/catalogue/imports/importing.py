@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from gnome_torch.data.kinds import Corrections
+from gnome_torch.data.origins import Origin
 from gnome_torch.data.outside import Batch, Source, SourceError
 from gnome_torch.records import content_hash
 from gnome_torch.stability.corrections import HOLDING_MP2020
@@ -32,6 +33,7 @@ class Imported:
         new: entries that were not there before, over all runs.
         rejected: records that could not be used, over all runs; they are in the file of rejects.
         key: of the import's record.
+        origin: who has published it, and under which licence.
         repeated: the whole of it had been imported before, and nothing was done.
         placed: what it brought has been placed on its hulls since.
         rejects: where records that could not be used are written.
@@ -43,6 +45,7 @@ class Imported:
     new: int
     rejected: int
     key: str
+    origin: Origin
     repeated: bool = False
     placed: bool = False
     rejects: Path | None = None
@@ -95,9 +98,7 @@ def import_source(
         StoreError: the theory's name cannot be used, or the theory is a campaign's.
     """
     _check(store, source, theory, corrections, compatible, other_potentials)
-    identity = {**source.identity, "theory": theory, "corrections": corrections.value}
-    key = content_hash(identity)
-    mark = store.imports.open(key, source=source.name, identity=identity, theory=theory, theories=[])
+    key, mark = _opened(store, source, theory, corrections, other_potentials)
     done = mark["state"] == ImportState.DONE
     if done and source.unchanging:
         return replace(_standing(key, mark), repeated=True, placed=mark.get("placed", False))
@@ -105,11 +106,11 @@ def import_source(
         mark = {**mark, **FROM_THE_BEGINNING}
     rejects = rejects or Path(f"{_file_name(source.name)}.{key[:8]}.rejects.csv")
     file = RejectsFile(rejects, mark["rejects_bytes"])
-    records = Records(theory, corrections, store.imports.functional_of(theory))
     imported = replace(_standing(key, mark), rejects=rejects)
+    records = Records(theory, corrections, imported.origin.licence, store.imports.functional_of(theory))
     for batch in source.batches(mark["position"]):
         entries, refused = records.entries(batch, source.name)
-        added = _add(store, source, entries)
+        added = _add(store, source, mark["version"], entries)
         size = file.append(refused)
         imported = imported.after(batch, entries, added, len(refused))
         # last of all: what comes before it is repeated without harm if we die here
@@ -119,14 +120,31 @@ def import_source(
     return imported
 
 
+def _opened(
+    store: Store, source: Source, theory: str, corrections: Corrections, other_potentials: bool
+) -> tuple[str, Document]:
+    """Key and record of an import, begun if there is none, which says whose data these are, and under which licence."""
+    identity = {**source.identity, "theory": theory, "corrections": corrections.value}
+    key = content_hash(identity)
+    mark = store.imports.open(key, source=source.name, identity=identity, theory=theory, theories=[])
+    said = {
+        "origin": asdict(source.origin),
+        "version": str(identity.get("version", "")),
+        "potentials": source.potentials,
+    }
+    store.imports.note(key, **said, **({"other_potentials": True} if other_potentials else {}))
+    return key, {**mark, **said}
+
+
 def _standing(key: str, mark: Document) -> Imported:
     """How an import stands by its record."""
-    return Imported(mark["theories"], mark["read"], mark["new"], mark["rejected"], key)
+    origin = Origin(**mark["origin"])
+    return Imported(mark["theories"], mark["read"], mark["new"], mark["rejected"], key, origin)
 
 
-def _add(store: Store, source: Source, entries: Sequence[OutsideEntry]) -> int:
+def _add(store: Store, source: Source, version: str, entries: Sequence[OutsideEntry]) -> int:
     """Write entries, theory by theory; returns how many were not there before."""
-    version, added = str(source.identity.get("version", "")), 0
+    added = 0
     for theory in sorted({entry.energy.theory for entry in entries}):
         of_theory = [entry for entry in entries if entry.energy.theory == theory]
         added += store.entries.add_outside(of_theory, source.name, version, source.unique_keys)
@@ -172,21 +190,50 @@ def _check(
             f"{source.name}: --corrections {corrections.value}: its energies have the corrections of MP2020 already; "
             "leave this out"
         )
-    owner = next((c for c in sorted(store.campaigns.all(), key=lambda c: str(c["_id"])) if c["theory"] == theory), None)
-    if owner is None:
+    computed = _computed(store, theory, source.potentials)
+    if computed is None:
         return
     if not compatible:
         raise StoreError(
-            f"theory {theory!r} is that of campaign '{owner['_id']}': imported energies would share its hull and its "
-            "training set. If computed with the very same settings, say --compatible; otherwise choose another "
+            f"theory {theory!r} is that of campaign '{computed.campaign}': imported energies would share its hull and "
+            "its training set. If computed with the very same settings, say --compatible; otherwise choose another "
             "name"
         )
-    release = (owner["settings"].get("theory") or {}).get("potcars", source.potentials)
-    if source.potentials and release != source.potentials and not other_potentials:
+    if source.potentials and computed.release != source.potentials and not other_potentials:
         raise StoreError(
-            f"theory {theory!r} is computed with VASP's potentials {release}, {source.name} with {source.potentials}: "
-            "choose another name, or say --other-potentials if these energies may share a hull"
+            f"theory {theory!r} is computed with VASP's potentials {computed.release}, {source.name} with "
+            f"{source.potentials}: choose another name, or say --other-potentials if these energies may share a hull"
         )
+
+
+@dataclass(frozen=True)
+class _Computed:
+    """What computes a theory here.
+
+    Attributes:
+        campaign: its name.
+        release: of VASP's potentials.
+    """
+
+    campaign: str
+    release: str
+
+
+def _computed(store: Store, theory: str, unless_said: str) -> _Computed | None:
+    """What computes a theory, as its own or to recheck phases; None for a theory that is only imported.
+
+    Args:
+        store: the database.
+        theory: key of the theory.
+        unless_said: release of potentials of a theory without any.
+    """
+    owners = (c for c in store.campaigns.all() if c["theory"] == theory)
+    if (owner := min(owners, key=lambda c: str(c["_id"]), default=None)) is not None:
+        return _Computed(owner["_id"], (owner["settings"].get("theory") or {}).get("potcars", unless_said))
+    if (entry := store.entries.rechecked(theory)) is not None:
+        release = (entry.get("calculation") or {}).get("potcar_functional", unless_said)
+        return _Computed(entry["lineage"]["campaign"], release)
+    return None
 
 
 def _file_name(source: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from gnome_torch.data.kinds import Corrections, EnergyKind
@@ -36,12 +37,14 @@ class Records:
     Args:
         theory: its name; formation energies get a theory of their own beside it.
         corrections: of total energies.
+        licence: of records that have none of their own.
         functional: that the entries of the theory were computed with; empty where none of them says. The first record
             that is used, and says it, decides.
     """
 
-    def __init__(self, theory: str, corrections: Corrections, functional: str) -> None:
+    def __init__(self, theory: str, corrections: Corrections, licence: str, functional: str) -> None:
         self.theory = theory
+        self.licence = licence
         self.corrections = corrections
         self.functional = functional
 
@@ -73,7 +76,7 @@ class Records:
             )
         entry = _entry(record, theory_of(self.theory, record.kind), self.corrections)
         self.functional = self.functional or record.functional  # of a record that is used
-        return entry
+        return replace(entry, licence=record.licence or self.licence)
 
 
 def _entry(record: OutsideRecord, theory: str, corrections: Corrections) -> OutsideEntry:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gnome_torch.stability.hull import STABLE_TOLERANCE
+from workflows.catalogue.licences import Imported
 from workflows.catalogue.phases import PhaseRow
 from workflows.catalogue.progress import RoundRow
 from workflows.catalogue.report.crystals import Crystal
@@ -155,6 +156,7 @@ class Report:
         costs: by category.
         rechecks: relaxations at another theory in each state: "selected" (not ended), "relaxed", "failed".
         failures: of relaxations, searches and rechecks.
+        imported: what its hulls and networks rest on, of what others have published.
     """
 
     campaign: str
@@ -176,6 +178,7 @@ class Report:
     costs: tuple[Cost, ...]
     rechecks: Mapping[str, int]
     failures: tuple[Failure, ...]
+    imported: tuple[Imported, ...] = ()
 
     @property
     def cost(self) -> Cost:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from gnome_torch.stability.hull import STABLE_TOLERANCE
 from workflows.catalogue.hulls import hull_entries
+from workflows.catalogue.licences import imported
 from workflows.catalogue.phases import PhaseRow, phase_rows
 from workflows.catalogue.progress import round_rows
 from workflows.catalogue.report.crystals import crystal_of
@@ -67,6 +68,7 @@ def read_report(store: Store, campaign: str, max_e_above_hull: float = STABLE_TO
         costs=_costs(launches),
         rechecks=store.rechecks.tally(campaign),
         failures=_failures(store, campaign, [row.number for row in rounds]),
+        imported=tuple(imported(store, document["theory"], document["settings"]["elements"])),
     )
 
 

@@ -58,7 +58,7 @@ def headlines(report: Report) -> list[tuple[str, str]]:
         _headline(len(later), "round", f" of search{unclosed}"),
         _headline(sum(row.generated or 0 for row in later), "candidate", " generated"),
         _headline(sum(row.relaxed for row in report.rounds), "crystal", f" relaxed{more_failed}"),
-        (share(rates[-1] if rates else None), "hit rate of new stable compounds, last closed round"),
+        (share(rates[-1] if rates else None), "hit rate, last closed round"),
         (milli(errors[-1] if errors else None), "meV/atom, latest test error"),
         (core_hours(report.cost), "core-hours"),
     ]

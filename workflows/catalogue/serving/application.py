@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workflows.catalogue.licences import NO_COMMERCE, imported
 from workflows.catalogue.serving.access import PasswordGate, ServeError
 from workflows.catalogue.serving.fields import PREFIX, PROPERTIES
 
@@ -48,7 +49,7 @@ class Server:
             raise ServeError(
                 f"optimade's server is not installed ({error.name}): pip install 'gnome-torch[serve]'"
             ) from None
-        config = _configuration(store.database.name, campaign)
+        config = _configuration(store, campaign)
         scope = {} if campaign is None else {f"_{PREFIX}_campaigns": campaign}
         kinds = {
             "links": (LinksResource, LinksMapper, {}),
@@ -71,7 +72,7 @@ class Server:
         self.application: Any = app if password is None else PasswordGate(app, password)
 
 
-def _configuration(database: str, campaign: str | None) -> Any:
+def _configuration(store: Store, campaign: str | None) -> Any:
     from optimade.server.config import ServerConfig, SupportedBackend
 
     what = f"campaign {campaign}" if campaign else "all campaigns"
@@ -85,13 +86,24 @@ def _configuration(database: str, campaign: str | None) -> Any:
         provider={
             "prefix": PREFIX,
             "name": "gnome-torch",
-            "description": f"Phases that gnome-torch has found: {what} of database {database}",
+            # with every answer; the package's own field for a licence asks another server whether it exists
+            "description": f"Phases that gnome-torch has found: {what} of database {store.database.name}"
+            + _rests_on(store, campaign),
         },
         provider_fields={"structures": [served.definition() for served in PROPERTIES]},
         implementation={"name": "gnome-torch", "version": version("gnome-torch")},
         page_limit=PAGE_LIMIT,
         page_limit_max=PAGE_LIMIT_MAX,
     )
+
+
+def _rests_on(store: Store, campaign: str | None) -> str:
+    """The licences of imported data that the distances to hulls rest on, in words."""
+    campaigns = [store.campaigns.get(campaign)] if campaign else store.campaigns.all()
+    rows = [row for c in campaigns for row in imported(store, c["theory"], c["settings"]["elements"])]
+    theirs = "; ".join(sorted({str(row) for row in rows}))
+    commerce = f" ({NO_COMMERCE})" if any(row.forbids_commerce for row in rows) else ""
+    return f". Distances to hulls rest on data of others{commerce}: {theirs}" if theirs else ""
 
 
 def _log_to_stderr() -> None:

@@ -26,6 +26,9 @@ COMPATIBLE = Annotated[
         "--compatible", help="the theory is a campaign's, and the energies were computed with the same settings"
     ),
 ]
+OTHER_POTENTIALS = Annotated[
+    bool, typer.Option("--other-potentials", help="with --compatible: although the theory's potentials are others")
+]
 REJECTS = Annotated[
     Path | None,
     typer.Option(
@@ -53,11 +56,13 @@ def import_file(
     corrections: CORRECTIONS = Corrections.AS_GIVEN,
     compatible: COMPATIBLE = False,
     rejects: REJECTS = None,
+    licence: Annotated[str, typer.Option(help="of what is in it, such as 'CC BY 4.0'; kept with every entry")] = "",
+    cite: Annotated[str, typer.Option(help="what its publishers ask to cite")] = "",
 ) -> None:
     """Import a file: formulas or crystals with formation energies (CSV), entries or crystals with total energies."""
     from gnome_torch.data.energy_files import EnergyFile
 
-    source = EnergyFile(path.expanduser(), energy, per_cell, kind)
+    source = EnergyFile(path.expanduser(), energy, per_cell, kind, licence.strip(), cite.strip())
     run_import(source, Destination(theory, corrections, compatible, rejects))
 
 
@@ -89,9 +94,7 @@ def import_mp(
     theory: Annotated[str, typer.Option(help="name of the theory; by default mp-pbe or mp-r2scan")] = "",
     corrections: CORRECTIONS = Corrections.AS_GIVEN,
     compatible: COMPATIBLE = False,
-    other_potentials: Annotated[
-        bool, typer.Option("--other-potentials", help="with --compatible: although the theory's potentials are others")
-    ] = False,
+    other_potentials: OTHER_POTENTIALS = False,
     rejects: REJECTS = None,
 ) -> None:
     """Import entries of the Materials Project, with its corrections. Your key is read from MP_API_KEY."""
@@ -116,24 +119,26 @@ def import_optimade(
     kind: Annotated[EnergyKind, typer.Option(help="what they are measured from")] = EnergyKind.TOTAL,
     corrections: CORRECTIONS = Corrections.AS_GIVEN,
     compatible: COMPATIBLE = False,
+    other_potentials: OTHER_POTENTIALS = False,
     rejects: REJECTS = None,
 ) -> None:
     """Import crystals and energies from any OPTIMADE provider."""
     from gnome_torch.data.optimade import OptimadeSource
 
     source = OptimadeSource(base_url, energy, filter, per_cell, kind)
-    run_import(source, Destination(theory, corrections, compatible, rejects))
+    run_import(source, Destination(theory, corrections, compatible, rejects, other_potentials))
 
 
 @app.command("list", epilog="Example: gnome data list")
 def data_list() -> None:
-    """Theories of the database, with the number of entries from each source."""
+    """Theories of the database, with the number of entries from each source, and their licence."""
     from workflows.store.connection import open_database
 
     _, store = open_database()
     rows = store.entries.theories()
     for row in rows:
-        print(f"{row['theory']}  {row['source']}  {row['count']:,} entries")
+        licence = f"  licence: {row['licence']}" if row["licence"] else ""
+        print(f"{row['theory']}  {row['source']}  {row['count']:,} entries{licence}")
     if not rows:
         print("no entry yet")
 

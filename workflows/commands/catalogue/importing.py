@@ -13,9 +13,13 @@ from gnome_torch.data.kinds import Corrections
 from workflows.commands.errors import interruptible
 
 if TYPE_CHECKING:  # imported where they are needed: `gnome --help` answers at once
+    from gnome_torch.data.origins import Origin
     from gnome_torch.data.outside import Source
     from workflows.catalogue.imports import Imported
     from workflows.store import Store
+
+
+NOT_FOR_SALE = "not for commercial use: exports, and what is found with these data, are to say so"
 
 
 @dataclass(frozen=True)
@@ -103,10 +107,23 @@ def _say(source: Source, imported: Imported) -> None:
         return
     kept = imported.read - imported.rejected
     print(f"{source.name}: {kept:,} of {imported.read:,} records used, {imported.new:,} of them new")
+    for line in licence_lines(source.name, imported.origin):
+        print(line)
     for warning in imported.warnings:
         print(f"gnome: {source.name} warns: {warning}", file=sys.stderr)
     if imported.rejected:
         print(f"gnome: {imported.rejected:,} records left out: all of them are in {imported.rejects}", file=sys.stderr)
+
+
+def licence_lines(source: str, origin: Origin) -> list[str]:
+    """Under which licence a source is, and what to cite."""
+    from gnome_torch.data.origins import NOT_STATED, forbids_commerce
+
+    if origin.licence == NOT_STATED:
+        return [f"{source}: its licence is not stated: ask who has published it before you pass it on"]
+    where = f" ({origin.licence_url})" if origin.licence_url else ""
+    lines = [f"{source}: {origin.licence}{where}{f', cite {origin.citation}' if origin.citation else ''}"]
+    return [*lines, NOT_FOR_SALE] if forbids_commerce(origin.licence) else lines
 
 
 def _place(store: Store, theories: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ def report(
 ) -> None:
     """Write a campaign as one HTML page that opens anywhere, with its figures as SVG and PNG files beside it."""
     os.environ.setdefault("MPLBACKEND", "agg")  # no window, whatever desktop this runs on
+    from workflows.catalogue.licences import warning
     from workflows.catalogue.report.page import write_report
     from workflows.catalogue.report.reading import read_report
     from workflows.catalogue.words import plural
@@ -30,5 +32,7 @@ def report(
         page = write_report(content, out)
     except ImportError as error:
         raise SettingsError(f"{error.name} is not installed: pip install 'gnome-torch[report]'") from None
+    if line := warning(content.imported):
+        print(f"gnome: {line}; the page says so", file=sys.stderr)
     phases, finds = len(content.phases), len(content.finds)
     print(f"{page}: {phases} {plural(phases, 'phase')}, {finds} new stable {plural(finds, 'compound')}")

@@ -53,6 +53,13 @@ KNOWN = Annotated[
 ]
 THRESHOLD = Annotated[float, typer.Option(min=1e-12, max=1.0, help="smallest substitution probability")]
 SAPS = Annotated[bool, typer.Option(help="also replace an ion on some of its sites only")]
+ASSIGNMENTS = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="elements on the ions of library prototypes in every way, whatever the threshold: so many ways at most",
+    ),
+]
 CHOICES = Annotated[int, typer.Option(min=0, help="choices of sites per ion at most")]
 SPLIT_SITES = Annotated[int, typer.Option(min=0, max=20, help="an ion on more sites changes by whole orbits only")]
 MAX_ATOMS = Annotated[int, typer.Option(min=2, max=200, help="atoms in the cell at most")]
@@ -72,6 +79,7 @@ def structural(
     seed: SEED = 0,
     known: KNOWN = None,
     threshold: THRESHOLD = 0.001,
+    assignments: ASSIGNMENTS = 2000,
     saps: SAPS = True,
     choices: CHOICES = 64,
     split_sites: SPLIT_SITES = 12,
@@ -105,7 +113,7 @@ def structural(
     formulas = _known(known, out) if known else []
     left_out = known_compositions([*formulas, *(parent.structure.reduced_formula for parent in crystals)])
     limits = PartialLimits(split_sites, choices)
-    options = StructuralOptions(policy, SubstitutionRules(threshold), saps, limits, left_out)
+    options = StructuralOptions(policy, SubstitutionRules(threshold), saps, limits, assignments, left_out)
     request = Request(options, Selection(limit, order.value, seed))
     with interruptible(), _progress(console) as report:
         summary = generate(crystals, request, out, refused=unsuitable, workers=workers, progress=report)

@@ -5,6 +5,7 @@ entries     _id = content hash of input crystal and theory, or of what came from
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection as Some
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -16,6 +17,7 @@ from pymatgen.core import Structure
 from pymongo import ASCENDING, UpdateOne
 from pymongo.errors import BulkWriteError
 
+from gnome_torch.data.origins import NOT_STATED, licence_of
 from gnome_torch.records import Entry, EntryEnergy, HullPoint
 from gnome_torch.stability.hull import STABLE_TOLERANCE
 from workflows.store.base import Collection, Document, StoreError, chunks, now
@@ -89,7 +91,7 @@ class Entries(Collection):
         return self.documents.find_one(query, {"_id": 1}) is not None
 
     def add_outside(self, records: Sequence[OutsideEntry], source: str, version: str, replaces: bool) -> int:
-        """Write entries that come from outside; what is there already is kept.
+        """Write entries that come from outside; what is there already is kept, with a licence that is stated now.
 
         Args:
             records: the entries.
@@ -103,8 +105,10 @@ class Entries(Collection):
         new = {record.id: record for record in records}
         present: set[str] = set()
         for part in chunks(new):
-            for document in self.documents.find({"_id": {"$in": part}}, {"replaced_by": 1}):
+            fields = {"replaced_by": 1, "outside.source": 1, "outside.licence": 1}
+            for document in self.documents.find({"_id": {"$in": part}}, fields):
                 present.add(document["_id"])
+                self._state_licence(document, new[document["_id"]].licence, source)
                 if replaces and document.get("replaced_by"):  # the source has gone back to it
                     self.documents.update_one(
                         {"_id": document["_id"]}, {"$set": {"replaced_by": None, "changed": now()}}
@@ -120,6 +124,13 @@ class Entries(Collection):
             self._retire(records, source)
         self._no_longer_new({record.energy.reduced_formula for record in records})
         return len(documents)
+
+    def _state_licence(self, document: Document, licence: str, source: str) -> None:
+        """Note the licence on an entry of the same source that has none, or another."""
+        outside = document.get("outside") or {}
+        if outside.get("source") == source and licence not in (NOT_STATED, outside.get("licence")):
+            change = {"outside.licence": licence, "changed": now()}
+            self.documents.update_one({"_id": document["_id"]}, {"$set": change})
 
     def _no_longer_new(self, formulas: Some[str]) -> None:
         """What was imported is no new composition of a campaign."""
@@ -168,17 +179,33 @@ class Entries(Collection):
         ]
         return sorted(found, key=lambda entry: entry.id)
 
+    def rechecked(self, theory: str) -> Document | None:
+        """Some recheck at a theory, without its crystals; None where there is none."""
+        query = {"recheck_of": {"$gt": ""}, "theory": theory}
+        return self.documents.find_one(query, {"structure": 0, "initial": 0})
+
     def theories(self) -> list[Document]:
-        """Theories that have entries: `theory`, `source`, `count`; entries of campaigns have the source "campaigns"."""
-        stages: list[Document] = [
-            {"$match": {"replaced_by": None}},
-            {"$group": {"_id": {"theory": "$theory", "source": "$outside.source"}, "count": {"$sum": 1}}},
-        ]
-        rows = [
-            {"theory": g["_id"]["theory"], "source": g["_id"].get("source") or "campaigns", "count": g["count"]}
-            for g in self.documents.aggregate(stages)
-        ]
-        return sorted(rows, key=lambda row: (row["theory"], row["source"]))
+        """Theories that have entries: `theory`, `source`, `licence`, `count`.
+
+        Entries of campaigns have the source "campaigns" and no licence.
+        """
+        return self._origins({"replaced_by": None})
+
+    def imported(self, theory: str, elements: Some[str]) -> list[Document]:
+        """What has been imported under a theory within some elements: rows as of `theories`."""
+        return self._origins({**within(theory, elements), "outside": {"$ne": None}})
+
+    def _origins(self, query: Document) -> list[Document]:
+        """Numbers of entries by theory, source and licence; what no licence was kept with has that of its source."""
+        kept = {"theory": "$theory", "source": "$outside.source", "licence": "$outside.licence"}
+        counts: Counter[tuple[str, str, str]] = Counter()
+        for group in self.documents.aggregate([{"$match": query}, {"$group": {"_id": kept, "count": {"$sum": 1}}}]):
+            of = group["_id"]
+            source = of.get("source") or "campaigns"
+            licence = licence_of({"source": source, "licence": of.get("licence")}) if of.get("source") else ""
+            counts[of["theory"], source, licence] += group["count"]
+        names = ("theory", "source", "licence", "count")
+        return [dict(zip(names, (*key, count), strict=True)) for key, count in sorted(counts.items())]
 
     def near_hull(self, theory: str, elements: Some[str], distance: float) -> list[tuple[str, Structure]]:
         """Crystals at most `distance` (eV/atom) above the hull when it was last renewed, in the order of their keys."""
@@ -342,16 +369,12 @@ def _unmarked(some: PastImport) -> Document:
 
 
 def within(theory: str, elements: Some[str]) -> Document:
-    """Query for the entries in force of one theory that hold no element outside the set."""
-    return {"theory": theory, "replaced_by": None, **holding_only(elements)}
+    """Query for the entries in force of one theory that hold no element outside the set.
 
-
-def holding_only(elements: Some[str]) -> Document:
-    """Query for the entries that hold no element outside the set.
-
-    A few elements have few chemical systems, which an index finds; for many, every entry is looked at.
+    A few elements have few chemical systems, which an index finds; for many, every entry of the theory is looked at.
     """
+    in_force = {"theory": theory, "replaced_by": None}
     if len(elements) <= 6:
         systems = ["-".join(s) for n in range(1, len(elements) + 1) for s in combinations(sorted(elements), n)]
-        return {"chemsys": {"$in": systems}}
-    return {"elements": {"$not": {"$elemMatch": {"$nin": sorted(elements)}}}}
+        return {**in_force, "chemsys": {"$in": systems}}
+    return {**in_force, "elements": {"$not": {"$elemMatch": {"$nin": sorted(elements)}}}}

@@ -9,6 +9,7 @@ from typing import Any
 
 from pymatgen.core import Composition, Structure
 
+from gnome_torch.data.origins import NOT_STATED
 from gnome_torch.records import EntryEnergy, Lineage, content_hash, structure_key
 from gnome_torch.stability.novelty import likely_disorder, prototype_of
 from gnome_torch.symmetry import symmetry
@@ -27,6 +28,7 @@ class OutsideEntry:
         energy: its energy, under the key of the entry.
         scheme: name and version of pymatgen of the correction, if it is ours.
         parameters: what it was computed with, which a correction depends on; None if not known.
+        licence: under which it may be used.
     """
 
     key: str
@@ -34,6 +36,7 @@ class OutsideEntry:
     energy: EntryEnergy
     scheme: Mapping[str, str] | None = None
     parameters: Mapping[str, Any] | None = None
+    licence: str = NOT_STATED
 
     @property
     def id(self) -> str:
@@ -116,6 +119,7 @@ def outside_document(record: OutsideEntry, source: str, version: str) -> Documen
             "key": record.key,
             "version": version,
             "record": record_id(record, source),
+            "licence": record.licence,
             "parameters": dict(record.parameters) if record.parameters else None,
         },
         "correction_scheme": dict(record.scheme) if record.scheme else None,

@@ -17,7 +17,7 @@ from pymatgen.core import Structure
 from gnome_torch.stability.novelty import of_one_hand
 from workflows.store.base import Collection, Document, StoreError, chunks, now, utc
 from workflows.store.collections.candidates import Candidates
-from workflows.store.collections.entries import Entries, holding_only
+from workflows.store.collections.entries import Entries
 
 COMMON = ("O", "F", "S", "N", "Cl", "H", "C", "P")
 """Elements that most compounds hold: the last ones to be looked for."""
@@ -168,7 +168,8 @@ class Finds(Collection):
 
     def of_compositions(self, formulas: Some[str]) -> list[Document]:
         """Entries in force of some compositions, reduced formulas, rechecks left out: what their novelty depends on."""
-        fields = ("formula", "created", "lineage", "outside.source", "novelty", "stability.e_above_hull", "displaced")
+        place = ("stability.e_above_hull", "displaced")
+        fields = ("formula", "spacegroup", "created", "lineage", "outside.source", "novelty", *place)
         return [
             dict(document)
             for part in chunks(formulas)
@@ -213,19 +214,6 @@ class Finds(Collection):
                 if "duplicate_of" not in document["novelty"]
             }
         return sorted(found)
-
-    def reference(self, elements: Some[str]) -> list[Document]:
-        """Crystals of compounds of some elements, whoever has them: `lineage`, `outside.source` of imported ones."""
-        fields = ("lineage", "outside.source", "spacegroup.number", "nelements", "replaced_by", "recheck_of")
-        return [
-            dict(document)
-            for document in self.documents.find(holding_only(elements), dict.fromkeys(fields, 1))
-            # one condition beside the index makes the embedded server choose another one
-            if document["nelements"] > 1
-            and document.get("spacegroup")
-            and not document.get("replaced_by")
-            and not document.get("recheck_of")
-        ]
 
     def of_campaign(self, campaign: str, theory: str, distance: float) -> list[Document]:
         """Compounds that a campaign proposed itself, within a distance of the hull, eV/atom; crystals included."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +28,7 @@ from gnome_torch.candidates.tables.shards import ShardError, read_parents, read_
 from gnome_torch.records import Candidate
 
 METALS = frozenset(["Cu", "Ag", "Au", "Pd"])
-OPTIONS = StructuralOptions(ElementPolicy(METALS, max_sites=8), SubstitutionRules(1e-3))
+OPTIONS = StructuralOptions(ElementPolicy(METALS, max_sites=8), SubstitutionRules(3e-4))
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +100,91 @@ def test_what_is_no_pool(tmp_path: Path) -> None:
     with pytest.raises(ShardError, match="holds no crystals"):
         draw(tmp_path / "formulas", Request(OPTIONS), tmp_path / "round")
     assert np.all([not path.name.endswith("summary.json") for path in (tmp_path / "round").iterdir()])
+
+
+def test_a_pool_with_nothing_in_it(pool: Path, tmp_path: Path) -> None:
+    shutil.copytree(pool, tmp_path / "pool")
+    for path in shard_paths(tmp_path / "pool"):
+        pq.write_table(pq.read_table(path).slice(0, 0), path)
+    summary = draw(tmp_path / "pool", Request(OPTIONS), tmp_path / "round")
+    assert (summary["proposed"], summary["written"]) == (0, 0)
+
+
+def replaced(name: str, value: Any) -> Callable[[pa.Table], pa.Table]:
+    """Writes another value into a column of the third candidate."""
+
+    def change(table: pa.Table) -> pa.Table:
+        column = table[name].to_pylist()
+        column[2] = value
+        place = table.schema.get_field_index(name)
+        return table.set_column(place, name, pa.array(column).cast(table.schema.field(name).type))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (replaced("volume", float("nan")), "its volume is wrong or missing"),
+        (replaced("volume", -10.0), "its volume is wrong or missing"),
+        (replaced("contact", float("inf")), "its contact is wrong or missing"),
+        (replaced("probability", None), "column 'probability' has empty cells"),
+        (replaced("id", None), "column 'id' has empty cells"),
+        (replaced("species", [None, None]), "column 'species' has empty cells"),
+        (replaced("parent_id", "nobody"), "its parent is wrong or missing"),
+        (replaced("species", ["Cu"]), "its number of sites is wrong or missing"),
+        (replaced("formula", "CuAu7"), "its formula is 'CuAu7', its species are "),
+        (replaced("formula", "Salt"), "its formula is 'Salt', its species are "),
+    ],
+)
+def test_candidates_that_are_not_what_they_say(
+    pool: Path, tmp_path: Path, change: Callable[[pa.Table], pa.Table], reason: str
+) -> None:
+    shutil.copytree(pool, tmp_path / "pool")
+    path = shard_paths(tmp_path / "pool")[0]
+    pq.write_table(change(pq.read_table(path)), path)
+    with pytest.raises(ShardError, match=reason) as caught:
+        draw(tmp_path / "pool", Request(OPTIONS), tmp_path / "round")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "reason"),
+    [
+        ("numbers", [0, 0], "its atomic numbers are none"),
+        ("numbers", [], "its atomic numbers are none"),
+        ("numbers", None, "an empty cell"),
+        ("lattice", [1.0] * 9, "its lattice is none"),
+        ("lattice", [1.0, 2.0], "its lattice is none"),
+        ("frac_coords", [0.0], "1 coordinates for"),
+        ("frac_coords", [float("nan")] * 6, "coordinates for|its number of sites"),
+        ("id", None, "an empty cell"),
+    ],
+)
+def test_parents_that_are_none(pool: Path, tmp_path: Path, column: str, value: Any, reason: str) -> None:
+    shutil.copytree(pool, tmp_path / "pool")
+    path = tmp_path / "pool" / "parents.parquet"
+    table = pq.read_table(path)
+    values = table[column].to_pylist()
+    values[0] = value
+    changed = pa.array(values).cast(table.schema.field(column).type)
+    pq.write_table(table.set_column(table.schema.get_field_index(column), column, changed), path)
+    with pytest.raises(ShardError, match=rf"parents.parquet: parent .*({reason})"):
+        draw(tmp_path / "pool", Request(OPTIONS), tmp_path / "round")
+    pq.write_table(table.drop_columns([column]), path)
+    with pytest.raises(ShardError, match=f"no column '{column}'"):
+        draw(tmp_path / "pool", Request(OPTIONS), tmp_path / "round")
+
+
+def test_a_bit_that_has_turned_over(pool: Path, tmp_path: Path) -> None:
+    """In the middle of the numbers, where nothing but a checksum tells."""
+    shutil.copytree(pool, tmp_path / "pool")
+    path = shard_paths(tmp_path / "pool")[0]
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ShardError, match="not a whole Parquet file"):
+        draw(tmp_path / "pool", Request(OPTIONS), tmp_path / "round")
 
 
 def test_columns_of_other_types_are_said(pool: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+from pymatgen.core import Element
 from pymatgen.core.structure_prediction.substitution_probability import SubstitutionPredictor, SubstitutionProbability
 
 from gnome_torch.candidates.chemistry.elements import member_table
@@ -13,9 +14,11 @@ from gnome_torch.candidates.structural.substitution import (
     Ions,
     SubstitutionModel,
     SubstitutionRules,
+    element_assignments,
     element_substitutions,
     ion_substitutions,
     ions_of,
+    size_factor,
     substitution_model,
 )
 
@@ -128,12 +131,78 @@ def test_metals_follow_the_chemical_scale() -> None:
     assert model.probability("Ag0+", "Cu0+") > model.probability("Al0+", "Cu0+") > model.probability("Cs0+", "Cu0+")
     # three steps of Pettifor's scale: Cu 72, Ag 71, Au 70, Ni 67
     ratio = model.probability("Ag0+", "Cu0+") / model.probability("Ni0+", "Cu0+")
-    assert ratio == pytest.approx(np.exp((5 - 1) / 6.0))
+    assert ratio == pytest.approx((0.2 + np.exp(-1 / 6)) / (0.2 + np.exp(-5 / 6)))
     assert model.probability("F0+", "Mg0+") == model.probability("Mg0+", "F0+") == 0.0  # no metal becomes a non-metal
     assert model.probability("Si0+", "Al0+") > 0.0
     with pytest.raises(KeyError):
         model.index("Xx2+")
     assert model.probability("Xx2+", "Ca2+") == 0.0
+
+
+def test_metals_keep_the_ratio_of_their_sizes() -> None:
+    """MgZn2 -> CaMg2 grows all over; MgZn2 -> ZnMg2 turns it round."""
+    model = substitution_model()
+    ions = ["Mg0+", "Zn0+"]
+    olds = np.array([model.index(ion) for ion in ions])
+    radius = {symbol: Element(symbol).molar_volume ** (1 / 3) for symbol in ("Ca", "Mg", "Zn", "Cd")}
+
+    def factor(*news: str) -> float:
+        changes = [np.log(radius[new] / radius[old]) for new, old in zip(news, ("Mg", "Zn"), strict=True)]
+        return float(np.exp(-np.std(changes) / 0.1))
+
+    pairs = list(itertools.permutations(radius, 2))
+    news = np.array([[Element(symbol).Z for symbol in pair] for pair in pairs], dtype=np.uint8)
+    assert size_factor(model, olds, news) == pytest.approx([factor(*pair) for pair in pairs], rel=1e-6)
+    assert factor("Mg", "Zn") == 1.0
+    assert factor("Ca", "Mg") > 0.6 > 0.3 > factor("Zn", "Mg")
+    # ions have no say in it, and a lone metal has nothing to keep a ratio to
+    assert (size_factor(model, np.array([model.index(ion) for ion in PEROVSKITE]), np.ones((5, 3), int)) == 1).all()
+    assert (size_factor(model, olds[:1], news[:, :1]) == 1).all()
+    found = {}
+    for chosen, p in ion_substitutions(ions, model.numbers < 40, model, SubstitutionRules(1e-5)):
+        found |= {tuple(model.ions[i] for i in row): float(q) for row, q in zip(chosen, p, strict=True)}
+    assert found["Ca0+", "Mg0+"] == pytest.approx(
+        model.probability("Ca0+", "Mg0+") * model.probability("Mg0+", "Zn0+") * factor("Ca", "Mg"), rel=1e-6
+    )
+    assert min(found.values()) > 1e-5
+
+
+@pytest.mark.parametrize(
+    ("ions", "symbols"),
+    [
+        (PEROVSKITE, ["K", "Ca", "Mg", "F"]),
+        (["Mg0+", "Zn0+"], ["K", "Ca", "Mg", "F"]),
+        (["Mg0+", "Zn0+"], ["Mg", "Zn"]),
+        (["Ca2+", "Al0+", "S2-"], ["Ca", "Zn", "N", "Pd"]),
+    ],
+)
+def test_every_assignment_is_there(ions: list[str], symbols: list[str]) -> None:
+    model, allowed = substitution_model(), member_table(symbols)
+    numbers, p = element_assignments(ions, allowed, model, 2000)
+    ways = list(itertools.permutations(sorted(Element(symbol).Z for symbol in symbols), len(ions)))
+    assert sorted(map(tuple, numbers.tolist())) == ways
+    assert (np.diff(p) <= 0).all()
+    assert (p > 0).all()
+    # where the threshold lets them pass they have the same probability
+    by_assignment = dict(zip(map(tuple, numbers.tolist()), p.tolist(), strict=True))
+    for news, ps in element_substitutions(ions, allowed, model, SubstitutionRules(1e-9)):
+        for row, probability in zip(news.tolist(), ps, strict=True):
+            if len(set(row)) == len(row):
+                assert by_assignment[tuple(row)] == pytest.approx(probability)
+
+
+def test_many_elements_leave_the_most_probable_assignments() -> None:
+    model, everything = substitution_model(), np.ones(119, dtype=bool)
+    for ions, most, per_ion in ((PEROVSKITE, 2000, 13), (["Mg0+", "Zn0+"], 2000, 45), (PEROVSKITE, 24, 4)):
+        numbers, p = element_assignments(ions, everything, model, most)
+        assert len(numbers) <= most
+        assert (np.diff(p) <= 0).all()
+        assert all(len(set(row)) == len(ions) for row in numbers.tolist())
+        assert all(len(set(column)) <= per_ion for column in numbers.T.tolist())
+        own = [int(model.numbers[model.index(ion)]) for ion in ions]
+        assert numbers[0].tolist() == own
+        assert p[0] == 1.0
+    assert len(element_assignments(PEROVSKITE, member_table(["K", "F"]), model, 2000)[0]) == 0
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_import_list_hull_and_flips(here: Path, gnome: Any) -> None:
     status, out, _ = gnome("data", "import", "file", "entries.json", "--theory", "pbe")
     assert status == 0
     assert "nothing to do" in out
-    assert gnome("data", "list")[1] == "pbe  file:entries.json  4 entries\n"
+    assert gnome("data", "list")[1] == "pbe  file:entries.json  4 entries  licence: not stated\n"
 
     (here / "q.csv").write_text("formula,target\nCa2O3,\nCaO,-3.0\n")
     status, out, err = gnome("hull", "--theory", "pbe", "--query", "q.csv", "--out", "h.csv")

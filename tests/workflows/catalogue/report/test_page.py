@@ -25,11 +25,13 @@ from reports import (
 )
 
 from gnome_torch.files import PARTIALS
+from workflows.catalogue.hits import Hits
 from workflows.catalogue.hulls import renew
 from workflows.catalogue.phases import phase_rows
 from workflows.catalogue.report.page import render, write_page, write_report
 from workflows.catalogue.report.plots.style import SMALLEST, Plot
 from workflows.catalogue.report.reading import read_report
+from workflows.catalogue.sun import sun_of
 from workflows.store import Store
 
 
@@ -47,11 +49,20 @@ def test_a_campaign_with_finds(gnome: Gnome, launchpad: LaunchPad, browser: Any,
     assert {"funnel", "hit-rate", "error-round", "predicted-relaxed", "calibration", "error-data"} <= names
 
     html = (out / "index.html").read_text()
+    sun = sun_of(store, "emt")
+    assert sun.tried > 0
+    assert f"Stable, unique and novel crystals (S.U.N.): {sun.text}. Here theory emt" in html
     assert not re.search(r"https?://|src=\"(?!data:)|href=\"(?!data:)|@import|url\(", html)
     write_report(read_report(Store(launchpad.db), "emt", 0.1), tmp_path / "again")
     assert (tmp_path / "again" / "index.html").read_text() == html
 
     page, problems = opened(browser, out / "index.html")
+    hits = Hits.read(store.rounds.get("emt", 1)["result"])
+    heads = page.locator("#rounds thead th").all_inner_texts()
+    cells = dict(zip(heads, page.locator("#rounds tbody tr").last.inner_text().split("\t"), strict=True))
+    assert [cells[name] for name in ("on the hull", "new", "known", "hit rate")] == [
+        str(hits.on_hull), str(hits.stable), str(hits.rediscovered), f"{hits.hit_rate:.0%}"
+    ]  # fmt: skip
 
     def shown(attribute: str = "entry") -> list[str]:
         script = "rows => rows.filter(r => r.offsetParent !== null).map(r => r.dataset[arguments_])"

@@ -66,7 +66,7 @@ def test_a_look_that_fails_is_made_good(store: Store) -> None:
 
 def test_what_is_computed_later_is_served(database: EmbeddedDatabase, store: Store) -> None:
     key = store.database["entries"].find_one({"nelements": 2})["_id"]
-    store.campaigns.create("young", {}, "emt", "none", "", "")
+    store.campaigns.create("young", {"elements": ["Cu", "Au"]}, "emt", "none", "", "")
     try:
         with served(database, "--campaign", "young", "--refresh-s", 1) as found:
             assert structures(found) == []
@@ -84,7 +84,7 @@ def test_what_is_computed_later_is_served(database: EmbeddedDatabase, store: Sto
 def test_a_campaign_alone(database: EmbeddedDatabase, store: Store) -> None:
     """What another campaign has is not served, and not counted."""
     shared = sorted(d["_id"] for d in store.database["entries"].find({}, {"_id": 1}))[:3]
-    store.campaigns.create("other", {}, "emt", "none", "", "")
+    store.campaigns.create("other", {"elements": ["Cu", "Au"]}, "emt", "none", "", "")
     store.entries.share(shared, "other")
     try:
         with served(database, "--campaign", "other") as found:
