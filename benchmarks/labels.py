@@ -1,8 +1,9 @@
-"""Which labels composition networks learn best from, in a closed world: python benchmarks/labels.py, minutes.
+"""Which labels composition networks learn best from, in a closed world: python benchmarks/labels.py.
 
 The alloys of benchmarks/worlds, where every crystal that substitution proposes is relaxed with ASE's EMT. Of a hundred
 compositions ten random crystals are relaxed too, as a campaign's random search would (kept beside the world; half an
-hour of one core without). The true energy of such a composition is the lowest of all its crystals.
+hour of one busy core without; the networks take as long). The true energy of such a composition is the lowest of all
+its crystals.
 
 For each seed the searched compositions are divided: some teach with the lowest of their ten runs, the others are
 tested on. Beside the ten-run labels stand, of compositions that were not searched,
