@@ -39,6 +39,21 @@ class Seeds(Strict):
         return value if value == "prototypes" else absolute_path(value)
 
 
+class Shares(Strict):
+    """Of `structural.limit`, what belongs to the candidates of each origin where there are more; in any unit."""
+
+    library: float = Field(3.0, ge=0, description="prototypes with the campaign's elements on all their sites")
+    entries: float = Field(1.0, ge=0, description="the same of computed and imported crystals")
+    saps: float = Field(1.0, ge=0, description="either with some of an ion's sites replaced")
+    others: float = Field(1.0, ge=0, description="what a pool or a source holds beside these")
+
+    @model_validator(mode="after")
+    def _some(self) -> Shares:
+        if not any((self.library, self.entries, self.saps, self.others)):
+            raise ValueError("all are 0: give one of them a share")
+        return self
+
+
 class Structural(Strict):
     """Candidates by full and symmetry-aware partial substitution, or from a pool."""
 
@@ -73,6 +88,7 @@ class Structural(Strict):
     )
     limit: int = Field(100_000, ge=1, description="candidates screened per round at most")
     order: Literal["probable", "random"] = Field("probable", description="which ones: the most probable, or a sample")
+    shares: Shares = Shares()
 
     @model_validator(mode="after")
     def _one_origin(self) -> Structural:

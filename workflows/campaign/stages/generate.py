@@ -13,7 +13,7 @@ from gnome_torch.candidates.prototypes import prototypes
 from gnome_torch.candidates.structural.generation import generate
 from gnome_torch.candidates.structural.pool import draw, source_of
 from gnome_torch.candidates.structural.proposals import known_compositions
-from gnome_torch.candidates.structural.selection import Request, Selection
+from gnome_torch.candidates.structural.selection import ORIGINS, Request, Selection
 from workflows.campaign.campaign import Campaign
 
 COUNTS = ("parents", "proposed", "refused", "known", "duplicates", "tried", "passed", "saps")
@@ -21,7 +21,7 @@ FORMULA_COUNTS = ("looked_at", "known", "compositions", "strict")
 
 
 def generate_candidates(campaign: Campaign, number: int) -> dict[str, Any]:
-    """Substitute in the prototypes and in the campaign's own best crystals, or draw from the campaign's pool or source.
+    """Substitute in prototypes and known crystals, or draw from the campaign's pool or source.
 
     Writes the shards of the round, and returns what was counted.
     """
@@ -29,7 +29,8 @@ def generate_candidates(campaign: Campaign, number: int) -> dict[str, Any]:
     known = campaign.store.entries.known_formulas(
         campaign.theory_id, campaign.settings.elements, outside=structural.polymorphs
     )
-    selection = Selection(structural.limit, structural.order, campaign.settings.seed)
+    shares = tuple(getattr(structural.shares, origin) for origin in ORIGINS)
+    selection = Selection(structural.limit, structural.order, campaign.settings.seed, shares)
     request = Request(campaign.settings.structural_options(known), selection, number, _tried(campaign))
     if structural.pool:
         summary = draw(Path(structural.pool), request, places.candidates)
@@ -49,9 +50,9 @@ def generate_candidates(campaign: Campaign, number: int) -> dict[str, Any]:
 
 
 def _parents(campaign: Campaign) -> tuple[list[Parent], list[tuple[str, str]]]:
-    """Known crystals to substitute in, the prototype library and the entries on or near the hull; and those unsuitable.
+    """Known crystals to substitute in; and those unsuitable, with the reason (too large, for instance).
 
-    The latter come with the reason (too large, for instance).
+    They are the prototype library, and the campaign's entries on or near the hull.
     """
     crystals, unsuitable = [], []
     structural = campaign.settings.structural
