@@ -81,6 +81,12 @@ class Structural(Strict):
     charge_balance: bool = Field(False, description="refuse what common oxidation states cannot balance")
     min_contact: float = Field(0.75, ge=0, description="shortest distance over the sum of covalent radii at least")
     parents_within: float = Field(0.1, ge=0, description="entries this near the hull are parents too, eV/atom")
+    foreign_parents: int = Field(
+        200,
+        ge=0,
+        description="crystals with other elements, or of other theories, that are parents as well: this many at most, "
+        "of those that the threshold lets fit; nearest their own hull first, and one of each prototype before a second",
+    )
     polymorphs: bool = Field(
         True,
         description="also propose other crystals of compositions that were computed here; false: a composition with an "

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
+
+from pymatgen.core import Structure
 
 from gnome_torch.candidates.formulas.compositions import compositions, number_of_formulas
 from gnome_torch.candidates.formulas.shards import write_compositions
@@ -13,6 +16,7 @@ from gnome_torch.candidates.prototypes import prototypes
 from gnome_torch.candidates.structural.generation import generate
 from gnome_torch.candidates.structural.pool import draw, source_of
 from gnome_torch.candidates.structural.proposals import known_compositions
+from gnome_torch.candidates.structural.relatives import relatives
 from gnome_torch.candidates.structural.selection import ORIGINS, Request, Selection
 from workflows.campaign.campaign import Campaign
 
@@ -52,19 +56,34 @@ def generate_candidates(campaign: Campaign, number: int) -> dict[str, Any]:
 def _parents(campaign: Campaign) -> tuple[list[Parent], list[tuple[str, str]]]:
     """Known crystals to substitute in; and those unsuitable, with the reason (too large, for instance).
 
-    They are the prototype library, and the campaign's entries on or near the hull.
+    They are the prototype library, the campaign's entries on or near the hull, and crystals from elsewhere.
     """
     crystals, unsuitable = [], []
     structural = campaign.settings.structural
     entries = campaign.store.entries.near_hull(
         campaign.theory_id, campaign.settings.elements, structural.parents_within
     )
-    for key, structure in [*prototypes().items(), *entries]:
+    foreign = _foreign_parents(campaign, {key for key, _ in entries})
+    for key, structure in [*prototypes().items(), *entries, *foreign]:
         try:
             crystals.append(parent_of(key, structure, structural.max_sites))
         except ParentError as error:
             unsuitable.append((key, str(error)))
     return crystals, unsuitable
+
+
+def _foreign_parents(campaign: Campaign, own: Collection[str]) -> list[tuple[str, Structure]]:
+    """Crystals of any elements and any theory, near their own hull, that may become some of the campaign's elements."""
+    structural, entries = campaign.settings.structural, campaign.store.entries
+    if structural.foreign_parents == 0:
+        return []
+    known = entries.near_any_hull(
+        structural.parents_within, structural.max_sites, min(structural.max_elements, len(campaign.settings.elements))
+    )
+    rules = campaign.settings.structural_options(()).rules
+    elsewhere = (crystal for crystal in known if crystal.key not in own)
+    chosen = relatives(elsewhere, campaign.settings.candidate_policy(), rules, structural.foreign_parents)
+    return sorted(entries.structures(chosen).items())
 
 
 def _tried(campaign: Campaign) -> set[str]:
