@@ -250,6 +250,23 @@ class EntryEnergy:
 
 
 @dataclass(frozen=True)
+class KnownCrystal:
+    """A computed crystal without its geometry: what is asked before one is read.
+
+    Attributes:
+        key: of its entry.
+        formula: reduced.
+        prototype: label of its prototype; None where no symmetry was found.
+        e_above_hull: distance to the hull of its own theory, eV/atom.
+    """
+
+    key: str
+    formula: str
+    prototype: str | None
+    e_above_hull: float
+
+
+@dataclass(frozen=True)
 class HullPoint:
     """Stability of one composition at one energy.
 

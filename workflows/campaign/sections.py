@@ -39,6 +39,21 @@ class Seeds(Strict):
         return value if value == "prototypes" else absolute_path(value)
 
 
+class Shares(Strict):
+    """Of `structural.limit`, what belongs to the candidates of each origin where there are more; in any unit."""
+
+    library: float = Field(3.0, ge=0, description="prototypes with the campaign's elements on all their sites")
+    entries: float = Field(1.0, ge=0, description="the same of computed and imported crystals")
+    saps: float = Field(1.0, ge=0, description="either with some of an ion's sites replaced")
+    others: float = Field(1.0, ge=0, description="what a pool or a source holds beside these")
+
+    @model_validator(mode="after")
+    def _some(self) -> Shares:
+        if not any((self.library, self.entries, self.saps, self.others)):
+            raise ValueError("all are 0: give one of them a share")
+        return self
+
+
 class Structural(Strict):
     """Candidates by full and symmetry-aware partial substitution, or from a pool."""
 
@@ -66,6 +81,12 @@ class Structural(Strict):
     charge_balance: bool = Field(False, description="refuse what common oxidation states cannot balance")
     min_contact: float = Field(0.75, ge=0, description="shortest distance over the sum of covalent radii at least")
     parents_within: float = Field(0.1, ge=0, description="entries this near the hull are parents too, eV/atom")
+    foreign_parents: int = Field(
+        200,
+        ge=0,
+        description="crystals with other elements, or of other theories, that are parents as well: this many at most, "
+        "of those that the threshold lets fit; nearest their own hull first, and one of each prototype before a second",
+    )
     polymorphs: bool = Field(
         True,
         description="also propose other crystals of compositions that were computed here; false: a composition with an "
@@ -73,6 +94,7 @@ class Structural(Strict):
     )
     limit: int = Field(100_000, ge=1, description="candidates screened per round at most")
     order: Literal["probable", "random"] = Field("probable", description="which ones: the most probable, or a sample")
+    shares: Shares = Shares()
 
     @model_validator(mode="after")
     def _one_origin(self) -> Structural:

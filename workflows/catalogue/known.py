@@ -83,7 +83,7 @@ class Known:
         return f"{other['formula']} ({name})"
 
     def ancestry(self) -> tuple[str, ...]:
-        """Steps from the first known crystal to this one: the crystal, then each substitution."""
+        """Steps from the first known crystal (of an imported one also its source) to this one: each substitution."""
         steps: list[str] = []
         lineage = self.document["lineage"]
         while True:
@@ -92,6 +92,8 @@ class Known:
             other = self.others.get(parent)
             if not other:
                 return (parent, *reversed(steps))
+            if other["outside"]:
+                return (f"{self.name_of(parent)} of {other['outside']['source']}", *reversed(steps))
             lineage = other["lineage"]
 
 

@@ -42,7 +42,7 @@ from gnome_torch.candidates.structural.proposals import (
     site_choices,
     units,
 )
-from gnome_torch.candidates.structural.selection import Request, Selection, counted, selected
+from gnome_torch.candidates.structural.selection import ORIGINS, Request, Selection, counted, selected
 from gnome_torch.candidates.structural.structure_types import StructureType, TypedParent, classify
 from gnome_torch.candidates.tables.rows import Rows, Tally, joined, unique
 from gnome_torch.candidates.tables.shards import (
@@ -382,5 +382,5 @@ def _summary(
         "choices_left_out": work.choices_left_out,
         "selection": asdict(selection),
         "written": counts["written"],
-        "saps": counts["saps"],
+        **{origin: counts[origin] for origin in ORIGINS},
     }

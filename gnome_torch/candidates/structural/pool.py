@@ -21,7 +21,7 @@ from pymatgen.core import Composition
 from gnome_torch.candidates.chemistry.elements import numbers_of
 from gnome_torch.candidates.parents import Parent
 from gnome_torch.candidates.structural.proposals import StructuralOptions, among
-from gnome_torch.candidates.structural.selection import Request, counted, selected
+from gnome_torch.candidates.structural.selection import ORIGINS, Request, counted, selected
 from gnome_torch.candidates.tables.checks import check_candidates, read_whole, sites_of_parents
 from gnome_torch.candidates.tables.keys import composition_keys
 from gnome_torch.candidates.tables.shards import (
@@ -63,7 +63,7 @@ def draw(pool: Path, request: Request, directory: Path) -> dict[str, Any]:
         "parents": crystals.num_rows,
         "refused": dict(sorted(refused.items())),
         "duplicates": 0,
-        **{name: counts[name] for name in ("proposed", "known", "tried", "passed", "saps")},
+        **{name: counts[name] for name in ("proposed", "known", "tried", "passed", *ORIGINS)},
         "written": written,
     }
     finish(directory, crystals, summary)

@@ -44,6 +44,12 @@ def test_settings_survive_the_database() -> None:
         ({"elements": ["Al", "Pu"], "theory": {"name": "forcefield"}}, "x.yaml: elements Pu are refused by the policy"),
         ({"policy": {"exclude": ["Ni"]}}, "x.yaml: elements Ni are refused by the policy"),
         ({"colour": "red"}, "x.yaml: unknown key 'colour'"),
+        (
+            {"structural": {"shares": {"library": 0, "entries": 0, "saps": 0, "others": 0}}},
+            "x.yaml: structural.shares: all are 0: give one of them a share",
+        ),
+        ({"structural": {"shares": {"saps": -1}}}, "x.yaml: structural.shares.saps = -1"),
+        ({"structural": {"shares": {"random": 1}}}, "x.yaml: unknown key 'structural.shares.random'"),
         ({"network": {"epoch": 3}}, "x.yaml: unknown key 'network.epoch'"),
         ({"rounds": 0}, "x.yaml: rounds = 0: Input should be greater than or equal to 1"),
         ({"rounds": "many"}, "x.yaml: rounds = 'many'"),

@@ -113,6 +113,30 @@ def test_stability_and_the_list_of_stable_phases(store: Store) -> None:
     assert [d["_id"] for d in store.finds.phases("c", 1e-4)] == ["a"]
 
 
+def test_crystals_near_any_hull_by_one_index(store: Store) -> None:
+    store.prepare()
+    for key, theory in (("a", "theory-1"), ("b", "theory-2"), ("far", "theory-1"), ("old", "theory-1")):
+        store.entries.add(entry(key, theory=theory), "c")
+    store.entries.add(entry("checked", theory="theory-2"), "c", recheck_of="a")
+    store.entries.add(entry("unplaced"), "c")
+    distances = {"a": 0.05, "b": 0.0, "far": 0.3, "old": 0.0, "checked": 0.0}
+    for theory in ("theory-1", "theory-2"):
+        points = {key: HullPoint(-3.0, distance, 0.0, {"a": 1.0}) for key, distance in distances.items()}
+        store.entries.set_stability(theory, points, now(), 5)
+    store.database["entries"].update_one({"_id": "old"}, {"$set": {"replaced_by": "a"}})
+    found = store.entries.near_any_hull(0.1, 20, 3)
+    assert [(crystal.key, crystal.formula, crystal.e_above_hull) for crystal in found] == [
+        ("b", "MgO", 0.0), ("a", "MgO", 0.05)
+    ]  # fmt: skip
+    assert all(crystal.prototype for crystal in found)
+    assert store.entries.near_any_hull(0.1, 7, 3) == []  # its cell has eight atoms
+    assert store.entries.near_any_hull(0.1, 20, 1) == []
+    assert [crystal.key for crystal in store.entries.near_any_hull(0.5, 20, 2)] == ["b", "a", "far"]
+    query = {"stability.e_above_hull": {"$lte": 0.1}}
+    plan = store.database["entries"].find(query).sort([("stability.e_above_hull", 1), ("_id", 1)]).explain()
+    assert "IXSCAN" in str(plan["queryPlanner"]["winningPlan"])
+
+
 def test_phases_are_asked_for_by_one_index(store: Store) -> None:
     """What the query leaves out is looked at afterwards: equal to one pass over everything."""
     store.prepare()

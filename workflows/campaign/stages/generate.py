@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
+
+from pymatgen.core import Structure
 
 from gnome_torch.candidates.formulas.compositions import compositions, number_of_formulas
 from gnome_torch.candidates.formulas.shards import write_compositions
@@ -13,7 +16,8 @@ from gnome_torch.candidates.prototypes import prototypes
 from gnome_torch.candidates.structural.generation import generate
 from gnome_torch.candidates.structural.pool import draw, source_of
 from gnome_torch.candidates.structural.proposals import known_compositions
-from gnome_torch.candidates.structural.selection import Request, Selection
+from gnome_torch.candidates.structural.relatives import relatives
+from gnome_torch.candidates.structural.selection import ORIGINS, Request, Selection
 from workflows.campaign.campaign import Campaign
 
 COUNTS = ("parents", "proposed", "refused", "known", "duplicates", "tried", "passed", "saps")
@@ -21,7 +25,7 @@ FORMULA_COUNTS = ("looked_at", "known", "compositions", "strict")
 
 
 def generate_candidates(campaign: Campaign, number: int) -> dict[str, Any]:
-    """Substitute in the prototypes and in the campaign's own best crystals, or draw from the campaign's pool or source.
+    """Substitute in prototypes and known crystals, or draw from the campaign's pool or source.
 
     Writes the shards of the round, and returns what was counted.
     """
@@ -29,7 +33,8 @@ def generate_candidates(campaign: Campaign, number: int) -> dict[str, Any]:
     known = campaign.store.entries.known_formulas(
         campaign.theory_id, campaign.settings.elements, outside=structural.polymorphs
     )
-    selection = Selection(structural.limit, structural.order, campaign.settings.seed)
+    shares = tuple(getattr(structural.shares, origin) for origin in ORIGINS)
+    selection = Selection(structural.limit, structural.order, campaign.settings.seed, shares)
     request = Request(campaign.settings.structural_options(known), selection, number, _tried(campaign))
     if structural.pool:
         summary = draw(Path(structural.pool), request, places.candidates)
@@ -49,21 +54,36 @@ def generate_candidates(campaign: Campaign, number: int) -> dict[str, Any]:
 
 
 def _parents(campaign: Campaign) -> tuple[list[Parent], list[tuple[str, str]]]:
-    """Known crystals to substitute in, the prototype library and the entries on or near the hull; and those unsuitable.
+    """Known crystals to substitute in; and those unsuitable, with the reason (too large, for instance).
 
-    The latter come with the reason (too large, for instance).
+    They are the prototype library, the campaign's entries on or near the hull, and crystals from elsewhere.
     """
     crystals, unsuitable = [], []
     structural = campaign.settings.structural
     entries = campaign.store.entries.near_hull(
         campaign.theory_id, campaign.settings.elements, structural.parents_within
     )
-    for key, structure in [*prototypes().items(), *entries]:
+    foreign = _foreign_parents(campaign, {key for key, _ in entries})
+    for key, structure in [*prototypes().items(), *entries, *foreign]:
         try:
             crystals.append(parent_of(key, structure, structural.max_sites))
         except ParentError as error:
             unsuitable.append((key, str(error)))
     return crystals, unsuitable
+
+
+def _foreign_parents(campaign: Campaign, own: Collection[str]) -> list[tuple[str, Structure]]:
+    """Crystals of any elements and any theory, near their own hull, that may become some of the campaign's elements."""
+    structural, entries = campaign.settings.structural, campaign.store.entries
+    if structural.foreign_parents == 0:
+        return []
+    known = entries.near_any_hull(
+        structural.parents_within, structural.max_sites, min(structural.max_elements, len(campaign.settings.elements))
+    )
+    rules = campaign.settings.structural_options(()).rules
+    elsewhere = (crystal for crystal in known if crystal.key not in own)
+    chosen = relatives(elsewhere, campaign.settings.candidate_policy(), rules, structural.foreign_parents)
+    return sorted(entries.structures(chosen).items())
 
 
 def _tried(campaign: Campaign) -> set[str]:

@@ -18,7 +18,7 @@ from pymongo import ASCENDING, UpdateOne
 from pymongo.errors import BulkWriteError
 
 from gnome_torch.data.origins import NOT_STATED, licence_of
-from gnome_torch.records import Entry, EntryEnergy, HullPoint
+from gnome_torch.records import Entry, EntryEnergy, HullPoint, KnownCrystal
 from gnome_torch.stability.hull import STABLE_TOLERANCE
 from workflows.store.base import Collection, Document, StoreError, chunks, now
 from workflows.store.collections.entry_documents import (
@@ -32,6 +32,7 @@ from workflows.store.collections.entry_documents import (
 from workflows.store.collections.imports import PastImport
 
 DUPLICATE_KEY = 11000  # MongoDB's number of the error
+MOST_KNOWN = 50_000  # crystals looked at in the search for parents: half a second of a server's time
 
 
 class Entries(Collection):
@@ -48,7 +49,7 @@ class Entries(Collection):
         self.documents.create_index([("chemsys", ASCENDING), ("stability.e_above_hull", ASCENDING)])
         self.documents.create_index([("elements", ASCENDING), ("stability.e_above_hull", ASCENDING)])
         self.documents.create_index([("formula", ASCENDING)])
-        self.documents.create_index([("stability.e_above_hull", ASCENDING)])
+        self.documents.create_index([("stability.e_above_hull", ASCENDING), ("_id", ASCENDING)])
         self.documents.create_index([("lineage.round", ASCENDING), ("stability.e_above_hull", ASCENDING)])
         self.documents.create_index([("novelty.prototype", ASCENDING), ("lineage.round", ASCENDING)])
         # what `gnome serve` looks for, again and again
@@ -222,6 +223,31 @@ class Entries(Collection):
         query = {**within(theory, elements), "stability.e_above_hull": {"$lte": STABLE_TOLERANCE}}
         found = self.documents.find(query, {"formula": 1, "nelements": 1})
         return {document["formula"] for document in found if document["nelements"] > 1}
+
+    def near_any_hull(self, distance: float, most_sites: int, most_elements: int) -> list[KnownCrystal]:
+        """Compounds of whatever theory, at most `distance` (eV/atom) above the hull of their own, the nearest first.
+
+        Not more than 50,000 of them. Rechecks are left out: the crystals that they recheck are there.
+
+        Args:
+            distance: from the hull.
+            most_sites: atoms in the cell at most.
+            most_elements: different elements at most.
+        """
+        query = {
+            "stability.e_above_hull": {"$lte": distance},
+            "nsites": {"$lte": most_sites},
+            "nelements": {"$gte": 2, "$lte": most_elements},
+            "structure": {"$ne": None},
+            "replaced_by": None,
+            "recheck_of": None,
+        }
+        fields = {"formula": 1, "novelty.prototype": 1, "stability.e_above_hull": 1}
+        nearest = [("stability.e_above_hull", ASCENDING), ("_id", ASCENDING)]
+        return [
+            KnownCrystal(d["_id"], d["formula"], d["novelty"]["prototype"], d["stability"]["e_above_hull"])
+            for d in self.documents.find(query, fields).sort(nearest).limit(MOST_KNOWN)
+        ]
 
     def structures(self, keys: Some[str]) -> dict[str, Structure]:
         """Relaxed crystals of entries by key.
