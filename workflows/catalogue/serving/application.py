@@ -100,7 +100,7 @@ def _configuration(store: Store, campaign: str | None) -> Any:
 def _rests_on(store: Store, campaign: str | None) -> str:
     """The licences of imported data that the distances to hulls rest on, in words."""
     campaigns = [store.campaigns.get(campaign)] if campaign else store.campaigns.all()
-    rows = [row for c in campaigns for row in imported(store, c["theory"], c["settings"]["elements"])]
+    rows = [row for c in campaigns for row in imported(store, c["theory"], c["settings"].get("elements", ()))]
     theirs = "; ".join(sorted({str(row) for row in rows}))
     commerce = f" ({NO_COMMERCE})" if any(row.forbids_commerce for row in rows) else ""
     return f". Distances to hulls rest on data of others{commerce}: {theirs}" if theirs else ""
