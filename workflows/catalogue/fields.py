@@ -332,6 +332,18 @@ _ALL = (
         PER_ATOM,
     ),
     Field(
+        "crystals_tried",
+        Kind.WHOLE,
+        "crystals of its composition that its campaign has sent to relaxation; 0 where `screening.confirm` is 0",
+        lambda known: known.tried,
+    ),
+    Field(
+        "unconfirmed",
+        Kind.TRUTH,
+        "fewer than `screening.confirm` asks for: the ground state may be another crystal",
+        lambda known: known.tried < known.wanted,
+    ),
+    Field(
         "recheck_missing",
         Kind.LIST,
         "competing phases whose recheck is outstanding or has failed: with them, the distance may be larger",

@@ -48,6 +48,8 @@ class Known:
     recheck: Recheck = NOT_ASKED
     first: Document | None = None
     others: Mapping[str, Document] = field(default_factory=dict)
+    tried: int = 0
+    wanted: int = 0
     campaign: str | None = None
 
     @property

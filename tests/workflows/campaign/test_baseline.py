@@ -26,6 +26,8 @@ from workflows.campaign.campaign import Campaign
 from workflows.campaign.places import RoundPlaces
 from workflows.campaign.settings import CampaignSettings, SettingsError
 from workflows.campaign.stages.judge import judge_candidates
+from workflows.catalogue.phases import phase_rows
+from workflows.catalogue.phases.doubts import doubts
 from workflows.ground.continuation import StopRequested
 from workflows.relax import theory
 from workflows.relax.potentials import EmtTheory
@@ -185,3 +187,8 @@ def test_what_is_on_the_hull_is_confirmed(launchpad: LaunchPad, tmp_path: Path) 
     for number in range(settings.rounds + 1, last + 1):
         before = {c["formula"] for r in range(number) for c in store.candidates.of_round("emt", r)}
         assert {c["formula"] for c in store.candidates.of_round("emt", number)} <= before
+    # what is listed says how far it is confirmed
+    for row in phase_rows(store, "emt"):
+        assert row.crystals_tried == relaxed[row.formula]
+        assert row.unconfirmed == (relaxed[row.formula] < 3)
+        assert any(note.startswith("unconfirmed") for note in doubts(row)) == row.unconfirmed

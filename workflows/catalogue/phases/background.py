@@ -12,10 +12,28 @@ from workflows.store.base import Document
 
 
 def with_background(store: Store, phases: Sequence[Known]) -> list[Known]:
-    """The same phases, with the entries that they name and what came of their rechecks."""
-    others = _others(store, [phase.document for phase in phases])
-    rechecks = _rechecks(store, [phase.document for phase in phases])
-    return [replace(p, others=others, recheck=rechecks.get(p.document["_id"], NOT_ASKED)) for p in phases]
+    """The same phases, with the entries that they name, what came of their rechecks, and how they are confirmed."""
+    documents = [phase.document for phase in phases]
+    others, rechecks, confirmed = _others(store, documents), _rechecks(store, documents), _confirmed(store, documents)
+    known = []
+    for phase in phases:
+        key, campaign = phase.document["_id"], phase.document["lineage"].get("campaign")
+        wanted, tried = confirmed.get(campaign, (0, {}))
+        recheck = rechecks.get(key, NOT_ASKED)
+        tries = tried.get(phase.document["formula"], 0)
+        known.append(replace(phase, others=others, recheck=recheck, tried=tries, wanted=wanted))
+    return known
+
+
+def _confirmed(store: Store, documents: Sequence[Document]) -> dict[str, tuple[int, dict[str, int]]]:
+    """By campaign: crystals wanted of what is on the hull, and how many it has sent, by formula; if it wants any."""
+    names = {document["lineage"].get("campaign") for document in documents} - {None}
+    found = {}
+    for name in sorted(names):
+        settings = store.campaigns.get(name)["settings"] if store.campaigns.exists(name) else {}
+        if wanted := settings.get("screening", {}).get("confirm", 0):
+            found[name] = wanted, store.candidates.count_by_formula(name)
+    return found
 
 
 def _others(store: Store, documents: Sequence[Document]) -> dict[str, Document]:

@@ -17,6 +17,8 @@ def doubts(row: PhaseRow) -> list[str]:
     if row.correction_sensitive:
         without = f"{row.e_above_hull_uncorrected:.3f} eV/atom above the hull without them"
         notes.append(f"depends on the energy corrections: {without}")
+    if row.unconfirmed:
+        notes.append(f"unconfirmed: {row.crystals_tried} of its crystals tried, the ground state may be another")
     if row.displaced:
         notes.append(f"was on the hull until {row.displaced}, falls apart into {' + '.join(row.decomposition)}")
     return notes

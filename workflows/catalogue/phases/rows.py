@@ -46,6 +46,8 @@ class PhaseRow:
     iqr: float | None
     theory: str
     entry: str
+    crystals_tried: int
+    unconfirmed: bool
     warnings: tuple[str, ...]
     recheck: str
     recheck_e_above_hull: float | None
