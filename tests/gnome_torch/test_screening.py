@@ -71,6 +71,41 @@ def test_so_many_of_a_system(rows: list[tuple[str, int]], limit: int) -> None:
     assert select(*given, threshold=9.0, systems=systems, per_system=limit) == kept
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("ABCD"), st.integers(-9, 9)), max_size=20), st.integers(1, 3))
+def test_so_many_of_a_composition(rows: list[tuple[str, int]], number: int) -> None:
+    """The lowest by its distance, the others by how far they are above it or above the hull: one loop."""
+    scored = []
+    for index, (formula, distance) in enumerate(rows):
+        lower = [(d, i) for i, (f, d) in enumerate(rows) if f == formula and (d, i) < (distance, index)]
+        if len(lower) < number:
+            above = distance - min(0, min(lower)[0]) if lower else distance
+            if distance <= 4 and above <= 4:
+                scored.append((above, distance, index))
+    given = [f for f, _ in rows], [float(d) for _, d in rows], [0.0] * len(rows)
+    chosen = select(*given, threshold=4.0, per_composition=number)
+    assert [c.index for c in chosen] == [index for *_, index in sorted(scored)]
+
+
+def test_what_is_to_be_confirmed_goes_first() -> None:
+    """The most promising crystals of a composition, however far they are predicted, and within the limit."""
+    formulas = ["MgO", "MgO", "MgO", "CaO", "CaO", "Li2O"]
+    distance = np.array([0.3, 0.2, np.inf, 0.01, 0.02, -0.1])
+    table = pa.table({"id": list("abcdef"), "formula": formulas, "iqr": np.zeros(6)})
+    codes = np.array([0, 0, 0, 1, 1, 2])
+
+    def chosen(**options: Any) -> list[int]:
+        return [choice.index for choice in Criteria(**options).choices(table, codes, distance)]
+
+    assert chosen() == [5, 3]
+    assert chosen(confirm={"MgO": 2}) == [1, 0, 5, 3]
+    assert chosen(confirm={"MgO": 9, "SiO2": 3}) == [1, 0, 5, 3]  # there are no more; what was not computed is none
+    assert chosen(confirm={"MgO": 1, "Li2O": 1}) == [5, 1, 3]
+    assert chosen(confirm={"MgO": 2}, limit=3) == [1, 0, 5]
+    assert chosen(confirm={"MgO": 2}, per_composition=0) == [1, 0]
+    assert chosen(per_composition=2) == [5, 3, 4]
+
+
 def test_how_the_spread_enters() -> None:
     ids = [f"candidate {i}" for i in range(20_000)]
     distance, iqr = np.linspace(-0.1, 0.1, 20_000), np.full(20_000, 0.02698)  # a deviation of 0.02
