@@ -76,24 +76,34 @@ def fingerprint_distance(one: dict[tuple[int, int], np.ndarray], other: dict[tup
     return moved / counted if counted else 0.0
 
 
+class Compared:
+    """A crystal, made ready to be compared with others of its composition."""
+
+    def __init__(self, structure: Structure) -> None:
+        """Make its cell primitive, once: that is most of what a comparison costs."""
+        self.cell = primitive(structure, SAME_CELL) or structure
+        self._neighbours = fingerprint(self.cell)
+        self._matcher = StructureMatcher(primitive_cell=False)
+
+    def is_same(self, other: Compared) -> bool:
+        """Whether two are the same crystal, whatever their cells and volumes."""
+        return (
+            len(self.cell) == len(other.cell)
+            and fingerprint_distance(self._neighbours, other._neighbours) <= _FINGERPRINT_DISTANCE
+            and bool(self._matcher.fit(self.cell, other.cell))
+        )
+
+
 class Distinct:
     """Crystals of one composition, each kept once, whatever its cell and volume."""
 
     def __init__(self) -> None:
-        self._kept: list[tuple[dict[tuple[int, int], np.ndarray], Structure]] = []
-        # cells are made primitive once, which is most of what a comparison costs
-        self._matcher = StructureMatcher(primitive_cell=False)
+        self._kept: list[Compared] = []
 
     def add(self, structure: Structure) -> bool:
         """Keep a crystal unless one that is the same is there already; whether it was kept."""
-        cell = primitive(structure, SAME_CELL) or structure
-        own = fingerprint(cell)
-        for other, crystal in self._kept:
-            if (
-                len(crystal) == len(cell)
-                and fingerprint_distance(own, other) <= _FINGERPRINT_DISTANCE
-                and self._matcher.fit(cell, crystal)
-            ):
-                return False
-        self._kept.append((own, cell))
+        new = Compared(structure)
+        if any(new.is_same(other) for other in self._kept):
+            return False
+        self._kept.append(new)
         return True

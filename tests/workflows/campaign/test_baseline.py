@@ -25,6 +25,7 @@ from workflows.campaign.baseline import Judgements, judgements_of
 from workflows.campaign.campaign import Campaign
 from workflows.campaign.places import RoundPlaces
 from workflows.campaign.settings import CampaignSettings, SettingsError
+from workflows.campaign.stages.alike import LOWER, already_there, computed
 from workflows.campaign.stages.judge import judge_candidates
 from workflows.catalogue.phases import phase_rows
 from workflows.catalogue.phases.doubts import doubts
@@ -88,7 +89,10 @@ def test_candidates_are_judged_by_the_potential(launchpad: LaunchPad, tmp_path: 
         assert energy_of(found.structure) == pytest.approx(found.energy, abs=1e-5)
     # predictions: the baseline's, with the networks' correction; what took no steps is not chosen
     table = pq.read_table(next(places.screening.glob("screened-*.parquet"))).to_pydict()
-    rows = [row for row, key in enumerate(table["id"]) if key in wanted]
+    there = already_there(
+        computed(campaign, 1, judgements), judgements, [(key, crystals[key].reduced_formula) for key in sorted(wanted)]
+    )
+    rows = [row for row, key in enumerate(table["id"]) if key in wanted - there]
     names, formulas = [table["id"][row] for row in rows], [table["formula"][row] for row in rows]
     own = baseline.formation_energies(
         np.array([judgements.approached(name).energy for name in names]), fractions_of(formulas)
@@ -149,6 +153,27 @@ def test_a_crystal_that_cannot_be_computed_is_nan(tmp_path: Path) -> None:
     assert before is not None
     assert np.allclose(kept.cart_coords, before.cart_coords)
     assert again.has_approached("alien")
+
+
+def test_a_crystal_that_is_there_gets_no_relaxation(tmp_path: Path) -> None:
+    """The same in another cell and another volume is there; a lower one is another, and so is another structure."""
+    judgements = Judgements(theory(EmtTheory()), tmp_path)
+    cubic = Structure(
+        np.eye(3) * 3.9, ["Au", "Cu", "Cu", "Cu"], [[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]
+    )
+    twice = cubic * (1, 1, 2)
+    twice.scale_lattice(twice.volume * 1.1)
+    stacked = [[0.5 * (layer % 2), 0.5 * (layer % 2), layer / 4] for layer in range(4)]
+    layered = Structure(np.diag([2.7, 2.7, 7.4]), ["Au", "Cu", "Cu", "Cu"], stacked)
+    judgements.approach([("cubic", cubic), ("twice", twice), ("layered", layered)])
+    candidates = [(name, "Cu3Au") for name in ("cubic", "twice", "layered")]
+    assert len(already_there({}, judgements, candidates) & {"cubic", "twice"}) == 1  # the lower of them stays
+    assert "layered" not in already_there({}, judgements, candidates)
+    energy = judgements.approached("cubic").energy
+    assert already_there({"Cu3Au": [(energy, cubic)]}, judgements, candidates) == {"cubic", "twice"}
+    assert already_there({"CuAu": [(energy, cubic)]}, judgements, candidates[:1]) == set()
+    # what pays is kept, however alike the crystals are
+    assert already_there({"Cu3Au": [(energy + 2 * LOWER, cubic)]}, judgements, candidates[:1]) == set()
 
 
 @pytest.mark.parametrize(

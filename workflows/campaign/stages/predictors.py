@@ -19,6 +19,7 @@ from gnome_torch.stability.hull import Hull
 from workflows.campaign.baseline import Judgements, judgements_of
 from workflows.campaign.campaign import Campaign
 from workflows.campaign.pipelines import STRUCTURAL
+from workflows.campaign.stages.alike import already_there, computed
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,7 +55,7 @@ def judge_of(campaign: Campaign, number: int, hull: Hull) -> Judge:
     parents = read_parents(campaign.places(number).candidates)
     if model.get("baseline") is None:
         return _networks_alone(campaign, ensemble, parents, hull)
-    return _over_baseline(campaign, ensemble, parents, model["baseline"])
+    return _over_baseline(campaign, number, ensemble, parents)
 
 
 def _networks_alone(campaign: Campaign, ensemble: Ensemble, parents: Mapping[str, Structure], hull: Hull) -> Judge:
@@ -74,16 +75,18 @@ def _networks_alone(campaign: Campaign, ensemble: Ensemble, parents: Mapping[str
     return Judge(Predictor(predict, identity, cascade), lambda c: c.structure(parents[c.parent_id]))
 
 
-def _over_baseline(
-    campaign: Campaign, ensemble: Ensemble, parents: Mapping[str, Structure], document: Mapping[str, Any]
-) -> Judge:
+def _over_baseline(campaign: Campaign, number: int, ensemble: Ensemble, parents: Mapping[str, Structure]) -> Judge:
     """The baseline's energies of what has taken the first steps, with the networks' correction; nothing else."""
+    document = campaign.store.models.get(STRUCTURAL.model_id(campaign.name, number))["baseline"]
     baseline, judgements = Baseline.from_document(document), judgements_of(campaign)
+    known = computed(campaign, number, judgements)
 
     def predict(table: pa.Table) -> Predictions:
         names, formulas = table["id"].to_pylist(), table["formula"].to_pylist()
-        rows = [row for row, name in enumerate(names) if judgements.approached(name).structure is not None]
-        # what has not taken the first steps is not to be chosen
+        stepped = [row for row, name in enumerate(names) if judgements.approached(name).structure is not None]
+        there = already_there(known, judgements, [(names[row], formulas[row]) for row in stepped])
+        rows = [row for row in stepped if names[row] not in there]
+        # what has not taken the first steps, and what has come to a crystal that is there, is not to be chosen
         energy, iqr, scale = np.full(len(names), np.inf), np.full(len(names), np.nan), np.ones(len(names))
         if rows:
             some = [names[row] for row in rows]
