@@ -132,7 +132,7 @@ def test_both_pipelines_with_pre_relaxation_and_failures(
         tmp_path,
         search={"prerelax": {**EMT, "fmax": 0.3, "max_steps": 30}, "relax_lowest": 2},
         pipelines=["structural", "compositional"],
-        structural={"max_sites": 4, "limit": 20, "threshold": 0.00001, "polymorphs": False},
+        structural={"max_sites": 4, "limit": 20, "threshold": 0.00001, "polymorphs": False, "assignments": 0},
         network={"members": 1, "hidden": [8, 8], "epochs": 2, "batch_size": 8, "starts": "own"},
         screening={"threshold": 2.0, "volumes": 3, "max_relaxations": 1},
         rounds=2,
@@ -298,7 +298,7 @@ def test_a_structural_find_of_a_round_is_no_label_of_the_next(launchpad: LaunchP
     settings = campaign(
         tmp_path,
         pipelines=["structural", "compositional"],
-        structural={"max_sites": 4, "limit": 20, "threshold": 0.00001, "polymorphs": False},
+        structural={"max_sites": 4, "limit": 20, "threshold": 0.00001, "polymorphs": False, "assignments": 0},
         network={"members": 1, "hidden": [8, 8], "epochs": 2, "batch_size": 8},
         screening={"threshold": 2.0, "max_relaxations": 1},
         compositional={
