@@ -259,6 +259,9 @@ def make(composition: Composition, attempt: int, options: SearchOptions, generat
 def again(formula: str, attempt: int, options: SearchOptions, generator: CellGenerator) -> SearchResult:
     """The crystal of one attempt, made again.
 
+    AIRSS gives a group up after a second of its own time, and tries another: an attempt in which it does so depends on
+    the clock, and comes out otherwise each time. Such a crystal is to be had from the files of its search alone.
+
     Args:
         formula: composition.
         attempt: its number.
@@ -266,16 +269,21 @@ def again(formula: str, attempt: int, options: SearchOptions, generator: CellGen
         generator: that of the search.
 
     Raises:
-        SearchError: this attempt gives none.
+        SearchError: this attempt gives none, or another one each time.
         GeneratorMissingError: the generator's program fails.
     """
     composition = composition_of(formula)
     try:
-        crystal = make(composition, attempt, options, generator)
+        crystal, same = (make(composition, attempt, options, generator) for _ in range(2))
     except ProgramFailedError as error:
         raise GeneratorMissingError(_broken(generator, str(error), 1)) from None
     except NoCellError as error:
         raise SearchError(f"{composition.reduced_formula}: attempt {attempt} gives no crystal: {error}") from None
+    if crystal.structure != same.structure:
+        raise SearchError(
+            f"{composition.reduced_formula}: attempt {attempt} depends on the clock ({generator.name} gives groups up "
+            "after a second) and comes out otherwise each time: take its crystal from the files of the search"
+        )
     return SearchResult(composition.reduced_formula, [crystal], 1, {})
 
 
