@@ -324,7 +324,7 @@ def test_a_torn_file_gives_a_result_or_one_clear_line(tmp_path: Path) -> None:
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small directory of candidates."""
     directory = tmp_path_factory.mktemp("pool") / "candidates"
-    parents = [parent_of(key, crystal) for key, crystal in prototypes().items() if len(crystal) in (2, 3)]
+    parents = [parent_of(key, crystal) for key, crystal in prototypes().items() if len(crystal) in (2, 3, 4)]
     assert generate(parents, Request(POOL, Selection(30)), directory)["written"] > 10
     return directory
 
