@@ -227,3 +227,18 @@ def known_energies(judgements: Judgements, names: Sequence[str]) -> np.ndarray:
 def baseline_of(campaign: Campaign, number: int) -> Baseline:
     """The baseline of a round whose training set has been built."""
     return Baseline.from_document(json.loads(campaign.places(number).baseline.read_text()))
+
+
+def computed_before(campaign: Campaign, number: int, judgements: Judgements) -> list[tuple[str, Structure, float]]:
+    """What the theory had relaxed before a round: key, crystal, and the potential's own energy of it, eV/atom.
+
+    Args:
+        campaign: whose.
+        number: of the round.
+        judgements: of the baseline's potential; what it has not computed yet, it computes now.
+    """
+    closed = campaign.store.rounds.get(campaign.name, number - 1)["closed"]
+    data = campaign.store.learning.training_data(campaign.theory_id, campaign.settings.elements, closed, "none")
+    judgements.compute_points((name, structure) for name, structure, _ in data)
+    energies = judgements.points([name for name, *_ in data]).tolist()
+    return [(name, structure, energy) for (name, structure, _), energy in zip(data, energies, strict=True)]

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pymatgen.core import Structure
 
 from gnome_torch.similarity import Compared
-from workflows.campaign.baseline import Judgements
+from workflows.campaign.baseline import Judgements, computed_before
 from workflows.campaign.campaign import Campaign
 
 LOWER = 0.003
@@ -22,11 +22,8 @@ Kept = list[tuple[float, Compared]]
 
 def computed(campaign: Campaign, number: int, judgements: Judgements) -> dict[str, list[tuple[float, Structure]]]:
     """Crystals that were computed before a round, by formula, with the potential's energy of them, eV/atom."""
-    closed = campaign.store.rounds.get(campaign.name, number - 1)["closed"]
-    data = campaign.store.learning.training_data(campaign.theory_id, campaign.settings.elements, closed, "none")
-    judgements.compute_points((name, structure) for name, structure, _ in data)
     found = defaultdict(list)
-    for (_, structure, _), energy in zip(data, judgements.points([name for name, *_ in data]).tolist(), strict=True):
+    for _, structure, energy in computed_before(campaign, number, judgements):
         found[structure.composition.reduced_formula].append((energy, structure))
     return dict(found)
 

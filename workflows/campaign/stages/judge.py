@@ -18,7 +18,7 @@ from gnome_torch.devices import one_thread_unless_told
 from gnome_torch.records import EntryEnergy
 from gnome_torch.stability.formulas import fractions_of
 from gnome_torch.stability.hull import Hull, MissingReferenceError
-from workflows.campaign.baseline import Judgements, judgements_of
+from workflows.campaign.baseline import Judgements, computed_before, judgements_of
 from workflows.campaign.campaign import Campaign
 from workflows.ground.continuation import Stopped, never
 
@@ -70,13 +70,9 @@ def _distances(
 
     Where the potential has no energy of one of the elements, their energies themselves.
     """
-    closed = campaign.store.rounds.get(campaign.name, number - 1)["closed"]
-    data = campaign.store.learning.training_data(campaign.theory_id, campaign.settings.elements, closed, "none")
-    judgements.compute_points((name, structure) for name, structure, _ in data)
-    energies = judgements.points([name for name, *_ in data]).tolist()
     entries = [
-        EntryEnergy(name, structure.composition.reduced_formula, energy, 0.0, "baseline")
-        for (name, structure, _), energy in zip(data, energies, strict=True)
+        EntryEnergy(key, structure.composition.reduced_formula, energy, 0.0, "baseline")
+        for key, structure, energy in computed_before(campaign, number, judgements)
         if np.isfinite(energy)
     ]
     points = judgements.points(names)
