@@ -334,7 +334,7 @@ _ALL = (
     Field(
         "crystals_tried",
         Kind.WHOLE,
-        "crystals of its composition that its campaign has sent to relaxation; 0 where `screening.confirm` is 0",
+        "crystals of its composition that its campaign has relaxed or is relaxing; 0 where `screening.confirm` is 0",
         lambda known: known.tried,
     ),
     Field(

@@ -27,11 +27,14 @@ from workflows.campaign.places import RoundPlaces
 from workflows.campaign.settings import CampaignSettings, SettingsError
 from workflows.campaign.stages.alike import LOWER, already_there, computed
 from workflows.campaign.stages.judge import judge_candidates
+from workflows.campaign.stages.predictors import judge_of
+from workflows.catalogue.hulls import current_hull
 from workflows.catalogue.phases import phase_rows
 from workflows.catalogue.phases.doubts import doubts
 from workflows.ground.continuation import StopRequested
 from workflows.relax import theory
 from workflows.relax.potentials import EmtTheory
+from workflows.store import StoreError
 
 EMT_BASELINE = {"name": "emt", "fmax": 0.03}
 
@@ -130,6 +133,17 @@ def test_what_was_computed_before_a_stop_is_kept(
     total = len(list(read_shards(campaign.places(1).candidates)))
     assert judge_candidates(campaign, 1)["computed"] == total - 5
     assert judge_candidates(campaign, 1) == {"computed": 0, "approached": 0}
+    # a disk that lies: a torn file's crystals are computed again, the others stay
+    torn = next((settings.root / "baseline").rglob("points-*.parquet"))
+    lost = pq.read_metadata(torn).num_rows
+    torn.write_bytes(torn.read_bytes()[:100])
+    assert 0 < judge_candidates(campaign, 1)["computed"] <= lost
+    assert judge_candidates(campaign, 1) == {"computed": 0, "approached": 0}
+    # what was fitted to one potential is not used with the energies of another
+    key = "emt/1"
+    store.models.add(key, **{**store.models.get(key), "baseline": {**store.models.get(key)["baseline"], "theory": "x"}})
+    with pytest.raises(StoreError, match=r"fitted to x, this installation has emt-.*must not meet"):
+        judge_of(campaign, 1, current_hull(store, campaign.theory_id, settings.elements))
 
 
 def test_a_crystal_that_cannot_be_computed_is_nan(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from workflows.campaign.baseline import Judgements, judgements_of
 from workflows.campaign.campaign import Campaign
 from workflows.campaign.pipelines import STRUCTURAL
 from workflows.campaign.stages.alike import already_there, computed
+from workflows.store import StoreError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -78,6 +79,12 @@ def _networks_alone(campaign: Campaign, ensemble: Ensemble, parents: Mapping[str
 def _over_baseline(campaign: Campaign, number: int, ensemble: Ensemble, parents: Mapping[str, Structure]) -> Judge:
     """The baseline's energies of what has taken the first steps, with the networks' correction; nothing else."""
     document = campaign.store.models.get(STRUCTURAL.model_id(campaign.name, number))["baseline"]
+    if document["theory"] != campaign.baseline_theory.id:
+        raise StoreError(
+            f"campaign '{campaign.name}': the baseline of round {number} was fitted to {document['theory']}, this "
+            f"installation has {campaign.baseline_theory.id}: their energies must not meet; install the versions of "
+            "constraints.txt that it was fitted with"
+        )
     baseline, judgements = Baseline.from_document(document), judgements_of(campaign)
     known = computed(campaign, number, judgements)
 

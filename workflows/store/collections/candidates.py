@@ -186,9 +186,9 @@ class Candidates(Collection):
         return tally
 
     def count_by_formula(self, campaign: str) -> dict[str, int]:
-        """How many crystals of each composition a campaign has sent to relaxation; rechecks are none."""
+        """How many crystals of each composition a campaign has relaxed or is relaxing; rechecks are none."""
         stages: list[Document] = [
-            {"$match": {"campaign": campaign, "round": {"$ne": None}}},
+            {"$match": {"campaign": campaign, "round": {"$ne": None}, "state": {"$ne": CandidateState.FAILED}}},
             {"$group": {"_id": "$formula", "count": {"$sum": 1}}},
         ]
         return {group["_id"]: group["count"] for group in self.documents.aggregate(stages)}
